@@ -1,0 +1,95 @@
+"""The errors vlasscube raises by name, each with a hint for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class VlassCubeError(Exception):
+    """Base of all errors raised on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What was found, where, and what was expected.
+    hint : str, optional
+        What the user can do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword-only arguments do not survive the way back from a worker process otherwise.
+        return (_rebuild, (type(self), self.message, self.hint, self.__dict__.copy()))
+
+
+def _rebuild(
+    cls: type[VlassCubeError], message: str, hint: str, state: dict[str, object]
+) -> VlassCubeError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, message)
+    error.__dict__.update(state, message=message, hint=hint)
+    return error
+
+
+class ProblemListError(VlassCubeError):
+    """Several problems of one input, reported together."""
+
+    def __init__(self, summary: str, problems: Sequence[str], *, hint: str = "") -> None:
+        super().__init__("\n".join([summary, *(f"  {problem}" for problem in problems)]), hint=hint)
+        self.problems = tuple(problems)
+
+
+class ParameterFileError(ProblemListError):
+    """A parameter list cannot be used."""
+
+
+class NamingError(VlassCubeError):
+    """A name does not follow the VLASS conventions."""
+
+
+class MissingResourcesError(ProblemListError):
+    """Something that the continuum run must supply is missing or ambiguous."""
+
+
+class ArchiveError(VlassCubeError):
+    """A tar archive is damaged, hostile, or not what it should be."""
+
+
+class MeasurementSetError(VlassCubeError):
+    """A measurement set lacks something or contradicts the parameters."""
+
+
+class CasaUnavailableError(VlassCubeError):
+    """CASA is not installed or does not start."""
+
+
+class CasaTaskError(VlassCubeError):
+    """A CASA task failed."""
+
+
+class ImagingError(VlassCubeError):
+    """A plane could not be imaged."""
+
+
+class ProductError(VlassCubeError):
+    """A product cannot be made or is not what it should be."""
+
+
+class WorkspaceError(VlassCubeError):
+    """The run directory is not usable, or a record in it is damaged."""
+
+
+class WorkspaceLockedError(WorkspaceError):
+    """Another run works in this directory."""
+
+
+class ResourceLimitError(VlassCubeError):
+    """Disk or memory does not suffice for what is asked."""
+
+
+class StageOrderError(VlassCubeError):
+    """A stage is asked for whose predecessors have not been run."""

@@ -1,0 +1,480 @@
+"""The typed records that flow from stage to stage, and their JSON form.
+
+Every record is a frozen dataclass of plain values: it serialises to JSON and back without loss, and nothing but
+JSON is ever read back. Lengths, angles and frequencies carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from vlasscube.errors import WorkspaceError
+
+STOKES = ("I", "Q", "U", "V")
+
+RecordType = TypeVar("RecordType")
+
+
+@cache
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+def to_json(record: Any, *, indent: int | None = 2) -> str:
+    """Serialise a record; NaN and infinities become null."""
+    return _adapter(type(record)).dump_json(record, indent=indent).decode()
+
+
+def to_plain(record: Any) -> Any:
+    """Turn a record into dicts, lists and scalars, as in its JSON."""
+    return _adapter(type(record)).dump_python(record, mode="json")
+
+
+def from_json(cls: type[RecordType], text: str | bytes) -> RecordType:
+    """Read a record back.
+
+    Raises
+    ------
+    WorkspaceError
+        If the text is not JSON or does not fit the record.
+    """
+    try:
+        result: RecordType = _adapter(cls).validate_json(text)
+    except ValidationError as error:
+        raise _damaged(cls, error) from error
+    return result
+
+
+def from_plain(cls: type[RecordType], value: Any) -> RecordType:
+    """Like `from_json`, from dicts, lists and scalars."""
+    try:
+        result: RecordType = _adapter(cls).validate_python(value)
+    except ValidationError as error:
+        raise _damaged(cls, error) from error
+    return result
+
+
+def _damaged(cls: type[Any], error: ValidationError) -> WorkspaceError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the text"
+    return WorkspaceError(
+        f"not a valid {cls.__name__} record: {place}: {first['msg']}",
+        hint="The file was damaged or written by another version; the step will be done again.",
+    )
+
+
+class Outcome(StrEnum):
+    """The one outcome that every requested plane ends with."""
+
+    IMAGED = "imaged"
+    REJECTED = "rejected"
+    """Imaged and exported, but marked: its beam or its flagged fraction is out of bounds."""
+    FLAGGED = "flagged"
+    """No unflagged data in the selection."""
+    EMPTY = "empty"
+    """No data at all in the field box."""
+    FAILED = "failed"
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images of the plane exist."""
+        return self in (Outcome.IMAGED, Outcome.REJECTED)
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the user should read."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Beam:
+    """An elliptical Gaussian restoring beam; FWHM axes, position angle east of north."""
+
+    bmaj_arcsec: float
+    bmin_arcsec: float
+    bpa_deg: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.bmaj_arcsec, self.bmin_arcsec, self.bpa_deg))):
+            raise ValueError("a beam needs finite axes and position angle")
+        if not self.bmaj_arcsec >= self.bmin_arcsec > 0:
+            raise ValueError(
+                f"a beam needs bmaj >= bmin > 0, not {self.bmaj_arcsec} x {self.bmin_arcsec} arcsec"
+            )
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """An output as it was made: path relative to the run directory, size, and a digest.
+
+    ``digest`` is the SHA-256 of a file, or ``tree:`` and the SHA-256 of names, sizes and modification times for a
+    directory (a CASA image or table).
+    """
+
+    path: str
+    size_bytes: int
+    digest: str
+
+
+# ------------------------------------------------------------------------------------------ measurement set
+
+
+@dataclass(frozen=True)
+class SpectralWindow:
+    """A spectral window of the measurement set; frequencies as recorded (topocentric)."""
+
+    id: int
+    name: str
+    mean_frequency_hz: float
+    bandwidth_hz: float
+    channel_width_hz: float
+    channels: int
+    rows: int
+    """Number of main-table rows."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field (on-the-fly phase centre); position in degrees, frame of the FIELD table."""
+
+    id: int
+    name: str
+    ra_deg: float
+    dec_deg: float
+    scan: int
+    """First scan of the field, -1 without data."""
+    intent_target: bool
+    """Whether it was observed with an OBSERVE_TARGET intent."""
+
+
+@dataclass(frozen=True)
+class Antenna:
+    """An antenna of the measurement set."""
+
+    id: int
+    name: str
+    diameter_m: float
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan: number and its first and last time as MJD seconds (UTC), intervals included."""
+
+    number: int
+    start_mjd_s: float
+    end_mjd_s: float
+    intents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasurementSetSummary:
+    """What the workflow needs to know of a measurement set."""
+
+    name: str
+    telescope: str
+    observer: str
+    project: str
+    rows: int
+    size_bytes: int
+    columns: tuple[str, ...]
+    correlations: tuple[str, ...]
+    integration_s: float
+    start_mjd_s: float
+    end_mjd_s: float
+    spectral_windows: tuple[SpectralWindow, ...]
+    """Those with data."""
+    spectral_window_count: int
+    """Rows of the SPECTRAL_WINDOW table."""
+    fields: tuple[Field, ...]
+    """Those with data."""
+    antennas: tuple[Antenna, ...]
+    scans: tuple[Scan, ...]
+
+
+@dataclass(frozen=True)
+class FlagCount:
+    """Flagged and total visibilities (channels × correlations) of a selection."""
+
+    flagged: int
+    total: int
+
+    @property
+    def fraction(self) -> float | None:
+        """Flagged fraction; None without data."""
+        return self.flagged / self.total if self.total else None
+
+    def __add__(self, other: FlagCount) -> FlagCount:
+        return FlagCount(self.flagged + other.flagged, self.total + other.total)
+
+
+@dataclass(frozen=True)
+class FieldFlags:
+    """Flag counts of one field, by spectral window id."""
+
+    field_id: int
+    name: str
+    scan: int
+    by_spw: Mapping[int, FlagCount]
+
+
+# ------------------------------------------------------------------------------------------------ imaging
+
+
+@dataclass(frozen=True)
+class ImageGeometry:
+    """Size, pixel and centre of the images."""
+
+    nx: int
+    ny: int
+    cell_arcsec: float
+    phasecenter: str
+    """As given, e.g. ``'J2000 00:50:0.366 -02.30.0.0000'``."""
+
+
+@dataclass(frozen=True)
+class DataSelection:
+    """The visibilities of an image, in CASA's selection syntax."""
+
+    field: str
+    spw: str
+    antenna: str
+    scan: str
+    intent: str
+    uvrange: str
+
+
+@dataclass(frozen=True)
+class PlaneTarget:
+    """One plane of the cube: a spectral-window group and how it is to be imaged."""
+
+    spw: str
+    """As asked for, e.g. ``'2'`` or ``'2,3,4'``."""
+    spw_ids: tuple[int, ...]
+    label: str
+    """``spw2``, ``spw2_3_4``: names the plane in files, records and on pages."""
+    image_root: str
+    """``s7_0.<name>.spw2.IQUV``."""
+    reffreq_hz: float
+    selection: DataSelection
+    nominal_bandwidth_hz: float
+    flags: FlagCount
+    """Over the region that the flag rule looks at."""
+    box_flags: FlagCount
+    """Over the fields of the central square degree."""
+    fields_above_threshold: int
+    """Fields of the central square degree flagged above the plane-rejection threshold."""
+    outcome: Outcome | None
+    """Set when the plane is not to be imaged: flagged or empty (or rejected before imaging)."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CleanCycles:
+    """Course of the clean of one Stokes plane, one entry per major cycle."""
+
+    iterations: tuple[int, ...]
+    """Cumulative number of minor-cycle iterations."""
+    peak_residual_jy: tuple[float, ...]
+    model_flux_jy: tuple[float, ...]
+    start_peak_residual_jy: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PlaneStatistics:
+    """Statistics of one Stokes plane of an image, NaN pixels left out; None where nothing is left."""
+
+    npts: int
+    max: float | None
+    min: float | None
+    mean: float | None
+    median: float | None
+    sigma: float | None
+    madrms: float | None
+    """1.4826 × median absolute deviation from the median."""
+
+    @property
+    def peak(self) -> float | None:
+        """Max or min, whichever is larger in absolute value (with its sign)."""
+        if self.max is None or self.min is None:
+            return None
+        return self.max if abs(self.max) > abs(self.min) else self.min
+
+
+@dataclass(frozen=True)
+class IterationStatistics:
+    """Numbers of one iteration and Stokes plane, Jy or Jy/beam."""
+
+    residual_peak: float | None
+    residual_madrms: float | None
+    image_max: float | None
+    image_min: float | None
+    image_rms: float | None
+    """Scaled MAD of the restored image, not primary-beam corrected; None without one."""
+    model_flux_positive: float
+    model_flux_negative: float
+    model_flux_inner: float
+    """Sum of the model within the inner square degree."""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One of iter0 … iter3 of a plane."""
+
+    number: int
+    mask: str
+    """Name of the clean mask, ``'pb'``, or ``''``."""
+    nsigma: float
+    iterations_done: int
+    major_cycles: int
+    stop_code: int
+    stop_reason: str
+    cycles: Mapping[str, CleanCycles]
+    """By Stokes parameter."""
+    statistics: Mapping[str, IterationStatistics]
+    """By Stokes parameter."""
+    call: str
+    """The imaging call as executed."""
+    seconds: float
+    files: tuple[str, ...]
+    """Image names kept of this iteration, relative to the working directory."""
+
+
+@dataclass(frozen=True)
+class PlaneImages:
+    """A plane imaged through iter0 … iter3."""
+
+    target: PlaneTarget
+    engine: str
+    iterations: tuple[Iteration, ...]
+    beam: Beam
+    """Of Stokes I, from the psf."""
+    frequency_hz: float
+    """Reference value of the images' frequency axis (LSRK)."""
+    bandwidth_hz: float
+    """Increment of the images' frequency axis."""
+    unflagged_bandwidth_hz: float
+
+    @property
+    def last(self) -> Iteration:
+        """The final iteration."""
+        return self.iterations[-1]
+
+
+@dataclass(frozen=True)
+class CutoutStatistics:
+    """Statistics over the cutout of one Stokes plane, Jy/beam."""
+
+    image: PlaneStatistics
+    residual: PlaneStatistics
+    pbcor: PlaneStatistics
+    rms: PlaneStatistics
+    rms_fraction_below_800ujy: float | None
+    rms_masked_fraction: float
+
+
+@dataclass(frozen=True)
+class PixelBox:
+    """A box of pixels, 0-based, both corners included."""
+
+    blc_x: int
+    blc_y: int
+    trc_x: int
+    trc_y: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size in pixels, (nx, ny)."""
+        return self.trc_x - self.blc_x + 1, self.trc_y - self.blc_y + 1
+
+
+# ------------------------------------------------------------------------------------------ Stokes analysis
+
+
+@dataclass(frozen=True)
+class StokesMeasurement:
+    """Mean Stokes parameters in a box of pixels of one plane, Jy/beam."""
+
+    label: str
+    frequency_hz: float
+    beam: Beam
+    kept: bool
+    stokes_i: float
+    stokes_q: float
+    stokes_u: float
+    stokes_v: float
+    rms_i_box: float
+    """Mean of the rms image in the box, Stokes I."""
+    rms_median: Mapping[str, float]
+    """Median of the rms image of the cutout, by Stokes parameter."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """I(ν) = flux_3ghz_jy · (ν / 3 GHz)^alpha."""
+
+    flux_3ghz_jy: float
+    alpha: float
+    alpha_error: float | None
+
+
+@dataclass(frozen=True)
+class RegionSpectrum:
+    """Stokes spectrum at one position."""
+
+    name: Literal["peak_stokesi", "peak_linpolint"]
+    pixel_x: int
+    pixel_y: int
+    ra_deg: float
+    dec_deg: float
+    measurements: tuple[StokesMeasurement, ...]
+    power_law: PowerLaw | None
+
+
+# ------------------------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True)
+class ErrorInfo:
+    """A failure as it is told to the user."""
+
+    type: str
+    message: str
+    hint: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step did: a stage, or one stage (or iteration) of one plane.
+
+    A step is done when its record stands with status ``done``, its ``key`` is what the step would have now, and its
+    outputs are still there as recorded.
+    """
+
+    stage: str
+    plane: str | None
+    key: str
+    """SHA-256 over the inputs, the parameters and the code version."""
+    status: Literal["done", "failed"]
+    started: str
+    finished: str
+    seconds: float
+    inputs: Any
+    """The stage's typed inputs, as JSON."""
+    result: Any
+    """The stage's typed result, as JSON; None when it failed."""
+    messages: tuple[Message, ...] = ()
+    outputs: tuple[FileRecord, ...] = ()
+    error: ErrorInfo | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
