@@ -26,9 +26,7 @@ class VlassCubeError(Exception):
         return (_rebuild, (type(self), self.message, self.hint, self.__dict__.copy()))
 
 
-def _rebuild(
-    cls: type[VlassCubeError], message: str, hint: str, state: dict[str, object]
-) -> VlassCubeError:
+def _rebuild(cls: type[VlassCubeError], message: str, hint: str, state: dict[str, object]) -> VlassCubeError:
     error = cls.__new__(cls)
     Exception.__init__(error, message)
     error.__dict__.update(state, message=message, hint=hint)

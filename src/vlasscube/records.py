@@ -1,7 +1,7 @@
 """The typed records that flow from stage to stage, and their JSON form.
 
-Every record is a frozen dataclass of plain values: it serialises to JSON and back without loss, and nothing but
-JSON is ever read back. Lengths, angles and frequencies carry their unit in the name.
+Every record is a frozen dataclass of plain values: it serialises to JSON and back without loss, and nothing
+but JSON is ever read back. Lengths, angles and frequencies carry their unit in the name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,10 +20,13 @@ STOKES = ("I", "Q", "U", "V")
 
 RecordType = TypeVar("RecordType")
 
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
-@cache
+
 def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
+    if cls not in _adapters:
+        _adapters[cls] = TypeAdapter(cls)
+    return _adapters[cls]
 
 
 def to_json(record: Any, *, indent: int | None = 2) -> str:
@@ -118,8 +120,8 @@ class Beam:
 class FileRecord:
     """An output as it was made: path relative to the run directory, size, and a digest.
 
-    ``digest`` is the SHA-256 of a file, or ``tree:`` and the SHA-256 of names, sizes and modification times for a
-    directory (a CASA image or table).
+    ``digest`` is the SHA-256 of a file; for a directory (a CASA image or table) ``tree:`` and the SHA-256 of
+    names, sizes and modification times; empty for what later steps are meant to change.
     """
 
     path: str
@@ -275,7 +277,7 @@ class PlaneTarget:
     fields_above_threshold: int
     """Fields of the central square degree flagged above the plane-rejection threshold."""
     outcome: Outcome | None
-    """Set when the plane is not to be imaged: flagged or empty (or rejected before imaging)."""
+    """What is known before imaging: flagged or empty (not imaged), or rejected by flags (imaged, marked)."""
     reason: str = ""
 
 
@@ -452,14 +454,16 @@ class ErrorInfo:
     message: str
     hint: str
     traceback: str
+    details: Any = None
+    """What the error knows beyond its text, e.g. the report of resources found and missing."""
 
 
 @dataclass(frozen=True)
 class StepRecord:
     """What one step did: a stage, or one stage (or iteration) of one plane.
 
-    A step is done when its record stands with status ``done``, its ``key`` is what the step would have now, and its
-    outputs are still there as recorded.
+    A step is done when its record stands with status ``done``, its ``key`` is what the step would have now,
+    and its outputs are still there as recorded.
     """
 
     stage: str

@@ -1,1 +1,1 @@
-
+"""Operations on images: arrays in, arrays out."""

@@ -1,1 +1,1 @@
-
+"""Stokes spectra, receiver noise, rotation measure: arrays in, numbers out."""

@@ -1,1 +1,1 @@
-
+"""A synthetic VLASS field with the products of its continuum run."""

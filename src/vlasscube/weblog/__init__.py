@@ -1,1 +1,1 @@
-
+"""The web log: pages and figures made from the records alone."""

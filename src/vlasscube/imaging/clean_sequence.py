@@ -1,0 +1,222 @@
+"""The parameters of iter0 … iter3: what production hands to the imager, and what the user may change.
+
+Values: VLASS coarse-cube production as recorded in the HISTORY of the released planes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vlasscube.records import DataSelection, ImageGeometry
+
+PB_MASK = "pb"
+"""Entry of the mask list that stands for the primary-beam mask."""
+
+STOP_REASONS = {
+    0: "global stopping criterion not reached",
+    1: "iteration limit",
+    2: "threshold",
+    3: "force stop",
+    4: "peak residual unchanged over two major cycles",
+    5: "peak residual grew more than 3 times since the previous major cycle",
+    6: "peak residual grew more than 3 times from its minimum",
+    7: "zero mask",
+    8: "n-sigma or another criterion",
+    9: "major cycle limit",
+}
+"""What the stop codes of tclean mean."""
+
+DIVERGED = (5, 6)
+"""Stop codes of a clean that diverged: its image is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class CleanParameters:
+    """What is the same in all iterations of all planes of a cube."""
+
+    geometry: ImageGeometry
+    masks: tuple[str, ...]
+    """Absolute path of the mask image, or ``'pb'``, of iter1, iter2, …"""
+    robust: float = 1.0
+    uvtaper: tuple[str, ...] = ()
+    pblimit: float = 0.1
+    pbmask: float = 0.4
+    niter: int = 20000
+    threshold: str | None = None
+    nsigma: float | None = None
+    """If given, for all iterations with a mask; otherwise 3.0, and 4.5 with the primary-beam mask."""
+    cyclefactor: float = 3.0
+    cycleniter: int | None = None
+    cycleniter_pbmask: int | None = None
+    nmajor: int | None = None
+    scales: tuple[int, ...] | None = None
+    restore_iter0: bool = False
+
+
+@dataclass(frozen=True)
+class IterationParameters:
+    """What distinguishes one iteration."""
+
+    number: int
+    mask: str
+    """Absolute path of the mask image, ``'pb'``, or ``''`` for none."""
+    niter: int
+    threshold: str
+    nsigma: float
+    pbmask: float
+    scales: tuple[int, ...]
+    cycleniter: int
+    nmajor: int | None
+    restoration: bool
+
+    @property
+    def is_first(self) -> bool:
+        """Whether psf, primary beam and dirty image are to be made."""
+        return self.number == 0
+
+
+def iteration_sequence(parameters: CleanParameters) -> tuple[IterationParameters, ...]:
+    """Return iter0 (dirty) and one iteration for each mask."""
+    first = IterationParameters(
+        number=0,
+        mask="",
+        niter=0,
+        threshold="0.0mJy",
+        nsigma=2.0,
+        pbmask=0.0,
+        scales=(),
+        cycleniter=500,
+        nmajor=None,
+        restoration=parameters.restore_iter0,
+    )
+    cleaned = []
+    for number, mask in enumerate(parameters.masks, start=1):
+        iteration = IterationParameters(
+            number=number,
+            mask=mask,
+            niter=parameters.niter,
+            threshold=parameters.threshold or "0Jy",
+            nsigma=3.0 if number < 3 else 4.5,
+            pbmask=0.0,
+            scales=(0, 5, 12) if parameters.scales is None else parameters.scales,
+            cycleniter=500 if number < 3 else 100,
+            nmajor=parameters.nmajor,
+            restoration=True,
+        )
+        if parameters.nsigma is not None:
+            iteration = replace(iteration, nsigma=parameters.nsigma)
+        if parameters.cycleniter is not None:
+            iteration = replace(iteration, cycleniter=parameters.cycleniter)
+        if mask == PB_MASK:
+            iteration = replace(iteration, pbmask=parameters.pbmask)
+            if parameters.cycleniter_pbmask is not None:
+                iteration = replace(iteration, cycleniter=parameters.cycleniter_pbmask)
+        cleaned.append(iteration)
+    return (first, *cleaned)
+
+
+def tclean_arguments(
+    vis: str,
+    selection: DataSelection,
+    reffreq_hz: float,
+    imagename: str,
+    parameters: CleanParameters,
+    iteration: IterationParameters,
+) -> dict[str, Any]:
+    """Return the arguments of the tclean call that makes an iteration.
+
+    Parameters
+    ----------
+    vis : str
+        Measurement set.
+    selection : DataSelection
+        Visibilities of the plane.
+    reffreq_hz : float
+        Mean frequency of the plane.
+    imagename : str
+        Root of the images, ending in ``.iter<N>``.
+    parameters, iteration
+        What is common to the cube and what belongs to this iteration; ``iteration.mask`` names the mask image
+        to use, already on the image grid's directory.
+    """
+    geometry = parameters.geometry
+    is_pb_mask = iteration.mask == PB_MASK
+    arguments: dict[str, Any] = {
+        "vis": [vis],
+        "field": [selection.field],
+        "spw": [selection.spw],
+        "antenna": [selection.antenna],
+        "scan": [selection.scan],
+        "intent": selection.intent,
+        "uvrange": selection.uvrange,
+        "datacolumn": "corrected",
+        "imagename": imagename,
+        "imsize": [geometry.nx, geometry.ny],
+        "cell": f"{geometry.cell_arcsec:.12g}arcsec",
+        "phasecenter": geometry.phasecenter,
+        "stokes": "IQUV",
+        "projection": "SIN",
+        "specmode": "mfs",
+        "reffreq": format_frequency(reffreq_hz),
+        "outframe": "LSRK",
+        "veltype": "radio",
+        "perchanweightdensity": False,
+        "gridder": "mosaic",
+        "wprojplanes": 1,
+        "facets": 1,
+        "mosweight": False,
+        "aterm": True,
+        "psterm": False,
+        "wbawp": True,
+        "conjbeams": False,
+        "cfcache": "",
+        "usepointing": False,
+        "rotatepastep": 5.0,
+        "computepastep": 360.0,
+        "pointingoffsetsigdev": [300, 30],
+        "pblimit": parameters.pblimit,
+        "normtype": "flatnoise",
+        "deconvolver": "mtmfs",
+        "scales": list(iteration.scales),
+        "nterms": 1,
+        "smallscalebias": 0.4,
+        "restoration": iteration.restoration,
+        "restoringbeam": "common",
+        "pbcor": False,
+        "weighting": "briggs",
+        "robust": parameters.robust,
+        "noise": "1.0Jy",
+        "npixels": 0,
+        "uvtaper": list(parameters.uvtaper) or [""],
+        "niter": iteration.niter,
+        "gain": 0.1,
+        "threshold": iteration.threshold,
+        "nsigma": iteration.nsigma,
+        "cycleniter": iteration.cycleniter,
+        "cyclefactor": parameters.cyclefactor,
+        "minpsffraction": 0.05,
+        "maxpsffraction": 0.8,
+        "interactive": False,
+        "fullsummary": True,
+        "usemask": "pb" if is_pb_mask else "user",
+        "mask": "" if is_pb_mask else iteration.mask,
+        "pbmask": iteration.pbmask,
+        "fastnoise": True,
+        "restart": True,
+        "savemodel": "none",
+        "calcres": iteration.is_first,
+        "calcpsf": iteration.is_first,
+        "psfcutoff": 0.5,
+        "parallel": False,
+        "verbose": False,
+    }
+    if iteration.nmajor is not None:
+        arguments["nmajor"] = iteration.nmajor
+    return arguments
+
+
+def format_frequency(frequency_hz: float) -> str:
+    """Format a frequency as production does: ``'3.052GHz'``."""
+    # Twelve digits keep binary noise (3.0519999999999996) out of names and headers.
+    return f"{float(f'{frequency_hz / 1e9:.12g}')}GHz"

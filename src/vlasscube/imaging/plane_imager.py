@@ -1,0 +1,258 @@
+"""One plane through iter0 … iter3: masks, hand-over of images, statistics, and going on after a stop.
+
+Each iteration is made in a directory of its own and moved into place when it is whole. What the next iteration
+takes over (psf, pb, weight, sumwt, model) is removed from the previous one only after the next one is recorded, so
+that a stop at any moment costs no more than the iteration under way.
+"""
+
+from __future__ import annotations
+
+import glob
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vlasscube import naming
+from vlasscube.errors import ImagingError
+from vlasscube.images.casa_images import image_facts, read_plane, set_missing_beams
+from vlasscube.images.statistics import plane_statistics
+from vlasscube.imaging.clean_sequence import (
+    DIVERGED,
+    PB_MASK,
+    STOP_REASONS,
+    CleanParameters,
+    IterationParameters,
+    iteration_sequence,
+)
+from vlasscube.imaging.engine import CleanRequest, CleanResult, ImagingEngine
+from vlasscube.imaging.masks import make_cleanmask
+from vlasscube.records import (
+    STOKES,
+    ImageGeometry,
+    Iteration,
+    IterationStatistics,
+    Message,
+    PixelBox,
+    PlaneImages,
+    PlaneTarget,
+)
+from vlasscube.workspace import publish, remove
+
+HANDED_ON = ("psf", "pb", "weight", "sumwt", "model")
+"""Images that move from one iteration to the next."""
+
+Report = Callable[[Message], None]
+
+
+class IterationStore(Protocol):
+    """Keeps the records of finished iterations."""
+
+    def load(self) -> tuple[Iteration, ...]:
+        """Finished iterations 0, 1, … whose images are all still there as recorded."""
+        ...
+
+    def save(self, iteration: Iteration, paths: tuple[Path, ...]) -> None:
+        """Record a finished iteration and its images."""
+        ...
+
+
+def image_plane(
+    target: PlaneTarget,
+    vis: Path,
+    directory: Path,
+    parameters: CleanParameters,
+    engine: ImagingEngine,
+    store: IterationStore,
+    report: Report,
+) -> PlaneImages:
+    """Image a plane, going on after the last finished iteration.
+
+    Parameters
+    ----------
+    target : PlaneTarget
+        What to image.
+    vis : Path
+        Imaging-ready measurement set.
+    directory : Path
+        Where the images are kept.
+    parameters : CleanParameters
+        Clean parameters, common to all planes.
+    engine : ImagingEngine
+        Makes the images.
+    store : IterationStore
+        Records of finished iterations.
+    report : callable
+        Called with messages for the user.
+
+    Returns
+    -------
+    PlaneImages
+        With the unflagged bandwidth left at the nominal one.
+
+    Raises
+    ------
+    ImagingError
+        If the clean diverges.
+    """
+    sequence = iteration_sequence(parameters)
+    finished = list(store.load())
+    for settings in sequence[len(finished) :]:
+        is_last = settings.number == sequence[-1].number
+        iteration, paths = _make_iteration(
+            target, vis, directory, parameters, settings, engine, report, keep_mask=is_last
+        )
+        store.save(iteration, paths)
+        finished.append(iteration)
+    for settings in sequence[:-1]:
+        _drop_handed_on(directory, target.image_root, settings.number)
+    last_root = naming.iteration_root(target.image_root, sequence[-1].number)
+    facts = image_facts(directory / naming.tclean_product(last_root, "psf"))
+    if facts.beam is None:
+        raise ImagingError(f"{target.label}: the psf has no beam", hint="The psf fit failed; see CASA's log.")
+    return PlaneImages(
+        target=target,
+        engine=engine.name,
+        iterations=tuple(finished),
+        beam=facts.beam,
+        frequency_hz=facts.frequency_hz,
+        bandwidth_hz=facts.channel_width_hz,
+        unflagged_bandwidth_hz=target.nominal_bandwidth_hz,
+    )
+
+
+def _make_iteration(
+    target: PlaneTarget,
+    vis: Path,
+    directory: Path,
+    parameters: CleanParameters,
+    settings: IterationParameters,
+    engine: ImagingEngine,
+    report: Report,
+    *,
+    keep_mask: bool,
+) -> tuple[Iteration, tuple[Path, ...]]:
+    started = time.monotonic()
+    root = naming.iteration_root(target.image_root, settings.number)
+    partial = directory / f".{root}.partial"
+    remove(partial)
+    partial.mkdir(parents=True)
+    mask_name = settings.mask
+    if not settings.is_first:
+        previous = naming.iteration_root(target.image_root, settings.number - 1)
+        _hand_on(directory, previous, partial, root)
+        if settings.mask != PB_MASK:
+            # Not '<imagename>.mask': tclean refuses usemask='user' when that exists.
+            cleanmask = partial / naming.tclean_product(root, "cleanmask")
+            template = partial / naming.tclean_product(root, "pb")
+            for message in make_cleanmask(Path(settings.mask), template, cleanmask):
+                report(message)
+            settings = replace(settings, mask=str(cleanmask))
+            mask_name = cleanmask.name
+    result = engine.clean(
+        CleanRequest(vis, target.selection, target.reffreq_hz, partial / root, parameters, settings)
+    )
+    _judge(target, settings, result, report)
+    set_missing_beams(
+        partial / naming.tclean_product(root, "psf"),
+        tuple(partial / naming.tclean_product(root, kind) for kind in ("image", "residual")),
+    )
+    if not keep_mask:
+        remove(partial / naming.tclean_product(root, "mask"))
+    statistics = {
+        stokes: _statistics(partial, root, index, parameters.geometry) for index, stokes in enumerate(STOKES)
+    }
+    for stale in directory.glob(f"{glob.escape(root)}.*"):
+        remove(stale)
+    names = sorted(path.name for path in partial.iterdir() if path.name.startswith(root))
+    for name in names:
+        publish(partial / name, directory / name)
+    shutil.rmtree(partial)
+    iteration = Iteration(
+        number=settings.number,
+        mask=mask_name,
+        nsigma=settings.nsigma,
+        iterations_done=result.iterations_done,
+        major_cycles=result.major_cycles,
+        stop_code=result.stop_code,
+        stop_reason=STOP_REASONS.get(result.stop_code, "unknown"),
+        cycles=result.cycles,
+        statistics=statistics,
+        call=result.call,
+        seconds=time.monotonic() - started,
+        files=tuple(names),
+    )
+    return iteration, tuple(directory / name for name in names)
+
+
+def _hand_on(directory: Path, previous: str, partial: Path, root: str) -> None:
+    for kind in (*HANDED_ON, "residual"):
+        source = directory / naming.tclean_product(previous, kind)
+        if source.exists():
+            shutil.copytree(source, partial / naming.tclean_product(root, kind))
+
+
+def _drop_handed_on(directory: Path, image_root: str, number: int) -> None:
+    root = naming.iteration_root(image_root, number)
+    for kind in HANDED_ON:
+        remove(directory / naming.tclean_product(root, kind))
+
+
+def _judge(target: PlaneTarget, settings: IterationParameters, result: CleanResult, report: Report) -> None:
+    place = f"{target.label} iter{settings.number}"
+    code, reason = result.stop_code, STOP_REASONS.get(result.stop_code, "unknown")
+    if code in DIVERGED:
+        raise ImagingError(
+            f"{place}: the clean diverged: [{code}] {reason}",
+            hint="Look at the residual images of the iteration before; a smaller cycleniter or a larger "
+            "cyclefactor in CCIP_parameter.list makes the clean more careful.",
+        )
+    if code in (1, 9) or (code == 0 and result.iterations_done > 0):
+        report(Message("warning", f"{place}: clean stopped early: [{code}] {reason}"))
+
+
+def _statistics(directory: Path, root: str, stokes: int, geometry: ImageGeometry) -> IterationStatistics:
+    def plane(kind: str) -> Path:
+        return directory / naming.tclean_product(root, kind)
+
+    residual = plane_statistics(read_plane(plane("residual"), stokes))
+    image = plane_statistics(read_plane(plane("image"), stokes)) if plane("image").exists() else None
+    positive = negative = inner = 0.0
+    if plane("model").exists():
+        model = np.nan_to_num(read_plane(plane("model"), stokes))
+        positive = float(model[model > 0].sum(dtype=np.float64))
+        negative = float(model[model < 0].sum(dtype=np.float64))
+        box = inner_square_degree(geometry)
+        inner = float(model[box.blc_y : box.trc_y + 1, box.blc_x : box.trc_x + 1].sum(dtype=np.float64))
+    return IterationStatistics(
+        residual_peak=residual.peak,
+        residual_madrms=residual.madrms,
+        image_max=image.max if image else None,
+        image_min=image.min if image else None,
+        image_rms=image.madrms if image else None,
+        model_flux_positive=positive,
+        model_flux_negative=negative,
+        model_flux_inner=inner,
+    )
+
+
+def inner_square_degree(geometry: ImageGeometry) -> PixelBox:
+    """Pixels of the central square degree."""
+    half = round(1800.0 / geometry.cell_arcsec)
+    return PixelBox(
+        max(geometry.nx // 2 - half, 0),
+        max(geometry.ny // 2 - half, 0),
+        min(geometry.nx // 2 + half, geometry.nx) - 1,
+        min(geometry.ny // 2 + half, geometry.ny) - 1,
+    )
+
+
+def kept_images(images: PlaneImages) -> Mapping[str, str]:
+    """Names of the final iteration's images by kind: ``image``, ``residual``, ``psf``, ``pb``, …"""
+    root = naming.iteration_root(images.target.image_root, images.last.number)
+    kinds = ("image", "residual", "model", "psf", "pb", "weight", "sumwt", "mask")
+    return {kind: naming.tclean_product(root, kind) for kind in kinds}

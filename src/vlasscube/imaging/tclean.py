@@ -1,0 +1,64 @@
+"""CASA's tclean as an imaging engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vlasscube import casa
+from vlasscube.imaging.clean_sequence import tclean_arguments
+from vlasscube.imaging.engine import CleanRequest, CleanResult
+from vlasscube.records import STOKES, CleanCycles
+
+
+class TcleanEngine:
+    """The reference engine: ``tclean(gridder='mosaic', deconvolver='mtmfs', nterms=1, stokes='IQUV')``."""
+
+    name = "casa"
+
+    def clean(self, request: CleanRequest) -> CleanResult:
+        """Make an iteration; see `vlasscube.imaging.engine.ImagingEngine`."""
+        arguments = tclean_arguments(
+            str(request.vis),
+            request.selection,
+            request.reffreq_hz,
+            str(request.image_root),
+            request.parameters,
+            request.iteration,
+        )
+        result = casa.run_task("tclean", **arguments)
+        shown = {**arguments, "vis": [request.vis.name], "imagename": request.image_root.name}
+        return clean_result(result, casa.format_call("tclean", shown))
+
+
+def clean_result(result: dict[str, Any], call: str) -> CleanResult:
+    """Translate tclean's return record."""
+    summary = result.get("summaryminor") or {}
+    by_stokes = summary.get(0, {}).get(0, {})
+    cycles = {
+        STOKES[index]: CleanCycles(
+            iterations=_cumulative(plane["iterDone"]),
+            peak_residual_jy=_floats(plane["peakRes"]),
+            model_flux_jy=_floats(plane["modelFlux"]),
+            start_peak_residual_jy=_floats(plane.get("startPeakRes", [])),
+        )
+        for index, plane in sorted(by_stokes.items())
+    }
+    return CleanResult(
+        call=call,
+        iterations_done=int(result.get("iterdone", 0)),
+        major_cycles=int(result.get("nmajordone", 0)),
+        stop_code=int(result.get("stopcode", 0)),
+        cycles=cycles,
+    )
+
+
+def _cumulative(counts: Any) -> tuple[int, ...]:
+    total, sums = 0, []
+    for count in counts:
+        total += int(count)
+        sums.append(total)
+    return tuple(sums)
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,257 @@
+"""Which visibilities go into an image: fields near its centre, antennas, scans, spectral windows."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+
+from vlasscube.errors import MeasurementSetError
+from vlasscube.naming import is_vlass_field_name, parse_phasecenter
+from vlasscube.records import Antenna, DataSelection, Field, MeasurementSetSummary, SpectralWindow
+
+FLAG_BOX_HALF_WIDTH_ARCSEC = 1800.0
+"""Half-width of the central square degree, in which the flags of a plane are judged."""
+DEFAULT_SEARCH_RADIUS_ARCSEC = 1000.0
+"""Width of the margin around the square degree whose fields are imaged."""
+TARGET_INTENT = "OBSERVE_TARGET"
+
+# A field on the edge is outside, whatever the last bit of its offset is.
+_EDGE_ARCSEC = 1e-6
+_SPEED_OF_LIGHT = 299_792_458.0
+_PLAIN_INTENT = re.compile(r"[A-Z_]+#[A-Z0-9_]+")
+
+
+def field_box_half_widths(
+    search_radius_arcsec: float | None = None,
+    cutout_imsize: tuple[int, int] | None = None,
+    cell_arcsec: float | None = None,
+) -> tuple[float, float]:
+    """Half-widths of the box whose fields are imaged.
+
+    Parameters
+    ----------
+    search_radius_arcsec : float, optional
+        Margin around the square degree; 1000″ if None.
+    cutout_imsize : tuple of int, optional
+        Size of the cutout in pixels; if given, the box is the cutout, without a margin.
+    cell_arcsec : float, optional
+        Pixel size; 0.6″ if None. Used with `cutout_imsize` only.
+
+    Returns
+    -------
+    tuple of float
+        In right ascension and in declination, arcsec.
+    """
+    if cutout_imsize is not None:
+        cell = 0.6 if cell_arcsec is None else cell_arcsec
+        return cell * cutout_imsize[0] / 2, cell * cutout_imsize[1] / 2
+    radius = DEFAULT_SEARCH_RADIUS_ARCSEC if search_radius_arcsec is None else search_radius_arcsec
+    return FLAG_BOX_HALF_WIDTH_ARCSEC + radius, FLAG_BOX_HALF_WIDTH_ARCSEC + radius
+
+
+def sky_offsets_arcsec(
+    ra_deg: np.ndarray, dec_deg: np.ndarray, centre_ra_deg: float, centre_dec_deg: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude in the frame whose origin is the centre and whose equator runs east.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : array
+        Positions.
+    centre_ra_deg, centre_dec_deg : float
+        The origin.
+
+    Returns
+    -------
+    tuple of array
+        Offsets in arcsec, longitude in ±180° (as astropy's ``SkyOffsetFrame``).
+    """
+    dec, dec0 = np.radians(dec_deg), math.radians(centre_dec_deg)
+    turn = np.radians(np.asarray(ra_deg) - centre_ra_deg)
+    x = np.cos(dec) * np.cos(turn) * math.cos(dec0) + np.sin(dec) * math.sin(dec0)
+    y = np.cos(dec) * np.sin(turn)
+    z = np.sin(dec) * math.cos(dec0) - np.cos(dec) * np.cos(turn) * math.sin(dec0)
+    # atan2 instead of asin: exact also near the poles of the frame.
+    longitude, latitude = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
+    return np.degrees(longitude) * 3600, np.degrees(latitude) * 3600
+
+
+def fields_in_box(
+    fields: Sequence[Field],
+    phasecenter: str | tuple[float, float],
+    half_width_arcsec: float | tuple[float, float],
+) -> tuple[int, ...]:
+    """Target fields whose centres lie in a box on the sky.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        Of the measurement set.
+    phasecenter : str or tuple of float
+        Centre of the box: in CASA's notation, or right ascension and declination in degrees.
+    half_width_arcsec : float or tuple of float
+        Half-width (in both axes, or in longitude and in latitude); a field on the edge is outside.
+
+    Returns
+    -------
+    tuple of int
+        Field ids, ascending: fields named as VLASS names them and observed as targets.
+    """
+    ra0, dec0 = parse_phasecenter(phasecenter)[:2] if isinstance(phasecenter, str) else phasecenter
+    widths = half_width_arcsec if isinstance(half_width_arcsec, tuple) else (half_width_arcsec,) * 2
+    candidates = [field for field in fields if field.intent_target and is_vlass_field_name(field.name)]
+    lon, lat = sky_offsets_arcsec(
+        np.array([field.ra_deg for field in candidates]),
+        np.array([field.dec_deg for field in candidates]),
+        ra0,
+        dec0,
+    )
+    inside = (np.abs(lon) < widths[0] - _EDGE_ARCSEC) & (np.abs(lat) < widths[1] - _EDGE_ARCSEC)
+    return tuple(sorted(field.id for field, keep in zip(candidates, inside, strict=True) if keep))
+
+
+def majority_antennas(antennas: Sequence[Antenna]) -> str:
+    """Select the antennas with the most frequent diameter, cross-correlations only: ``'0,1,2&'``.
+
+    Raises
+    ------
+    MeasurementSetError
+        If there are none.
+    """
+    if not antennas:
+        raise MeasurementSetError("The measurement set has no antennas.", hint="Check its ANTENNA table.")
+    counts = Counter(round(antenna.diameter_m, 2) for antenna in antennas)
+    diameter = max(counts, key=lambda size: (counts[size], size))
+    ids = sorted(antenna.id for antenna in antennas if round(antenna.diameter_m, 2) == diameter)
+    return f"{','.join(map(str, ids))}&"
+
+
+def target_scans(summary: MeasurementSetSummary, field_ids: Collection[int]) -> tuple[int, ...]:
+    """Scans in which the fields may have been observed as targets.
+
+    Parameters
+    ----------
+    summary : MeasurementSetSummary
+        Of the measurement set.
+    field_ids : collection of int
+        The fields; empty for all.
+
+    Returns
+    -------
+    tuple of int
+        Numbers of the scans with a target intent, from the first scan of the fields on. Later scans stay in:
+        a field may have been observed twice, and only its first scan is on record.
+    """
+    firsts = [field.scan for field in summary.fields if not field_ids or field.id in field_ids]
+    first = min((scan for scan in firsts if scan >= 0), default=0)
+    return tuple(
+        sorted(
+            scan.number
+            for scan in summary.scans
+            if scan.number >= first and any(TARGET_INTENT in intent for intent in scan.intents)
+        )
+    )
+
+
+def target_intent(summary: MeasurementSetSummary) -> str:
+    """Select the target intents of the measurement set, e.g. ``'OBSERVE_TARGET#UNSPECIFIED'``."""
+    intents = {intent for scan in summary.scans for intent in scan.intents if TARGET_INTENT in intent}
+    # An intent is free text; one that CASA's selection would not take literally is matched by its core.
+    if not intents or not all(_PLAIN_INTENT.fullmatch(intent) for intent in intents):
+        return f"*{TARGET_INTENT}*"
+    return ",".join(sorted(intents))
+
+
+def data_selection(
+    summary: MeasurementSetSummary,
+    field_ids: Collection[int],
+    spw_ids: Iterable[int],
+    *,
+    uvrange: str = "<12km",
+) -> DataSelection:
+    """Select the visibilities of an image in CASA's syntax.
+
+    Parameters
+    ----------
+    summary : MeasurementSetSummary
+        Of the measurement set.
+    field_ids : collection of int
+        From `fields_in_box`.
+    spw_ids : iterable of int
+        The spectral windows, whole.
+    uvrange : str
+        Baseline lengths.
+
+    Raises
+    ------
+    MeasurementSetError
+        If there is no field: an empty selection would mean everything to CASA.
+    """
+    spws = list(spw_ids)
+    if not field_ids or not spws:
+        raise MeasurementSetError(
+            "No data are selected: there is no target field near the phase centre."
+            if spws
+            else "No data are selected: there is no spectral window.",
+            hint="Compare phasecenter in the parameter lists with the fields of the measurement set.",
+        )
+    return DataSelection(
+        field=",".join(map(str, sorted(field_ids))),
+        spw=",".join(map(str, spws)),
+        antenna=majority_antennas(summary.antennas),
+        scan=",".join(map(str, target_scans(summary, field_ids))),
+        intent=target_intent(summary),
+        uvrange=uvrange,
+    )
+
+
+def spw_group_mean_frequency_hz(windows: Sequence[SpectralWindow], spw_ids: Sequence[int]) -> float:
+    """Mean of the mean frequencies of the spectral windows of a group.
+
+    Raises
+    ------
+    MeasurementSetError
+        If one of them has no data.
+    """
+    known = {window.id: window.mean_frequency_hz for window in windows}
+    absent = [spw for spw in spw_ids if spw not in known]
+    if absent or not spw_ids:
+        raise MeasurementSetError(
+            f"No data of spectral window {', '.join(map(str, absent)) or '(none given)'}.",
+            hint=f"The measurement set has {', '.join(map(str, sorted(known))) or 'none'}.",
+        )
+    return math.fsum(known[spw] for spw in spw_ids) / len(spw_ids)
+
+
+def optimum_size(n: int) -> int:
+    """Smallest even image size from `n` on whose only prime factors are 2, 3 and 5, good for FFTs.
+
+    The same as CASA's ``synthesisutils.getOptimumSize`` (which, unlike its documentation, avoids 7).
+    """
+    size = max(n, 2) + max(n, 2) % 2
+    while not _is_smooth(size):
+        size += 2
+    return size
+
+
+def _is_smooth(n: int) -> bool:
+    for prime in (2, 3, 5):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
+
+
+def cutout_image_size(
+    size: int, cell_arcsec: float, lowest_frequency_hz: float, diameter_m: float = 25.0
+) -> int:
+    """Size of the image that a cutout of `size` pixels is cut from.
+
+    The cutout and a margin of three quarters of the primary beam (1.22 λ/D at the lowest frequency) on each
+    side, rounded up by `optimum_size`.
+    """
+    beam_arcsec = math.degrees(1.22 * _SPEED_OF_LIGHT / lowest_frequency_hz / diameter_m) * 3600
+    return optimum_size(size + 2 * math.ceil(0.5 * 1.5 * beam_arcsec / cell_arcsec))

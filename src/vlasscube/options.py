@@ -1,0 +1,43 @@
+"""The choices of a run that the parameter lists do not make.
+
+The defaults are the workflow as it was specified in 2022; later changes of production are options by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done; recorded in the run directory, so that a continued run makes the same choices."""
+
+    engine: Literal["casa"] = "casa"
+    """Imaging engine."""
+    flag_region: Literal["all", "box"] = "all"
+    """Where a plane must be completely flagged to be left out: in all fields, or in the central square degree."""
+    reject_by_flags: bool = False
+    """Mark planes with many heavily flagged fields as rejected (``vlass_plane_reject_ms``)."""
+    reject_flag_fraction: float = 0.9
+    """A field counts as heavily flagged above this fraction."""
+    reject_field_count: int = 12
+    """Number of such fields from which a plane is rejected."""
+    reject_by_beam: bool = False
+    """Mark planes whose beam deviates from its expected size as rejected (``vlass_plane_reject_im``)."""
+    reject_beam_deviation: float = 0.2
+    """Relative deviation from which a beam is rejected."""
+    reject_beam_flag_fraction: float = 0.8
+    """Flagged fraction from which a plane is rejected together with the beam rule."""
+    reject_exclude_spw: str = ""
+    """Spectral windows that are never rejected, e.g. ``'2,3'``."""
+    nmajor: int | None = None
+    """Limit of major cycles per iteration; production uses 220 since 2023."""
+    restore_iter0: bool = False
+    """Also make the restored image of iter0."""
+    cutout: Literal["archive", "current"] = "archive"
+    """Cutouts of 6202 pixels as archived in 2022, or of 6200 as made since 2025."""
+    common_beam: Literal["gated", "always"] = "gated"
+    """Smooth and regrid the common-beam set only above the thresholds, or always."""
+    latitude: Literal["geocentric", "geodetic"] = "geocentric"
+    """Observatory latitude in the position correction; geocentric reproduces the archive."""

@@ -1,0 +1,73 @@
+"""Planes onto workers, through `concurrent.futures.Executor` and nothing else.
+
+CASA is global to a process, so each plane is imaged in a process of its own kind: spawned, never forked. Any other
+executor serves as well, e.g. ``dask.distributed.Client(...).get_executor()`` or
+``mpi4py.futures.MPIPoolExecutor()``, provided that the workers see the run directory under the same path.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class SerialExecutor(Executor):
+    """Run each call at once, in this process."""
+
+    def submit(
+        self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
+        """Call ``fn`` and return its finished future."""
+        future: Future[Result] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def usable_cores() -> int:
+    """Number of cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A worker whose parent was killed must not go on writing into a directory that a new run takes over.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def stop_workers() -> None:
+    """Kill the worker processes of this process at once."""
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+
+
+def make_executor(workers: int) -> Executor:
+    """Make the executor for a number of workers.
+
+    Parameters
+    ----------
+    workers : int
+        Number of processes; 0 for this process itself.
+    """
+    if workers <= 0:
+        return SerialExecutor()
+    return ProcessPoolExecutor(
+        max_workers=workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+    )

@@ -1,0 +1,325 @@
+"""What a key of a parameter list may hold: types, ranges, notations, and the values that mean "not given"."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vlasscube.errors import NamingError
+from vlasscube.naming import check_file_name, parse_image_name, parse_phasecenter
+
+CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"
+CUBE_MODE = "VLASS-SE-CUBE"
+IMAGING_MODES = (
+    "VLASS-QL",
+    "VLASS-SE-CONT",
+    *(f"VLASS-SE-CONT-{kind}" for kind in ("AWP", "AWP-P032", "AWP-P001", "AWP2", "AWP2-P032", "AWP2-P001")),
+    *(f"VLASS-SE-CONT-{kind}" for kind in ("AWPHPG", "AWPHPG-P032", "AWPHPG-P001", "MOSAIC")),
+    CUBE_MODE,
+    "VLASS-SE-TAPER",
+)
+"""All imaging modes of VLASS; only `CONTINUUM_MODE` and `CUBE_MODE` can be processed."""
+
+
+@dataclass(frozen=True)
+class PlaneRejectionMs:
+    """The rule that rejects planes by their flags (``vlass_plane_reject_ms``)."""
+
+    apply: bool = True
+    """Whether planes are rejected at all."""
+    exclude_spw: str = ""
+    """Ids of spectral windows that protect their group, e.g. ``'2,3'``."""
+    flagpct_thresh: float = 0.9
+    """A field counts as flagged when more than this fraction of it is (exclusive)."""
+    nfield_thresh: int = 12
+    """A plane is rejected from this number of flagged fields on (inclusive)."""
+
+    @property
+    def excluded_ids(self) -> frozenset[int]:
+        """`exclude_spw` as ids."""
+        return frozenset(int(item) for item in self.exclude_spw.split(",") if item.strip())
+
+
+Converter = Callable[[Any], Any]
+"""Takes a literal and returns the typed value or None for "not given"; raises ValueError."""
+
+
+def _string(check: Callable[[str], object] | None = None, *, choices: Collection[str] = ()) -> Converter:
+    def convert(value: Any) -> str | None:
+        if not isinstance(value, str):
+            raise ValueError(f"expected a string, not {shown(value)}")
+        text = value.strip()
+        if not text:
+            return None
+        if not text.isprintable() or len(text) > 10_000:
+            raise ValueError("the string is too long or has control characters")
+        if choices and text not in choices:
+            raise ValueError(f"{text[:60]!r} is none of {', '.join(choices)}")
+        if check is not None:
+            check(text)
+        return text
+
+    return convert
+
+
+def _strings(check: Callable[[str], object] | None = None) -> Converter:
+    one = _string(check)
+
+    def convert(value: Any) -> tuple[str, ...] | None:
+        items = value if isinstance(value, list | tuple) else [value]
+        texts = tuple(text for text in map(one, items) if text is not None)
+        return texts or None
+
+    return convert
+
+
+def _number(
+    kind: type[int] | type[float],
+    low: float,
+    high: float,
+    *,
+    unset: Collection[float] = (),
+    open_low: bool = False,
+) -> Converter:
+    def convert(value: Any) -> float | int | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"expected a number, not {shown(value)}")
+        if value in unset:
+            return None
+        if kind is int and value != int(value):
+            raise ValueError(f"expected a whole number, not {value!r}")
+        if not low <= value <= high or (open_low and value == low):
+            raise ValueError(f"{shown(value)} is out of range ({low:g} to {high:g})")
+        return kind(value)
+
+    return convert
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected True or False, not {shown(value)}")
+    return value
+
+
+def _pixels(value: Any) -> tuple[int, int] | None:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if not items:
+        return None
+    size = _number(int, 1, 200_000)
+    if len(items) > 2:
+        raise ValueError(f"expected [nx, ny], not {shown(value)}")
+    return size(items[0]), size(items[-1])
+
+
+def _integers(value: Any) -> tuple[int, ...] | None:
+    if value == "":
+        return None
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected a list of whole numbers, not {shown(value)}")
+    number = _number(int, 0, 100_000)
+    return tuple(number(item) for item in value) or None
+
+
+def _fields(value: Any) -> tuple[str, ...] | None:
+    items = value if isinstance(value, list | tuple) else [value]
+    texts: tuple[str, ...] | None = _strings()([str(item) if type(item) is int else item for item in items])
+    return texts
+
+
+def _matching(pattern: str, example: str) -> Callable[[str], None]:
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def check(text: str) -> None:
+        if compiled.fullmatch(text) is None:
+            raise ValueError(f"{text[:60]!r} is not understood; expected e.g. {example}")
+
+    return check
+
+
+REAL = r"\+?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:e[+-]?[0-9]{1,2})?"
+_ANGLE_ARCSEC = {"mas": 1e-3, "arcsec": 1.0, "arcmin": 60.0, "deg": 3600.0, "rad": math.degrees(1) * 3600}
+_angle = re.compile(rf"({REAL})\s*(mas|arcsec|arcmin|deg|rad)")
+
+
+def angle_arcsec(text: str) -> float:
+    """Size of an angle such as ``'0.6arcsec'``; ValueError unless it is above zero."""
+    match = _angle.fullmatch(text)
+    value = float(match[1]) * _ANGLE_ARCSEC[match[2]] if match else 0.0
+    if not value > 0 or not math.isfinite(value):
+        raise ValueError(f"{text[:60]!r} is not an angle above zero; expected e.g. '0.6arcsec'")
+    return value
+
+
+def _cell(value: Any) -> tuple[str, ...] | None:
+    texts: tuple[str, ...] | None = _strings(angle_arcsec)(value)
+    if texts and (len(texts) > 2 or angle_arcsec(texts[0]) != angle_arcsec(texts[-1])):
+        raise ValueError("pixels must be square: give one cell size")
+    return texts
+
+
+def _named(check: Callable[[str], object]) -> Callable[[str], None]:
+    def convert(text: str) -> None:
+        try:
+            check(text)
+        except NamingError as error:
+            raise ValueError(f"{error.message} {error.hint}".strip()) from None
+
+    return convert
+
+
+def _imaging_mode(text: str) -> None:
+    if text in IMAGING_MODES:
+        return
+    near = difflib.get_close_matches(text, IMAGING_MODES, 1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"{text[:60]!r} is no VLASS imaging mode{guess} "
+        f"(only {CONTINUUM_MODE!r} and {CUBE_MODE!r} can be processed)"
+    )
+
+
+def _plane_rejection(value: Any) -> PlaneRejectionMs:
+    if isinstance(value, bool):
+        return PlaneRejectionMs(apply=value)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected True, False or a dict, not {shown(value)}")
+    converters: dict[str, Converter] = {
+        "apply": _boolean,
+        "exclude_spw": _string(_matching(r"[0-9]{1,5}(\s*,\s*[0-9]{1,5})*", "'2,3'")),
+        "flagpct_thresh": _number(float, 0, 1),
+        "nfield_thresh": _number(int, 1, 10_000_000),
+    }
+    given: dict[str, Any] = {}
+    for key, item in value.items():
+        if key not in converters:
+            raise ValueError(f"unknown entry {shown(key)}{nearest(key, converters)}")
+        try:
+            given[key] = converters[key](item)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+    given["exclude_spw"] = (given.get("exclude_spw") or "").replace(" ", "")
+    return PlaneRejectionMs(**given)
+
+
+def _spw(value: Any) -> str | tuple[str, ...] | None:
+    # Which of the two forms is right depends on imaging_mode: see _mode_problems.
+    if isinstance(value, str):
+        text: str | None = _string()(value)
+        return text
+    groups, problems = spw_groups(value)
+    if problems:
+        raise ValueError("; ".join(problems))
+    return groups
+
+
+_UNSET = (-999,)
+_quantity = _matching(rf"[+-]?{REAL}\s*[a-z/]{{0,8}}", "'3.0GHz'")
+_word = _matching(r"[\w.+/-]{1,64}", "'mosaic'")
+CONVERTERS: dict[str, Converter] = {
+    "imagename": _string(_named(parse_image_name)),
+    "phasecenter": _string(_named(parse_phasecenter)),
+    "imaging_mode": _string(_imaging_mode),
+    "editmode": _string(choices=("add", "replace")),
+    "spw": _spw,
+    "imsize": _pixels,
+    "cell": _cell,
+    "search_radius_arcsec": _number(float, 0, 36_000),
+    "field": _fields,
+    "datatype": _string(_word),
+    "datacolumn": _string(choices=("data", "corrected")),
+    "specmode": _string(choices=("cont", "mfs")),
+    "gridder": _string(_word),
+    "deconvolver": _string(_word),
+    "nterms": _number(int, 1, 10, unset=(0,)),
+    "stokes": _string(
+        choices=("I", "IQ", "IU", "IV", "QU", "IQU", "QUV", "IQUV", "Q", "U", "V", "RR", "LL", "RRLL")
+    ),
+    "robust": _number(float, -2, 2, unset=_UNSET),
+    "uvrange": _string(_matching(r"[<>~0-9., a-z]{1,200}", "'<12km'")),
+    "uvtaper": _strings(_matching(rf"{REAL}\s*[a-z]{{1,8}}", "'2.6476arcsec'")),
+    "reffreq": _string(_quantity),
+    "restfreq": _string(_quantity),
+    "start": _string(_quantity),
+    "width": _string(_quantity),
+    "nchan": _number(int, 1, 1_000_000, unset=(-1,)),
+    "nbin": _number(int, 1, 1_000_000, unset=(-1,)),
+    "niter": _number(int, 1, 1_000_000_000, unset=(0,)),
+    "threshold": _string(_matching(rf"{REAL}\s*(jy|mjy|ujy)?", "'0.1mJy'")),
+    "nsigma": _number(float, 0, 1e6, unset=_UNSET),
+    "cyclefactor": _number(float, 0, 1e6, unset=_UNSET, open_low=True),
+    "cycleniter": _number(int, 1, 1_000_000_000, unset=_UNSET),
+    "cycleniter_final_image_nomask": _number(int, 1, 1_000_000_000),
+    "nmajor": _number(int, 1, 1_000_000, unset=(-1,)),
+    "scales": _integers,
+    "mask": _strings(),
+    "pbmask": _number(float, 0, 1),
+    "pblimit": _number(float, -1, 1, unset=_UNSET),
+    "sensitivity": _number(float, 0, 1e6),
+    "conjbeams": _boolean,
+    "cfcache": _string(),
+    "cfcache_nowb": _string(),
+    "wprojplanes": _number(int, 1, 100_000),
+    "cutout_imsize": _pixels,
+    "clean_no_mask_selfcal_image": _boolean,
+    "vlass_plane_reject_ms": _plane_rejection,
+    "intent": _string(_matching(r"[\w#*,.-]{1,200}", "'TARGET'")),
+    "parameter_file": _string(_named(check_file_name)),
+}
+
+
+def shown(value: Any) -> str:
+    """Short Python form of a value for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def nearest(key: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown key: the known one it resembles, if any."""
+    near = difflib.get_close_matches(str(key)[:100], list(known), 1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def spw_groups(value: Any) -> tuple[tuple[str, ...], list[str]]:
+    """Spectral-window groups of a cube in their normal form, and what is wrong with them."""
+    if not isinstance(value, list | tuple):
+        return (), [
+            f"spw must be a list of strings, one per plane, e.g. ['2', '3', '4,5'], not {shown(value)}"
+        ]
+    if not value:
+        return (), ["spw is an empty list; leave the key out to image all spectral windows"]
+    groups: list[str] = []
+    problems: list[str] = []
+    seen: dict[frozenset[int], str] = {}
+    for item in value:
+        ids, problem = _spw_group(item)
+        if problem:
+            problems.append(problem)
+            continue
+        group = ",".join(map(str, ids))
+        first = seen.setdefault(frozenset(ids), group)
+        if any(group == earlier for earlier in groups) or first != group:
+            problems.append(f"spw group {group!r} occurs more than once")
+        groups.append(group)
+    return tuple(groups), problems
+
+
+def _spw_group(item: Any) -> tuple[list[int], str]:
+    if not isinstance(item, str):
+        return [], f"spw {shown(item)} must be a string, e.g. '2' or '2,3,4'"
+    text = shown(item)
+    if ":" in item:
+        return [], f"spw {text}: channels cannot be selected; a plane is made of whole spectral windows"
+    if "~" in item:
+        return [], f"spw {text}: ranges are not allowed; list the ids, e.g. '1,2,3,4'"
+    parts = [part.strip() for part in item.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,5}", part) for part in parts):
+        return [], f"spw {text} is not a comma-separated list of ids, e.g. '2' or '2,3,4'"
+    ids = [int(part) for part in parts]
+    double = sorted({spw for spw in ids if ids.count(spw) > 1}) if len(set(ids)) < len(ids) else []
+    if double:
+        return [], f"spw {text} has {', '.join(map(str, double))} more than once"
+    return ids, ""

@@ -1,0 +1,120 @@
+"""What stands between the true sky and the data: noise, phase errors, interference, flags.
+
+Every random quantity has its own generator, seeded by what it belongs to, so that the data of a field do not depend on
+which other fields or spectral windows are simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlasscube.simulation.layout import Pointing
+from vlasscube.simulation.presets import FieldSimulation
+
+CORRELATIONS = ("RR", "RL", "LR", "LL")
+
+# System equivalent flux density of the VLA's S band, MHz: Jy, from the VLA's sensitivity measurements.
+_SEFD_JY = {
+    1850.5: 1192, 1889.5: 608, 1909: 519, 1959: 413, 1998: 390, 2037: 378, 2056.5: 381, 2087: 364, 2106.5: 369,
+    2165: 355, 2234.5: 374, 2273.5: 369, 2312.5: 371, 2362.5: 407, 2401.5: 411, 2440.5: 397, 2561.5: 401, 2689.5: 390,
+    2798: 400, 2945.5: 362, 3054: 352, 3182: 319, 3310: 315, 3438: 293, 3559: 275, 3687: 290, 3815: 326, 3943: 323,
+    4001.5: 340, 4090.5: 326, 4149: 421, 4168.5: 474, 4199: 929, 4218.5: 1416,
+}  # fmt: skip
+
+
+def sefd_jy(freq_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """System equivalent flux density of a VLA antenna, interpolated linearly."""
+    return np.interp(np.asarray(freq_hz) / 1e6, list(_SEFD_JY), list(_SEFD_JY.values()))
+
+
+def noise_jy(
+    freq_hz: NDArray[np.float64], channel_width_hz: float, integration_s: float
+) -> NDArray[np.float64]:
+    """Rms of the real (or imaginary) part of a visibility, SEFD / √(2 Δν Δt)."""
+    return sefd_jy(freq_hz) / math.sqrt(2 * channel_width_hz * integration_s)
+
+
+def phase_errors_rad(parameters: FieldSimulation, seed: int, scan: int) -> NDArray[np.float64]:
+    """Phase error of each antenna in a scan, the same for R and L so that the polarisation angle stays."""
+    rng = np.random.default_rng([seed, 2, scan])
+    return math.radians(parameters.phase_error_deg) * rng.normal(size=parameters.antennas)
+
+
+@dataclass(frozen=True)
+class Interference:
+    """Interference in some channels of a spectral window; in all fields, or in those named."""
+
+    spw: int
+    first_channel: int
+    last_channel: int
+    field_ids: tuple[int, ...] = ()
+
+    def covers(self, field_id: int) -> bool:
+        """Whether a field is affected."""
+        return not self.field_ids or field_id in self.field_ids
+
+    @property
+    def flag_command(self) -> str:
+        """The command of CASA's flagdata that removes it."""
+        command = f"mode='manual' spw='{self.spw}:{self.first_channel}~{self.last_channel}'"
+        return command + (f" field='{','.join(map(str, self.field_ids))}'" if self.field_ids else "")
+
+
+def interference(
+    parameters: FieldSimulation, seed: int, fields: Sequence[Pointing]
+) -> tuple[Interference, ...]:
+    """Draw the interference: a band of channels that is always on, and bursts over the whole spectral window."""
+    events = []
+    ids = [pointing.field_id for pointing in fields]
+    for spw in parameters.rfi_spws:
+        rng = np.random.default_rng([seed, 3, spw])
+        width = max(1, parameters.channels // 8)
+        first = int(rng.integers(0, parameters.channels - width + 1))
+        events.append(Interference(spw, first, first + width - 1))
+        bursts = sorted(rng.choice(ids, max(1, len(ids) // 10), replace=False).tolist())
+        events.append(Interference(spw, 0, parameters.channels - 1, tuple(bursts)))
+    return tuple(events)
+
+
+def add_interference(
+    data: NDArray[np.complex64],
+    events: Sequence[Interference],
+    field_id: int,
+    spw: int,
+    amplitude_jy: float,
+    rng: np.random.Generator,
+) -> None:
+    """Add interference of random phase to visibilities (correlations, channels, rows), in place."""
+    for event in events:
+        if event.spw == spw and event.covers(field_id):
+            channels = slice(event.first_channel, event.last_channel + 1)
+            shape = data[:, channels].shape
+            amplitude = amplitude_jy * rng.uniform(0.8, 1.2, shape)
+            data[:, channels] += amplitude * np.exp(2j * np.pi * rng.random(shape))
+
+
+def initial_flags(
+    parameters: FieldSimulation, seed: int, pointing_index: int, spw: int, first_antenna: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Flags that the measurement set comes with, for all integrations of a field: (correlations, channels, rows)."""
+    p = parameters
+    rows = len(first_antenna)
+    rng = np.random.default_rng([seed, 4, pointing_index, spw])
+    row_flags = rng.random(rows) < p.flagged_row_fraction
+    total = p.rows * p.fields_per_row
+    # Spread over the mosaic, so that the fields of the central square degree are among them.
+    heavy = {number * total // p.heavily_flagged_fields for number in range(p.heavily_flagged_fields)}
+    if spw in p.heavily_flagged_spws and pointing_index in heavy:
+        # At least the fraction asked for, whatever the random rows above.
+        chosen = rng.permutation(rows)[: math.ceil(p.heavily_flagged_fraction * rows)]
+        row_flags[chosen] = True
+    flags = np.zeros((len(CORRELATIONS), p.channels, rows), dtype=bool)
+    flags[:, :, row_flags] = True
+    if p.flagged_correlation:
+        flags[CORRELATIONS.index(p.flagged_correlation)][:, first_antenna == 0] = True
+    return flags

@@ -1,0 +1,176 @@
+"""Where the antennas are, where they point and when: the geometry of the observation, from the parameters alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+
+import erfa
+import numpy as np
+from numpy.typing import NDArray
+
+from vlasscube.errors import CasaUnavailableError
+from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.sky import direction_at
+
+VLA_LONGITUDE_RAD = math.radians(-107.618283)
+_DAY_S = 86400.0
+_SIDEREAL_RATE = 1.00273790935
+_MJD_ZERO = 2400000.5
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """A field with data: one phase centre, seen for a few integrations while the antennas move on."""
+
+    field_id: int
+    name: str
+    scan: int
+    ra_rad: float
+    dec_rad: float
+    times_mjd_s: tuple[float, ...]
+    """Centres of the integrations (UTC)."""
+    dump_directions_rad: tuple[tuple[float, float], ...]
+    """True pointing direction in each integration."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """The antennas: names, pads, ITRF positions (n, 3) in metres, and which have data."""
+
+    names: tuple[str, ...]
+    pads: tuple[str, ...]
+    positions_m: NDArray[np.float64]
+    active: tuple[int, ...]
+
+    @cached_property
+    def baselines(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Antenna numbers of all baselines with data, ANTENNA1 < ANTENNA2."""
+        active = np.array(self.active, dtype=np.int32)
+        first, second = np.triu_indices(len(active), 1)
+        return active[first], active[second]
+
+    @property
+    def longest_baseline_m(self) -> float:
+        """Length of the longest baseline with data."""
+        first, second = self.baselines
+        return float(np.linalg.norm(self.positions_m[first] - self.positions_m[second], axis=1).max())
+
+
+def field_name(ra_rad: float, dec_rad: float) -> str:
+    """VLASS name of an on-the-fly field: HHMMSSs±DDMMSS (right ascension to 0.1 s)."""
+    tenths = round(math.degrees(ra_rad) % 360.0 / 15 * 36000) % 864000
+    hours, rest = divmod(tenths, 36000)
+    minutes, tenths = divmod(rest, 600)
+    arcseconds = round(math.degrees(abs(dec_rad)) * 3600)
+    sign = "-" if dec_rad < 0 else "+"
+    degrees, rest = divmod(arcseconds, 3600)
+    return f"{hours:02d}{minutes:02d}{tenths:03d}{sign}{degrees:02d}{rest // 60:02d}{rest % 60:02d}"
+
+
+def parse_field_name(name: str) -> tuple[float, float]:
+    """Right ascension and declination (rad) that a field name tells."""
+    ra, dec = name[:7], name[8:]
+    hours = int(ra[:2]) + int(ra[2:4]) / 60 + int(ra[4:]) / 36000
+    degrees = int(dec[:2]) + int(dec[2:4]) / 60 + int(dec[4:]) / 3600
+    return math.radians(hours * 15), math.radians(degrees) * (-1 if name[7] == "-" else 1)
+
+
+def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
+    """Lay out the mosaic row by row, in the order of time; rows are scanned to and fro.
+
+    Phase centres are rounded to what their names tell (0.1 s and 1″).
+    """
+    p = parameters
+    row_s = p.fields_per_row * p.dumps_per_field * p.integration_s
+    total_s = p.rows * row_s + (p.rows - 1) * p.row_gap_s
+    start = _middle_mjd(p) * _DAY_S - total_s / 2
+    scan = p.first_scan
+    result = []
+    for row in range(p.rows):
+        direction = 1 if row % 2 == 0 else -1
+        row_offset = math.radians((row - (p.rows - 1) / 2) * p.row_spacing_arcmin / 60)
+        for column in range(p.fields_per_row):
+            index = row * p.fields_per_row + column
+            along = direction * math.radians((column - (p.fields_per_row - 1) / 2) * p.field_step_arcmin / 60)
+            dec = math.radians(p.dec_deg) + row_offset
+            ra = math.radians(p.ra_deg) + along / math.cos(dec)
+            name = field_name(ra, dec)
+            ra, dec = parse_field_name(name)
+            first = start + row * (row_s + p.row_gap_s) + column * p.dumps_per_field * p.integration_s
+            numbers = range(p.dumps_per_field)
+            step = direction * math.radians(p.field_step_arcmin / 60) / p.dumps_per_field
+            centre = (p.dumps_per_field - 1) / 2
+            result.append(
+                Pointing(
+                    field_id=p.first_field_id + index,
+                    name=name,
+                    scan=scan,
+                    ra_rad=ra,
+                    dec_rad=dec,
+                    times_mjd_s=tuple(first + (dump + 0.5) * p.integration_s for dump in numbers),
+                    dump_directions_rad=tuple(
+                        direction_at((dump - centre) * step, 0.0, ra, dec) for dump in numbers
+                    ),
+                )
+            )
+        # Calibrator scans lie between some rows, so the numbers of the rows' scans jump by 3 or 4.
+        scan += 3 if row % 2 == 0 else 4
+    return tuple(result)
+
+
+def empty_fields(parameters: FieldSimulation) -> list[tuple[str, float, float]]:
+    """Name, right ascension and declination (rad) of the fields before the first with data, 10° away in declination."""
+    p = parameters
+    dec = math.radians(p.dec_deg + (10.0 if p.dec_deg < 0 else -10.0))
+    step = math.radians(p.field_step_arcmin / 60) / math.cos(dec)
+    positions = (
+        (math.radians(p.ra_deg) - 0.3 - number * step) % math.tau for number in range(p.first_field_id)
+    )
+    return [(field_name(ra, dec), *parse_field_name(field_name(ra, dec))) for ra in positions]
+
+
+def _middle_mjd(parameters: FieldSimulation) -> float:
+    """UTC of mid-observation: the first time after `start_mjd` at which the hour angle is as asked for."""
+    wanted = math.radians(parameters.ra_deg + 15 * parameters.hour_angle_h)
+    now = _sidereal_time(parameters.start_mjd) + VLA_LONGITUDE_RAD
+    return parameters.start_mjd + ((wanted - now) % math.tau) / math.tau / _SIDEREAL_RATE
+
+
+def _sidereal_time(mjd: float) -> float:
+    tt1, tt2 = erfa.taitt(*erfa.utctai(_MJD_ZERO, mjd))
+    return float(erfa.gst06a(_MJD_ZERO, mjd, tt1, tt2))
+
+
+def array(parameters: FieldSimulation, seed: int) -> Array:
+    """Choose the pads of the antennas from CASA's list of the configuration."""
+    path = files("casadata") / "__data__" / "alma" / "simmos" / f"vla.{parameters.configuration}.cfg"
+    if not path.is_file():
+        raise CasaUnavailableError(f"CASA's data have no antenna list {path}", hint="Install casadata.")
+    entries = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    rng = np.random.default_rng([seed, 1])
+    chosen = sorted(rng.choice(len(entries), parameters.antennas, replace=False).tolist())
+    missing = set(rng.choice(parameters.antennas, parameters.missing_antennas, replace=False).tolist())
+    return Array(
+        names=tuple(f"ea{number + 1:02d}" for number in range(parameters.antennas)),
+        pads=tuple(entries[index][4] for index in chosen),
+        positions_m=np.array([[float(value) for value in entries[index][:3]] for index in chosen]),
+        active=tuple(number for number in range(parameters.antennas) if number not in missing),
+    )
+
+
+def uvw_m(
+    baselines_itrf_m: NDArray[np.float64], time_mjd_s: float, ra_rad: float, dec_rad: float
+) -> NDArray[np.float64]:
+    """Project ITRF baselines (n, 3) onto the axes towards a J2000 direction; polar motion and UT1 − UTC taken as 0."""
+    mjd = time_mjd_s / _DAY_S
+    tt = erfa.taitt(*erfa.utctai(_MJD_ZERO, mjd))
+    celestial = baselines_itrf_m @ erfa.c2t06a(*tt, _MJD_ZERO, mjd, 0.0, 0.0)
+    east = np.array([-math.sin(ra_rad), math.cos(ra_rad), 0.0])
+    source = np.array(
+        [math.cos(dec_rad) * math.cos(ra_rad), math.cos(dec_rad) * math.sin(ra_rad), math.sin(dec_rad)]
+    )
+    north = np.cross(source, east)
+    return np.stack([celestial @ east, celestial @ north, celestial @ source], axis=1)

@@ -1,0 +1,362 @@
+"""Write the simulated measurement set: a skeleton by CASA's simulator, filled through CASA's table tool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlasscube import casa
+from vlasscube.simulation import corruption
+from vlasscube.simulation.layout import Array, Pointing, empty_fields, uvw_m
+from vlasscube.simulation.presets import BANDWIDTH_HZ, SPW_COUNT, FieldSimulation, spw_mean_frequency_hz
+from vlasscube.simulation.sky import Source
+from vlasscube.simulation.visibilities import predict
+
+INTENT = "OBSERVE_TARGET#UNSPECIFIED"
+_XBAND_HZ = (8.332e9, 8.460e9)
+_XBAND_CHANNELS = 64
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that determines the data of a simulated field."""
+
+    parameters: FieldSimulation
+    seed: int
+    sources: tuple[Source, ...]
+    array: Array
+    pointings: tuple[Pointing, ...]
+    interference: tuple[corruption.Interference, ...]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows of one field and spectral window, all integrations one after the other."""
+
+    data: NDArray[np.complex64]
+    flag: NDArray[np.bool_]
+
+
+def channel_frequencies_hz(parameters: FieldSimulation, spw: int) -> NDArray[np.float64]:
+    """Channel centres of a spectral window."""
+    if spw < len(_XBAND_HZ):
+        width, channels, centre = BANDWIDTH_HZ / _XBAND_CHANNELS, _XBAND_CHANNELS, _XBAND_HZ[spw]
+    else:
+        width, channels = BANDWIDTH_HZ / parameters.channels, parameters.channels
+        centre = spw_mean_frequency_hz(spw)
+    return centre + width * (np.arange(channels) - (channels - 1) / 2)
+
+
+def spw_name(spw: int) -> str:
+    """Name of a spectral window as VLA data have it."""
+    if spw < len(_XBAND_HZ):
+        return f"EVLA_X#A0C0#{spw}"
+    return f"EVLA_S#{'A0C0' if spw < 10 else 'B0D0'}#{spw}"
+
+
+def write_measurement_set(
+    path: Path, observation: Observation, progress: Callable[[float], None] | None = None
+) -> int:
+    """Write the measurement set and return its number of rows.
+
+    Rows are in the order of time, spectral window and baseline; one field at a time is held in memory.
+    """
+    _create_skeleton(path, observation)
+    _fill_subtables(path, observation)
+    pointings = observation.pointings
+    with casa.table(path, writable=True) as table:
+        # The simulator adds scratch columns, which a measurement set from the archive does not have.
+        surplus = [name for name in ("MODEL_DATA", "CORRECTED_DATA") if name in table.colnames()]
+        if surplus:
+            table.removecols(surplus)
+        rows_per_field = (
+            observation.parameters.dumps_per_field
+            * len(observation.parameters.science_spws)
+            * len(observation.array.baselines[0])
+        )
+        table.addrows(rows_per_field * len(pointings))
+        for index, pointing in enumerate(pointings):
+            columns = _field_columns(observation, index, pointing)
+            for name, values in columns.items():
+                table.putcol(name, values, index * rows_per_field, rows_per_field)
+            if progress is not None:
+                progress((index + 1) / len(pointings))
+    return rows_per_field * len(pointings)
+
+
+def _field_columns(observation: Observation, index: int, pointing: Pointing) -> dict[str, NDArray[Any]]:
+    """All columns of the main table for one field, rows along the last axis."""
+    p = observation.parameters
+    first, second = observation.array.baselines
+    positions = observation.array.positions_m
+    dumps, spws, baselines = p.dumps_per_field, len(p.science_spws), len(first)
+    rows = dumps * spws * baselines
+    # UVW points from the second to the first antenna in CASA's convention.
+    uvw = np.stack(
+        [
+            uvw_m(positions[first] - positions[second], time, pointing.ra_rad, pointing.dec_rad)
+            for time in pointing.times_mjd_s
+        ]
+    )
+    blocks = [_spw_block(observation, index, pointing, spw, uvw) for spw in p.science_spws]
+    data, flag = (
+        np.stack([getattr(block, name).reshape(4, p.channels, dumps, baselines) for block in blocks], axis=3)
+        .reshape(4, p.channels, rows)
+        for name in ("data", "flag")
+    )  # fmt: skip
+    shape = (dumps, spws, baselines)
+    times = np.broadcast_to(np.array(pointing.times_mjd_s)[:, None, None], shape).ravel()
+    weight = np.full((4, rows), 2 * BANDWIDTH_HZ / p.channels * p.integration_s)
+    return {
+        "TIME": times,
+        "TIME_CENTROID": times,
+        "EXPOSURE": np.full(rows, p.integration_s),
+        "INTERVAL": np.full(rows, p.integration_s),
+        "ANTENNA1": np.broadcast_to(first, shape).ravel(),
+        "ANTENNA2": np.broadcast_to(second, shape).ravel(),
+        "DATA_DESC_ID": np.broadcast_to(
+            np.array(p.science_spws, dtype=np.int32)[None, :, None], shape
+        ).ravel(),
+        "FIELD_ID": np.full(rows, pointing.field_id, dtype=np.int32),
+        "SCAN_NUMBER": np.full(rows, pointing.scan, dtype=np.int32),
+        **{
+            name: np.zeros(rows, dtype=np.int32)
+            for name in ("ARRAY_ID", "FEED1", "FEED2", "OBSERVATION_ID", "PROCESSOR_ID", "STATE_ID")
+        },
+        "UVW": np.broadcast_to(uvw[:, None], (dumps, spws, baselines, 3)).reshape(rows, 3).T,
+        "WEIGHT": weight,
+        "SIGMA": 1 / np.sqrt(weight),
+        "FLAG_ROW": flag.all(axis=(0, 1)),
+        "FLAG": flag,
+        "DATA": data,
+    }
+
+
+def _spw_block(
+    observation: Observation, index: int, pointing: Pointing, spw: int, uvw: NDArray[np.float64]
+) -> _Block:
+    """Visibilities and flags of one field and spectral window; `uvw` has shape (integrations, baselines, 3)."""
+    p, seed = observation.parameters, observation.seed
+    first, second = observation.array.baselines
+    frequencies = channel_frequencies_hz(p, spw)
+    data = ideal_visibilities(p, observation.sources, pointing, uvw, frequencies)
+    phases = corruption.phase_errors_rad(p, seed, pointing.scan)
+    data *= np.tile(np.exp(1j * (phases[first] - phases[second])), len(uvw))
+    rng = np.random.default_rng([seed, 5, index, spw])
+    sigma = p.noise_scale * corruption.noise_jy(frequencies, BANDWIDTH_HZ / p.channels, p.integration_s)
+    noise = rng.standard_normal((*data.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    data += sigma.astype(np.float32)[None, :, None] * noise
+    corruption.add_interference(data, observation.interference, pointing.field_id, spw, p.rfi_jy, rng)
+    flag = corruption.initial_flags(p, seed, index, spw, np.tile(first, len(uvw)))
+    _insert_nan(observation, index, spw, data, flag)
+    return _Block(data.astype(np.complex64, copy=False), flag)
+
+
+def ideal_visibilities(
+    parameters: FieldSimulation,
+    sources: Sequence[Source],
+    pointing: Pointing,
+    uvw: NDArray[np.float64],
+    freq_hz: NDArray[np.float64],
+) -> NDArray[np.complex64]:
+    """Visibilities of a field without errors; shape (4, channels, integrations × baselines)."""
+    centre = pointing.ra_rad, pointing.dec_rad
+    if parameters.beam_at == "field":
+        return predict(sources, uvw.reshape(-1, 3), freq_hz, centre)
+    dumps = zip(uvw, pointing.dump_directions_rad, strict=True)
+    return np.concatenate(
+        [predict(sources, dump, freq_hz, centre, direction) for dump, direction in dumps], axis=2
+    )
+
+
+def _insert_nan(
+    observation: Observation,
+    index: int,
+    spw: int,
+    data: NDArray[np.complex64],
+    flag: NDArray[np.bool_],
+) -> None:
+    """Set this block's share of the NaN visibilities, flagged."""
+    p = observation.parameters
+    cells = len(observation.pointings) * len(p.science_spws)
+    cell = index * len(p.science_spws) + p.science_spws.index(spw)
+    count = (cell + 1) * p.nan_visibilities // cells - cell * p.nan_visibilities // cells
+    rng = np.random.default_rng([observation.seed, 6, index, spw])
+    where = np.unravel_index(rng.choice(data.size, min(count, data.size), replace=False), data.shape)
+    data[where] = complex(np.nan, np.nan)
+    flag[where] = True
+
+
+def _create_skeleton(path: Path, observation: Observation) -> None:
+    """Let CASA create an empty measurement set with antennas, feeds and spectral windows."""
+    p, array = observation.parameters, observation.array
+    tools = casa.tools()
+    simulator, measures = tools.simulator(), tools.measures()
+    simulator.open(str(path))
+    try:
+        x, y, z = array.positions_m.T.tolist()
+        count = len(array.names)
+        simulator.setconfig(
+            telescopename="VLA", x=x, y=y, z=z, dishdiameter=[25.0] * count, mount=["alt-az"] * count,
+            antname=list(array.names), padname=list(array.pads), coordsystem="global",
+            referencelocation=measures.observatory("VLA"),
+        )  # fmt: skip
+        simulator.setfeed(mode="perfect R L")
+        for spw in range(SPW_COUNT):
+            frequencies = channel_frequencies_hz(p, spw)
+            width = f"{frequencies[1] - frequencies[0]:.3f}Hz"
+            simulator.setspwindow(
+                spwname=spw_name(spw), freq=f"{frequencies[0]:.3f}Hz", deltafreq=width, freqresolution=width,
+                nchannels=len(frequencies), stokes="RR RL LR LL",
+            )  # fmt: skip
+        simulator.setfield(
+            sourcename="skeleton", sourcedirection=["J2000", f"{p.ra_deg}deg", f"{p.dec_deg}deg"]
+        )
+    finally:
+        simulator.close()
+        simulator.done()
+
+
+def _fill_subtables(path: Path, observation: Observation) -> None:
+    _fill_spectral_windows(path, observation.parameters)
+    _fill_fields(path, observation)
+    _fill_pointing(path, observation)
+    _fill_small_tables(path, observation)
+
+
+def _fill_spectral_windows(path: Path, parameters: FieldSimulation) -> None:
+    tools = casa.tools()
+    with casa.table(path / "SPECTRAL_WINDOW", writable=True) as table:
+        description = tools.table()
+        del description
+        table.addcols(
+            {
+                "BBC_NO": {
+                    "valueType": "int", "dataManagerType": "StandardStMan", "dataManagerGroup": "StandardStMan",
+                    "option": 0, "maxlen": 0, "comment": "Baseband converter",
+                }
+            }
+        )  # fmt: skip
+        # Importing from the VLA's archive numbers the basebands A0C0 and B0D0 in this way.
+        table.putcol("BBC_NO", np.array([12 if spw < 10 else 15 for spw in range(SPW_COUNT)], dtype=np.int32))
+        table.putcol(
+            "REF_FREQUENCY",
+            np.array([channel_frequencies_hz(parameters, spw)[0] for spw in range(SPW_COUNT)]),
+        )
+        for spw in range(SPW_COUNT):
+            table.putcell("CHAN_FREQ", spw, channel_frequencies_hz(parameters, spw))
+        table.putcol("TOTAL_BANDWIDTH", np.full(SPW_COUNT, BANDWIDTH_HZ))
+    # The simulator makes one polarization setup per spectral window; all are the same.
+    with casa.table(path / "DATA_DESCRIPTION", writable=True) as table:
+        table.putcol("POLARIZATION_ID", np.zeros(SPW_COUNT, dtype=np.int32))
+    with casa.table(path / "POLARIZATION", writable=True) as table:
+        table.removerows(list(range(1, table.nrows())))
+
+
+def _fill_fields(path: Path, observation: Observation) -> None:
+    entries = [
+        *empty_fields(observation.parameters),
+        *((pointing.name, pointing.ra_rad, pointing.dec_rad) for pointing in observation.pointings),
+    ]
+    names, ra, dec = zip(*entries, strict=True)
+    count = len(entries)
+    start = observation.pointings[0].times_mjd_s[0]
+    directions = np.array([ra, dec])
+    with casa.table(path / "FIELD", writable=True) as table:
+        table.addrows(count - table.nrows())
+        for column in ("DELAY_DIR", "PHASE_DIR", "REFERENCE_DIR"):
+            table.putcol(column, directions[:, None, :])
+        table.putcol("NAME", list(names))
+        table.putcol("CODE", ["NONE"] * count)
+        table.putcol("SOURCE_ID", np.arange(count, dtype=np.int32))
+        table.putcol("NUM_POLY", np.zeros(count, dtype=np.int32))
+        table.putcol("TIME", np.full(count, start))
+        table.putcol("FLAG_ROW", np.zeros(count, dtype=bool))
+    with casa.table(path / "SOURCE", writable=True) as table:
+        surplus = [name for name in ("POSITION", "PULSAR_ID") if name in table.colnames()]
+        if surplus:
+            table.removecols(surplus)
+        table.addrows(count - table.nrows())
+        table.putcol("NAME", list(names))
+        table.putcol("CODE", ["NONE"] * count)
+        table.putcol("DIRECTION", directions)
+        table.putcol("PROPER_MOTION", np.zeros((2, count)))
+        table.putcol("SOURCE_ID", np.arange(count, dtype=np.int32))
+        table.putcol("SPECTRAL_WINDOW_ID", np.full(count, -1, dtype=np.int32))
+        table.putcol("CALIBRATION_GROUP", np.zeros(count, dtype=np.int32))
+        table.putcol("NUM_LINES", np.zeros(count, dtype=np.int32))
+        table.putcol("REST_FREQUENCY", np.full((1, count), 3.0e9))
+        table.putcol("SYSVEL", np.zeros((1, count)))
+        table.putcol("TRANSITION", np.full((1, count), "continuum"))
+        table.putcol("TIME", np.full(count, start))
+        table.putcol("INTERVAL", np.full(count, 1e30))
+
+
+def _fill_pointing(path: Path, observation: Observation) -> None:
+    p = observation.parameters
+    antennas = np.arange(p.antennas, dtype=np.int32)
+    times = np.array([time for pointing in observation.pointings for time in pointing.times_mjd_s])
+    directions = np.array(
+        [direction for pointing in observation.pointings for direction in pointing.dump_directions_rad]
+    )
+    names = [pointing.name for pointing in observation.pointings for _ in pointing.times_mjd_s]
+    rows = len(times) * len(antennas)
+    columns: dict[str, Any] = {
+        "ANTENNA_ID": np.tile(antennas, len(times)),
+        "TIME": np.repeat(times, len(antennas)),
+        "TIME_ORIGIN": np.repeat(times, len(antennas)),
+        "INTERVAL": np.full(rows, p.integration_s),
+        "NAME": [name for name in names for _ in antennas],
+        "NUM_POLY": np.zeros(rows, dtype=np.int32),
+        "TRACKING": np.ones(rows, dtype=bool),
+        "DIRECTION": np.repeat(directions, len(antennas), axis=0).T[:, None, :],
+        "TARGET": np.repeat(directions, len(antennas), axis=0).T[:, None, :],
+    }
+    with casa.table(path / "POINTING", writable=True) as table:
+        table.addrows(rows)
+        for name, values in columns.items():
+            table.putcol(name, values)
+
+
+def _fill_small_tables(path: Path, observation: Observation) -> None:
+    p = observation.parameters
+    half = p.integration_s / 2
+    start = observation.pointings[0].times_mjd_s[0] - half
+    end = observation.pointings[-1].times_mjd_s[-1] + half
+    blocks = p.fsid.split(".")
+    scheduling = next((part[2:] for part in blocks if part.startswith("sb")), "1")
+    execution = next((part[2:] for part in blocks if part.startswith("eb")), "1")
+    rows: dict[str, dict[str, Any]] = {
+        "OBSERVATION": {
+            "TELESCOPE_NAME": "EVLA",
+            "OBSERVER": "vlasscube",
+            "PROJECT": f"VLASS{p.epoch}",
+            "TIME_RANGE": np.array([start, end]),
+            "SCHEDULE_TYPE": "EVLA",
+            "SCHEDULE": np.array(
+                [f"SchedulingBlock uid://evla/pdb/{scheduling}", f"ExecBlock uid://evla/pdb/{execution}"]
+            ),
+            "LOG": np.array(["simulated"]),
+            "RELEASE_DATE": end,
+            "FLAG_ROW": False,
+        },
+        "PROCESSOR": {"TYPE": "CORRELATOR", "SUB_TYPE": "EVLA_WIDAR", "TYPE_ID": -1, "MODE_ID": -1, "FLAG_ROW": False},
+        "STATE": {
+            "OBS_MODE": INTENT, "SIG": True, "REF": False, "CAL": 0.0, "LOAD": 0.0, "SUB_SCAN": 1, "FLAG_ROW": False,
+        },
+        "HISTORY": {
+            "TIME": start, "OBSERVATION_ID": 0, "MESSAGE": f"simulated field {p.name}, seed {observation.seed}",
+            "PRIORITY": "INFO", "ORIGIN": "vlasscube.simulation", "OBJECT_ID": 0, "APPLICATION": "vlasscube",
+            "CLI_COMMAND": np.array([""]), "APP_PARAMS": np.array([""]),
+        },
+    }  # fmt: skip
+    for name, cells in rows.items():
+        with casa.table(path / name, writable=True) as table:
+            table.addrows(max(0, 1 - table.nrows()))
+            for column, value in cells.items():
+                table.putcell(column, 0, value)

@@ -1,0 +1,81 @@
+"""The EVLA power beam as CASA uses it for the S band.
+
+The polynomials are those of EVLA Memo 195 (R. Perley 2016), PB = 1 + a₂x² + a₄x⁴ + a₆x⁶ with x = r[arcmin] · ν[GHz].
+Which of them CASA takes was measured on single-pointing images: the one tabulated nearest in frequency, without
+interpolation, from the S-band set above 2.003 GHz and from the L-band set below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# MHz: (a2 / 1e-3, a4 / 1e-7, a6 / 1e-10)
+_L_BAND = {
+    1872: (-1.486, 8.26, -1.75),
+    1936: (-1.459, 7.93, -1.62),
+    2000: (-1.508, 8.31, -1.68),
+}
+_S_BAND = {
+    2052: (-1.429, 7.52, -1.47),
+    2180: (-1.389, 7.06, -1.33),
+    2436: (-1.377, 6.90, -1.27),
+    2564: (-1.381, 6.92, -1.26),
+    2692: (-1.402, 7.23, -1.40),
+    2820: (-1.433, 7.62, -1.54),
+    2948: (-1.433, 7.46, -1.42),
+    3052: (-1.467, 8.05, -1.70),
+    3180: (-1.497, 8.38, -1.80),
+    3308: (-1.504, 8.37, -1.77),
+    3436: (-1.521, 8.63, -1.88),
+    3564: (-1.505, 8.37, -1.75),
+    3692: (-1.521, 8.51, -1.79),
+    3820: (-1.534, 8.57, -1.77),
+    3948: (-1.516, 8.30, -1.66),
+}
+_L_BAND_LIMIT_HZ = 2.0032e9
+_LOWEST_HZ = 1.84e9
+
+
+def _table(band: dict[int, tuple[float, float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    frequencies = np.array(list(band), dtype=float) * 1e6
+    coefficients = np.array(list(band.values())) * np.array([1e-3, 1e-7, 1e-10])
+    return frequencies, coefficients
+
+
+def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.float64]:
+    """Evaluate the power beam, 1 on axis and 0 from the first null outwards.
+
+    Parameters
+    ----------
+    radius_arcmin : array_like
+        Distance from the pointing centre in arcmin; broadcast against `freq_hz`.
+    freq_hz : array_like
+        Frequency in Hz, 1.84 GHz or higher (S band; below 2.003 GHz with L-band polynomials).
+
+    Returns
+    -------
+    ndarray
+        Power beam, of the broadcast shape.
+
+    Raises
+    ------
+    ValueError
+        If a frequency lies below the tabulated range.
+    """
+    frequency = np.atleast_1d(np.asarray(freq_hz, dtype=float))
+    if np.any(frequency < _LOWEST_HZ) or not np.all(np.isfinite(frequency)):
+        raise ValueError(
+            f"the power beam is tabulated from {_LOWEST_HZ / 1e9} GHz, not {frequency.min() / 1e9} GHz"
+        )
+    coefficients = np.empty((*frequency.shape, 3))
+    for band, chosen in ((_L_BAND, frequency < _L_BAND_LIMIT_HZ), (_S_BAND, frequency >= _L_BAND_LIMIT_HZ)):
+        tabulated, values = _table(band)
+        nearest = np.abs(frequency[chosen][:, None] - tabulated).argmin(axis=1)
+        coefficients[chosen] = values[nearest]
+    coefficients = coefficients.reshape(*np.shape(freq_hz), 3)
+    x2 = (np.asarray(radius_arcmin, dtype=float) * np.asarray(freq_hz, dtype=float) / 1e9) ** 2
+    a2, a4, a6 = np.moveaxis(coefficients, -1, 0)
+    # All sets fall from 1 to negative values without a second maximum above zero, so clipping ends the beam at its null.
+    beam: NDArray[np.float64] = np.maximum(1.0 + x2 * (a2 + x2 * (a4 + x2 * a6)), 0.0)
+    return beam

@@ -1,0 +1,222 @@
+"""Stage 11: Stokes spectra at the peak of I and of the linearly polarised intensity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vlasscube.errors import ProductError
+from vlasscube.images.beams import common_beam
+from vlasscube.images.casa_images import ImageFacts, image_facts, read_cube, read_plane
+from vlasscube.images.smoothing import smooth_and_shift
+from vlasscube.images.statistics import plane_statistics
+from vlasscube.polarization.stokes import (
+    PeakPixel,
+    find_peak,
+    find_peak_polarization,
+    fit_power_law,
+    joint_mask,
+    measure_box,
+)
+from vlasscube.products.position_correction import PositionCorrection
+from vlasscube.records import (
+    STOKES,
+    Beam,
+    PixelBox,
+    PowerLaw,
+    RegionSpectrum,
+    StokesMeasurement,
+)
+from vlasscube.stages.context import StageContext
+from vlasscube.stages.results import StokesAnalysis
+
+Cube = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_] | None
+RegionName = Literal["peak_stokesi", "peak_linpolint"]
+
+
+@dataclass(frozen=True)
+class PlaneCutout:
+    """A plane's cutout images by name, and what is known of it."""
+
+    label: str
+    frequency_hz: float
+    beam: Beam
+    kept: bool
+    pbcor: str
+    rms: str
+    rms_median: Mapping[str, float | None]
+    position: PositionCorrection
+
+
+@dataclass(frozen=True)
+class StokesInputs:
+    """The planes with images, and the masks of the highest-frequency one."""
+
+    planes: tuple[PlaneCutout, ...]
+    masks: tuple[str, ...]
+    """Names of the tier-2 clean mask and the primary-beam mask."""
+    box: PixelBox
+    upstream: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A plane as it is measured: at native or at common resolution."""
+
+    cutout: PlaneCutout
+    beam: Beam
+    noise_scale: Mapping[str, float]
+    """Noise relative to the native plane's, by Stokes parameter."""
+    read: Callable[[], Cube]
+
+
+def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesAnalysis:
+    """Measure all planes at the two peaks, natively and at common resolution.
+
+    At native resolution the beam shrinks with frequency and planes are offset from each other by the uncorrected
+    w-term: spectra of slightly extended sources come out too steep. At common resolution, with positions corrected
+    and planes aligned, they do not.
+    """
+    working = context.workspace.working
+    planes = sorted(inputs.planes, key=lambda plane: plane.frequency_hz)
+    if not planes:
+        raise ProductError("no plane was imaged: nothing to analyse", hint="See the outcome of each plane.")
+    facts = image_facts(working / planes[0].pbcor)
+    mask = _joint_mask(inputs, context)
+    target = common_beam([plane.beam for plane in planes])
+
+    def native(plane: PlaneCutout) -> _Plane:
+        return _Plane(plane, plane.beam, dict.fromkeys(STOKES, 1.0), lambda: read_cube(working / plane.pbcor))
+
+    def common(plane: PlaneCutout) -> _Plane:
+        cube = read_cube(working / plane.pbcor)
+        aligned = _align(cube, plane, target, facts.cell_arcsec)
+        scale = {
+            stokes: _ratio(plane_statistics(after).madrms, plane_statistics(before).madrms)
+            for stokes, before, after in zip(STOKES, cube, aligned, strict=True)
+        }
+        return _Plane(plane, target, scale, lambda: aligned)
+
+    return StokesAnalysis(
+        lowest_frequency_hz=planes[0].frequency_hz,
+        native=_measure(planes, native, mask, facts, working, context),
+        common=_measure(planes, common, mask, facts, working, context),
+        common_beam=target,
+        rms_median={
+            plane.label: {stokes: value for stokes, value in plane.rms_median.items() if value is not None}
+            for plane in planes
+        },
+    )
+
+
+def _ratio(after: float | None, before: float | None) -> float:
+    return after / before if after is not None and before else 1.0
+
+
+def _joint_mask(inputs: StokesInputs, context: StageContext) -> Mask:
+    masks = []
+    for name in inputs.masks:
+        path = context.workspace.working / name
+        if path.exists():
+            masks.append(read_plane(path, box=inputs.box))
+        else:
+            context.warn(f"mask {name} is missing: peaks are searched without it")
+    return joint_mask(masks)
+
+
+def _align(cube: Cube, plane: PlaneCutout, target: Beam, cell_arcsec: float) -> Cube:
+    """Bring a plane to the common beam and onto the nominal grid."""
+    position = plane.position
+    cos_dec = np.cos(np.deg2rad(position.nominal_dec_deg))
+    offset_ra = (position.corrected_ra_deg - position.nominal_ra_deg + 180.0) % 360.0 - 180.0
+    shift = (
+        -offset_ra * cos_dec * 3600.0 / cell_arcsec,
+        (position.corrected_dec_deg - position.nominal_dec_deg) * 3600.0 / cell_arcsec,
+    )
+    return np.stack([smooth_and_shift(part, plane.beam, target, cell_arcsec, shift) for part in cube])
+
+
+def _measure(
+    planes: list[PlaneCutout],
+    prepare: Callable[[PlaneCutout], _Plane],
+    mask: Mask,
+    facts: ImageFacts,
+    working: Path,
+    context: StageContext,
+) -> tuple[RegionSpectrum, ...]:
+    spectra: dict[RegionName, RegionSpectrum] = {}
+    for number, cutout in enumerate(planes):
+        plane = prepare(cutout)
+        cube = plane.read()
+        if number == 0:
+            spectra = _regions(cube, mask, facts, context)
+        rms = read_plane(working / cutout.rms)
+        for name, region in spectra.items():
+            box = measure_box(cube, region.pixel_x, region.pixel_y)
+            rms_box = float(measure_box(rms[np.newaxis], region.pixel_x, region.pixel_y)[0])
+            values = [float(value) for value in box]
+            medians = [cutout.rms_median[stokes] for stokes in STOKES]
+            if not np.all(np.isfinite([*values, rms_box])) or None in medians:
+                context.warn(f"{cutout.label}: no measurement at {name}: masked pixels")
+                continue
+            measurement = StokesMeasurement(
+                label=cutout.label,
+                frequency_hz=cutout.frequency_hz,
+                beam=plane.beam,
+                kept=cutout.kept,
+                stokes_i=values[0],
+                stokes_q=values[1],
+                stokes_u=values[2],
+                stokes_v=values[3],
+                rms_i_box=rms_box * plane.noise_scale["I"],
+                rms_median={
+                    stokes: (cutout.rms_median[stokes] or 0.0) * plane.noise_scale[stokes]
+                    for stokes in STOKES
+                },
+            )
+            spectra[name] = replace(region, measurements=(*region.measurements, measurement))
+    return tuple(replace(region, power_law=_power_law(region)) for region in spectra.values())
+
+
+def _regions(
+    cube: Cube, mask: Mask, facts: ImageFacts, context: StageContext
+) -> dict[RegionName, RegionSpectrum]:
+    """Peaks of I and √(Q²+U²) of the lowest-frequency plane."""
+    peaks: dict[RegionName, PeakPixel | None] = {
+        "peak_stokesi": find_peak(cube[0], mask),
+        "peak_linpolint": find_peak_polarization(cube, mask),
+    }
+    regions: dict[RegionName, RegionSpectrum] = {}
+    for name, peak in peaks.items():
+        if peak is None:
+            context.warn(f"{name}: no pixel within the joint mask")
+            continue
+        ra, dec = _sky(peak.x, peak.y, facts)
+        regions[name] = RegionSpectrum(name, peak.x, peak.y, ra, dec, (), None)
+    return regions
+
+
+def _sky(x: int, y: int, facts: ImageFacts) -> tuple[float, float]:
+    """RA and Dec of a pixel (SIN projection)."""
+    from astropy.wcs import WCS
+
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    wcs.wcs.crval = [facts.reference_ra_deg, facts.reference_dec_deg]
+    wcs.wcs.crpix = [facts.reference_pixel[0] + 1, facts.reference_pixel[1] + 1]
+    wcs.wcs.cdelt = [-facts.cell_arcsec / 3600.0, facts.cell_arcsec / 3600.0]
+    ra, dec = wcs.wcs_pix2world([[x, y]], 0)[0]
+    return float(ra), float(dec)
+
+
+def _power_law(region: RegionSpectrum) -> PowerLaw | None:
+    measured = region.measurements
+    return fit_power_law(
+        [m.frequency_hz for m in measured], [m.stokes_i for m in measured], [m.kept for m in measured]
+    )

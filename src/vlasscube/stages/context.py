@@ -1,0 +1,60 @@
+"""What a stage may use besides its inputs: places, messages, progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from vlasscube.records import FileRecord, Message
+from vlasscube.workspace import Workspace
+
+logger = logging.getLogger("vlasscube")
+
+Progress = Callable[[str, float | None], None]
+"""Called with what is being done and, where known, the fraction done."""
+
+
+class StageContext:
+    """The surroundings of one step.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where the step works.
+    stage : str
+        Name of the stage.
+    plane : str, optional
+        Label of the plane for a step of one plane.
+    progress : callable, optional
+        Told what is being done.
+    """
+
+    def __init__(
+        self, workspace: Workspace, stage: str, plane: str | None = None, progress: Progress | None = None
+    ) -> None:
+        self.workspace = workspace
+        self.stage = stage
+        self.plane = plane
+        self.messages: list[Message] = []
+        self.outputs: list[FileRecord] = []
+        self._progress = progress
+
+    def report(self, message: Message) -> None:
+        """Keep a message for the record, the log and the web log."""
+        self.messages.append(message)
+        level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[message.level]
+        logger.log(level, message.text)
+
+    def warn(self, text: str, hint: str = "") -> None:
+        """Report a warning."""
+        self.report(Message("warning", text, hint))
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        """Tell what is being done."""
+        if self._progress is not None:
+            self._progress(text, fraction)
+
+    def add_output(self, path: Path, *, mutable: bool = False) -> None:
+        """Record a finished output; ``mutable`` if later steps are meant to change it."""
+        self.outputs.append(self.workspace.file_record(path, mutable=mutable))

@@ -1,0 +1,154 @@
+"""Stage 7: image each plane through iter0 … iter3, then look at all planes together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vlasscube.images.beams import reject_by_beam
+from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
+from vlasscube.imaging.engine import imaging_engine
+from vlasscube.imaging.plane_imager import image_plane
+from vlasscube.options import RunOptions
+from vlasscube.records import Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord, from_plain, to_plain
+from vlasscube.stages.context import StageContext
+from vlasscube.stages.results import CubeImages, CubePlan, PlaneVerdict
+from vlasscube.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class MakeImagesInputs:
+    """One plane; masks by name in the working directory."""
+
+    target: PlaneTarget
+    working_ms: str
+    clean: CleanParameters
+    unflagged_bandwidth_hz: float
+    engine: str
+    upstream: tuple[str, ...]
+
+
+class _RecordedIterations:
+    """Iterations of a plane, kept as records of their own beside the plane's."""
+
+    def __init__(self, context: StageContext, key: str) -> None:
+        self._context = context
+        self._key = key
+
+    def _name(self, number: int) -> str:
+        return f"{self._context.stage}.iter{number}"
+
+    def load(self) -> tuple[Iteration, ...]:
+        workspace: Workspace = self._context.workspace
+        records: list[StepRecord] = []
+        while True:
+            record = workspace.read_record(self._name(len(records)), self._context.plane)
+            if record is None or record.key != self._key:
+                break
+            records.append(record)
+        # What an iteration handed on is no longer there; the last one must be whole.
+        if records and not all(workspace.is_unchanged(output) for output in records[-1].outputs):
+            self._context.warn(
+                f"{self._context.plane}: images of an earlier run were altered: imaged from the beginning"
+            )
+            records = []
+        return tuple(from_plain(Iteration, record.result) for record in records)
+
+    def save(self, iteration: Iteration, paths: tuple[Path, ...]) -> None:
+        workspace = self._context.workspace
+        workspace.write_record(
+            StepRecord(
+                stage=self._name(iteration.number),
+                plane=self._context.plane,
+                key=self._key,
+                status="done",
+                started="",
+                finished="",
+                seconds=iteration.seconds,
+                inputs=None,
+                result=to_plain(iteration),
+                outputs=tuple(workspace.file_record(path) for path in paths),
+            )
+        )
+        self._context.progress(f"iter{iteration.number} done")
+
+
+def make_plane_images(inputs: MakeImagesInputs, context: StageContext, key: str) -> PlaneImages:
+    """Image a plane, going on after the last finished iteration of an earlier run with the same key."""
+    working = context.workspace.working
+    masks = tuple(mask if mask == PB_MASK else str(working / mask) for mask in inputs.clean.masks)
+    images = image_plane(
+        inputs.target,
+        working / inputs.working_ms,
+        working,
+        replace(inputs.clean, masks=masks),
+        imaging_engine(inputs.engine),
+        _RecordedIterations(context, key),
+        context.report,
+    )
+    for iteration in images.iterations:
+        for name in iteration.files:
+            if (working / name).exists():
+                context.add_output(working / name)
+    return replace(images, unflagged_bandwidth_hz=inputs.unflagged_bandwidth_hz)
+
+
+@dataclass(frozen=True)
+class GatherInputs:
+    """All planes: those imaged, and why others are not."""
+
+    plan: CubePlan
+    images: Mapping[str, PlaneImages]
+    """By label."""
+    failures: Mapping[str, str]
+    """By label: stage and message."""
+    options: RunOptions
+
+
+def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
+    """Give each requested plane its one outcome, comparing the beams of those imaged."""
+    options, targets = inputs.options, inputs.plan.targets
+    imaged = [target for target in targets if target.label in inputs.images]
+    excluded = {int(spw) for spw in options.reject_exclude_spw.split(",") if spw.strip()}
+    verdicts = reject_by_beam(
+        [inputs.images[target.label].beam for target in imaged],
+        [target.reffreq_hz for target in imaged],
+        [target.box_flags.fraction for target in imaged],
+        beam_deviation=options.reject_beam_deviation,
+        flag_fraction=options.reject_beam_flag_fraction,
+        excluded=[bool(excluded.intersection(target.spw_ids)) for target in imaged],
+        apply=options.reject_by_beam,
+    )
+    by_label = {target.label: verdict for target, verdict in zip(imaged, verdicts, strict=True)}
+    planes = []
+    for target in targets:
+        images = inputs.images.get(target.label)
+        verdict = by_label.get(target.label)
+        outcome, reason = Outcome.IMAGED, ""
+        if target.outcome is not None and not (target.outcome is Outcome.REJECTED and images is None):
+            outcome, reason = target.outcome, target.reason
+        if images is not None and verdict is not None and not verdict.kept:
+            reason = "; ".join(text for text in (reason, verdict.reason) if text)
+            outcome = Outcome.REJECTED
+        if target.label in inputs.failures:
+            outcome, reason = Outcome.FAILED, inputs.failures[target.label]
+        if outcome is Outcome.REJECTED:
+            context.warn(f"spw {target.spw} is rejected: {reason}")
+        final = images.last if images else None
+        planes.append(
+            PlaneVerdict(
+                label=target.label,
+                spw=target.spw,
+                outcome=outcome,
+                reason=reason,
+                frequency_hz=target.reffreq_hz,
+                beam=images.beam if images else None,
+                flagged_fraction=target.box_flags.fraction,
+                stop=f"[{final.stop_code}] {final.stop_reason}" if final else "",
+                rms_jy=final.statistics["I"].image_rms if final else None,
+                seconds=sum(iteration.seconds for iteration in images.iterations) if images else 0.0,
+                is_reference=verdict.is_reference if verdict else False,
+            )
+        )
+    return CubeImages(planes=tuple(planes))

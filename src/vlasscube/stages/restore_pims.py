@@ -1,0 +1,112 @@
+"""Stage 4: restore flags, weights, model and self-calibration of the continuum run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vlasscube.measurement_set import restore
+from vlasscube.measurement_set.archive import extract_resources, inspect_archive
+from vlasscube.measurement_set.working_copy import is_pristine, make_working_copy, mark_touched
+from vlasscube.stages.context import StageContext
+from vlasscube.stages.results import ContinuumTarget, RestoreResult
+from vlasscube.workspace import remove
+
+
+@dataclass(frozen=True)
+class RestoreInputs:
+    """What is restored, from what."""
+
+    input_ms: str
+    working_ms: str
+    spw: str
+    archive: str
+    archive_digest: str
+    target: ContinuumTarget
+    lowest_science_spw: int
+    spw_count: int
+    upstream: tuple[str, ...]
+
+
+def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
+    """Bring the working measurement set into the state of the continuum run's final imaging.
+
+    Everything needed is looked for before anything is changed. A working measurement set that was changed before,
+    by a finished or an interrupted restore, is split off again first: the end is the same however often the stage
+    is run or killed.
+
+    Raises
+    ------
+    MissingResourcesError
+        Listing all that is missing or ambiguous, with the patterns searched.
+    """
+    workspace = context.workspace
+    ms = workspace.working / inputs.working_ms
+    archive = workspace.directory / inputs.archive
+    target = inputs.target
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(operation: str) -> Iterator[None]:
+        context.progress(operation)
+        started = time.monotonic()
+        yield
+        seconds[operation] = time.monotonic() - started
+
+    with timed("look for resources"):
+        report = inspect_archive(archive, inputs.working_ms, target.image_name)
+        report.require_complete()
+    if not is_pristine(ms):
+        context.warn("the working measurement set was changed by an earlier restore: it is made again")
+        with timed("split again"):
+            make_working_copy(workspace.directory / inputs.input_ms, ms, target.field_ids, inputs.spw)
+    mark_touched(ms)
+    with timed("extract resources"):
+        extract_resources(archive, workspace.working, report)
+    with timed("save initial flags"):
+        restore.save_flags(
+            ms, restore.INITIAL_FLAGS, "flagversion before running hifv_restorepims() first time"
+        )
+    with timed("fill model"):
+        restore.drop_virtual_model(ms)
+        scratch = workspace.working / ".restore.partial"
+        remove(scratch)
+        scratch.mkdir()
+        arguments = restore.continuum_prediction_arguments(
+            ms,
+            scratch / f"s4_0.{target.image_name}.I.iter0",
+            target.selection,
+            target.geometry,
+            robust=target.robust,
+            uvtaper=target.uvtaper,
+            nterms=target.nterms,
+            reffreq=target.reffreq,
+            pblimit=target.pblimit,
+        )
+        models = [workspace.working / name for name in report.model_images]
+        restore.predict_model(ms, models, scratch, arguments)
+        remove(scratch)
+    with timed("restore flags"):
+        restore.restore_flags(ms, restore.CONTINUUM_FLAGS)
+    with timed("restore weights"):
+        restore.restore_weights(ms)
+    with timed("apply self-calibration"):
+        restore.apply_selfcal(
+            ms, workspace.working / report.selfcal_table, inputs.lowest_science_spw, inputs.spw_count
+        )
+    with timed("save restored flags"):
+        restore.save_flags(ms, restore.RESTORED_FLAGS, "flags as restored")
+    for name in (report.tier1_mask, report.tier2_mask):
+        context.add_output(workspace.working / name)
+    context.add_output(ms, mutable=True)
+    return RestoreResult(
+        report=report,
+        tier1_mask=report.tier1_mask,
+        tier2_mask=report.tier2_mask,
+        model_images=report.model_images,
+        selfcal_table=report.selfcal_table,
+        flag_version=restore.CONTINUUM_FLAGS,
+        seconds=seconds,
+    )

@@ -1,0 +1,36 @@
+"""Stage 3: split the fields of the image into the working measurement set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vlasscube.measurement_set.working_copy import make_working_copy
+from vlasscube.stages.context import StageContext
+from vlasscube.stages.results import TransformResult
+from vlasscube.workspace import size_bytes
+
+
+@dataclass(frozen=True)
+class TransformInputs:
+    """What is split off; ``upstream`` are the keys of the steps it depends on."""
+
+    input_ms: str
+    working_ms: str
+    field_ids: tuple[int, ...]
+    spw: str
+    upstream: tuple[str, ...]
+
+
+def transform_image_data(inputs: TransformInputs, context: StageContext) -> TransformResult:
+    """Make the working measurement set: ids kept, weights from bandwidth and integration time."""
+    workspace = context.workspace
+    output = workspace.working / inputs.working_ms
+    make_working_copy(workspace.directory / inputs.input_ms, output, inputs.field_ids, inputs.spw)
+    context.add_output(output, mutable=True)
+    return TransformResult(
+        input_ms=inputs.input_ms,
+        working_ms=inputs.working_ms,
+        size_bytes=size_bytes(output),
+        field_count=len(inputs.field_ids),
+        spw=inputs.spw,
+    )

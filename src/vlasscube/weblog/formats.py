@@ -1,0 +1,124 @@
+"""How numbers, times and sizes are written on the pages. None and what is not finite becomes a dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+DASH = "–"
+MAX_TEXT = 4000
+"""Longest text shown of a record; error messages can hold whole logs."""
+
+_MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def fixed(value: float | None, places: int = 2, scale: float = 1.0) -> str:
+    """Number with a fixed number of decimal places, after multiplication by ``scale``."""
+    return f"{value * scale:.{places}f}" if value is not None and _is_number(value) else DASH
+
+
+def significant(value: float | None, digits: int = 3, scale: float = 1.0) -> str:
+    """Number with that many significant digits."""
+    return f"{value * scale:.{digits}g}" if value is not None and _is_number(value) else DASH
+
+
+def count(value: int | None) -> str:
+    """Whole number, thousands apart by thin spaces."""
+    return f"{value:,}".replace(",", "\u202f") if value is not None and _is_number(value) else DASH
+
+
+def ghz(hertz: float | None, places: int = 3) -> str:
+    """Frequency in GHz, without the unit."""
+    return fixed(hertz, places, 1e-9)
+
+
+def mhz(hertz: float | None, places: int = 1) -> str:
+    """Frequency in MHz, without the unit."""
+    return fixed(hertz, places, 1e-6)
+
+
+def mjy(jansky: float | None, places: int = 3) -> str:
+    """Flux density in mJy, without the unit."""
+    return fixed(jansky, places, 1e3)
+
+
+def percent(fraction: float | None, places: int = 1) -> str:
+    """Fraction as a percentage, with its sign."""
+    return f"{fraction * 100:.{places}f} %" if fraction is not None and _is_number(fraction) else DASH
+
+
+def file_size(size: int | None) -> str:
+    """Size in a decimal unit."""
+    if size is None or not _is_number(size):
+        return DASH
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """Duration in the two largest units that matter."""
+    if seconds is None or not _is_number(seconds) or seconds < 0:
+        return DASH
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def utc(mjd_s: float | None) -> str:
+    """Time from seconds of modified Julian date."""
+    if mjd_s is None or not _is_number(mjd_s) or not 0 < mjd_s < 2e10:
+        return DASH
+    return (_MJD_EPOCH + timedelta(seconds=mjd_s)).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def timestamp(text: str) -> str:
+    """Time of a record (``2026-01-31T12:00:00Z``) as it reads better."""
+    return f"{text[:10]} {text[11:19]} UTC" if len(text) == 20 and text.endswith("Z") else text or DASH
+
+
+def sky_position(ra_deg: float | None, dec_deg: float | None) -> str:
+    """Right ascension and declination in sexagesimal notation."""
+    if ra_deg is None or dec_deg is None or not (_is_number(ra_deg) and _is_number(dec_deg)):
+        return DASH
+    hundredths = round(ra_deg % 360 / 15 * 360000) % 8640000
+    tenths = round(abs(dec_deg) * 36000)
+    ra = f"{hundredths // 360000:02d}:{hundredths // 6000 % 60:02d}:{hundredths % 6000 / 100:05.2f}"
+    dec = f"{tenths // 36000:02d}°{tenths // 600 % 60:02d}′{tenths % 600 / 10:04.1f}″"
+    return f"{ra} {'-' if dec_deg < 0 else '+'}{dec}"
+
+
+def limited(text: Any, limit: int = MAX_TEXT) -> str:
+    """Text without control characters other than line ends, cut to a readable length."""
+    shown = "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[:limit])
+    left = len(str(text)) - limit
+    return shown if left <= 0 else f"{shown} … ({left} more characters in the record)"
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "fixed": fixed,
+    "significant": significant,
+    "count": count,
+    "ghz": ghz,
+    "mhz": mhz,
+    "mjy": mjy,
+    "percent": percent,
+    "file_size": file_size,
+    "duration": duration,
+    "utc": utc,
+    "timestamp": timestamp,
+    "limited": limited,
+}

@@ -1,0 +1,245 @@
+"""Oracles: vectors of the official pipeline, released corrections, erfa, astropy, finite differences."""
+
+from __future__ import annotations
+
+import math
+
+import astropy.units as u
+import erfa
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from vlasscube.errors import ProductError
+from vlasscube.products.position_correction import (
+    LATITUDE_DEG,
+    LONGITUDE_DEG,
+    apply_position_correction,
+    history_cards,
+    is_corrected,
+    position_correction,
+    sidereal_time_deg,
+    spherical_offset,
+    zenith_distance_and_parallactic_angle,
+)
+
+MJD = 58089.82306510417
+UT1_MINUS_UTC = 0.246  # on that day, to 1 ms
+
+positions = st.tuples(st.floats(0.0, 360.0), st.floats(-40.0, 89.9))
+times = st.floats(57900.0, 60500.0)
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        (239.9617912649343, 33.49999737118265, -107.6183, 33.90049, 0.29819920860195787, 1.4473218710956612),
+        (239.9618166667, 33.5, -107.61833, 33.90049, 0.2981984027696312, 1.4473222298324353),
+        (64.45982059345977, 24.49997953261358, -107.6183, 33.90049, 2.0880275133156623, -0.2674689095474299),
+    ],
+)
+@pytest.mark.parametrize(("ut1", "tolerance"), [(UT1_MINUS_UTC, 3e-8), (0.0, 2e-5)])
+def test_angles_of_the_official_pipeline(vector, ut1, tolerance):
+    ra, dec, longitude, latitude, zenith_distance, angle = vector
+    found = zenith_distance_and_parallactic_angle(
+        ra, dec, MJD, longitude_deg=longitude, latitude_deg=latitude, ut1_minus_utc_s=ut1
+    )
+    assert math.radians(found[0]) == pytest.approx(zenith_distance, abs=tolerance)
+    assert math.radians(found[1]) == pytest.approx(angle, abs=tolerance)
+
+
+def test_first_quicklook_image():
+    found = position_correction(239.9618166667, 33.5, 3.0e9, MJD)
+    assert found.corrected_ra_deg == pytest.approx(239.9617912649343, abs=1e-8)
+    assert found.corrected_dec_deg == pytest.approx(33.49999737118265, abs=1e-8)
+    assert found.telmjd == MJD
+    assert (found.nominal_ra_deg, found.nominal_dec_deg) == (239.9618166667, 33.5)
+
+
+def test_second_quicklook_image():
+    """Its time is not published: the declination gives the hour angle, the right ascension is the check."""
+    corrected_ra, corrected_dec = 64.45982059345977, 24.49997953261358
+
+    def excess(mjd):
+        return position_correction(corrected_ra, 24.5, 3.0e9, mjd).corrected_dec_deg - corrected_dec
+
+    # From three hours after transit to before setting, on any day.
+    transit = brentq(
+        lambda mjd: (sidereal_time_deg(mjd, LONGITUDE_DEG) - corrected_ra + 180.0) % 360.0 - 180.0,
+        58500.05,
+        58500.25,
+    )
+    mjd = brentq(excess, transit + 1 / 24, transit + 4 / 24, xtol=1e-12)
+    found = position_correction(corrected_ra, 24.5, 3.0e9, mjd)
+    nominal_ra = corrected_ra + (corrected_ra - found.corrected_ra_deg)
+    # The image is J041750+243000.
+    assert 15 * (4 + 17 / 60 + 50 / 3600) <= nominal_ra < 15 * (4 + 17 / 60 + 51 / 3600)
+    again = position_correction(nominal_ra, 24.5, 3.0e9, mjd)
+    assert again.corrected_ra_deg == pytest.approx(corrected_ra, abs=1e-8)
+    assert again.corrected_dec_deg == pytest.approx(corrected_dec, abs=1e-8)
+
+
+def test_released_tile():
+    """T10t02 moved by 0.413″ at spw 2 and 0.125″ at spw 15; its first scan began at 10:13:08.85."""
+    ra, dec = 15 * (50 / 60 + 0.366 / 3600), -2.5
+    start = 59066 + (10 + 13 / 60 + 8.85 / 3600) / 24
+    middle = brentq(
+        lambda mjd: position_correction(ra, dec, 2.028e9, mjd).delta_arcsec - 0.413, start, start + 1 / 24
+    )
+    low, high = (position_correction(ra, dec, frequency, middle) for frequency in (2.028e9, 3.692e9))
+    assert high.delta_arcsec == pytest.approx(0.125, abs=5e-4)
+    assert low.zd_deg == pytest.approx(37.0, abs=0.1)
+    geodetic = position_correction(ra, dec, 2.028e9, middle, latitude="geodetic")
+    assert geodetic.delta_arcsec - low.delta_arcsec == pytest.approx(0.0027, abs=1e-4)
+
+
+@given(times)
+def test_sidereal_time_is_erfa_gmst82(mjd):
+    expected = math.degrees(erfa.gmst82(2400000.5, mjd)) + LONGITUDE_DEG
+    difference = (sidereal_time_deg(mjd, LONGITUDE_DEG) - expected + 180.0) % 360.0 - 180.0
+    assert abs(difference) < 1e-7
+    assert 0.0 <= sidereal_time_deg(mjd, LONGITUDE_DEG) < 360.0
+
+
+@given(positions, st.floats(-360.0, 360.0), st.floats(0.0, 5.0))
+def test_offset_is_astropys(position, angle, arcsec):
+    expected = SkyCoord(*position, unit="deg").directional_offset_by(angle * u.deg, arcsec * u.arcsec)
+    found = SkyCoord(*spherical_offset(*position, angle, arcsec / 3600.0), unit="deg")
+    assert found.separation(expected).to_value(u.uas) < 0.01
+    assert 0.0 <= found.ra.deg < 360.0
+
+
+@given(positions, times)
+def test_angles_point_at_the_zenith(position, mjd):
+    zenith_distance, angle = zenith_distance_and_parallactic_angle(*position, mjd)
+    source = SkyCoord(*position, unit="deg")
+    zenith = SkyCoord(sidereal_time_deg(mjd, LONGITUDE_DEG), LATITUDE_DEG["geocentric"], unit="deg")
+    assert zenith_distance == pytest.approx(source.separation(zenith).deg, abs=1e-9)
+    reached = source.directional_offset_by(angle * u.deg, zenith_distance * u.deg)
+    assert reached.separation(zenith).arcsec < 1e-6
+    assert -180.0 <= angle <= 180.0
+
+
+def at_hour_angle(hours, dec, frequency=3e9):
+    """Correction for a source at an hour angle, by choosing its right ascension."""
+    ra = (sidereal_time_deg(MJD, LONGITUDE_DEG) - 15.0 * hours) % 360.0
+    return position_correction(ra, dec, frequency, MJD)
+
+
+def displacement_mas(correction):
+    nominal = SkyCoord(correction.nominal_ra_deg, correction.nominal_dec_deg, unit="deg")
+    corrected = SkyCoord(correction.corrected_ra_deg, correction.corrected_dec_deg, unit="deg")
+    east, north = nominal.spherical_offsets_to(corrected)
+    return np.array([east.to_value(u.mas), north.to_value(u.mas)])
+
+
+@given(st.floats(-4.0, 4.0), st.floats(-30.0, 89.5))
+def test_size_and_direction(hours, dec):
+    correction = at_hour_angle(hours, dec)
+    moved = displacement_mas(correction)
+    assert math.hypot(*moved) == pytest.approx(250 * math.tan(math.radians(correction.zd_deg)), abs=1e-3)
+    # Away from the zenith, which is to the east of a source in the west.
+    angle = math.radians(correction.parallactic_angle_deg)
+    away = -correction.delta_arcsec * 1000 * np.array([math.sin(angle), math.cos(angle)])
+    assert np.abs(moved - away).max() < 1e-2
+    if abs(hours) > 1e-3:
+        assert np.sign(moved[0]) == -np.sign(hours)
+
+
+@given(st.floats(-4.0, 4.0), st.floats(-30.0, 89.5))
+def test_continuity_in_hour_angle_and_declination(hours, dec):
+    here = displacement_mas(at_hour_angle(hours, dec))
+    # 0.1 s of time and 1.5″ change tan(ZD), below 8 within these limits, by less than 65e-5.
+    for hours_there, dec_there in ((hours + 0.1 / 3600, dec), (hours, dec + 1.5 / 3600)):
+        there = displacement_mas(at_hour_angle(hours_there, dec_there))
+        # Directions turn fast near the pole; compare on the sky.
+        step = 0.2 + math.hypot(*here) * 2e-5 / math.cos(math.radians(dec_there))
+        assert np.abs(there - here).max() < step
+
+
+def test_zenith_meridian_and_pole():
+    latitude = LATITUDE_DEG["geocentric"]
+    zenith = at_hour_angle(0.0, latitude)
+    assert zenith.zd_deg < 1e-6
+    assert math.hypot(*displacement_mas(zenith)) < 1e-5
+    south, north = at_hour_angle(0.0, latitude - 20), at_hour_angle(0.0, latitude + 20)
+    assert south.corrected_dec_deg < south.nominal_dec_deg
+    assert north.corrected_dec_deg > north.nominal_dec_deg
+    assert abs(north.parallactic_angle_deg) == pytest.approx(180.0, abs=1e-6)
+    assert displacement_mas(south)[1] == pytest.approx(-displacement_mas(north)[1], abs=1e-4)
+    below_pole = at_hour_angle(12.0, 80.0)
+    assert below_pole.zd_deg == pytest.approx(100.0 - latitude, abs=1e-6)
+    assert below_pole.corrected_dec_deg < 80.0
+    pole = at_hour_angle(3.0, 90.0)
+    assert pole.corrected_dec_deg == pytest.approx(90.0 - pole.delta_arcsec / 3600.0, abs=1e-9)
+
+
+def test_right_ascension_wraps():
+    mjd = 59066.427  # RA 0 is a little past the meridian: the correction is towards the west
+    west = position_correction(1e-6, -2.5, 2.028e9, mjd)
+    assert west.parallactic_angle_deg != 0.0
+    east_of_zero = 359.9 < west.corrected_ra_deg < 360.0 or 0.0 <= west.corrected_ra_deg < 0.1
+    assert east_of_zero
+    assert math.hypot(*displacement_mas(west)) == pytest.approx(west.delta_arcsec * 1000, abs=1e-4)
+
+
+def test_impossible_inputs():
+    with pytest.raises(ProductError, match="below the horizon"):
+        position_correction(64.45982059345977, 24.49997953261358, 3e9, MJD)
+    for frequency in (0.0, -1.0, math.nan):
+        with pytest.raises(ProductError, match="frequency"):
+            position_correction(239.96, 33.5, frequency, MJD)
+
+
+# ------------------------------------------------------------------------------------------------- header
+
+
+def header_at(ra, dec):
+    header = fits.Header()
+    header["CRVAL1"], header["CUNIT1"], header["CRVAL2"], header["CUNIT2"] = ra, "deg", dec, "deg"
+    header.add_history("tclean(...)")
+    return header
+
+
+def test_header_and_history():
+    correction = position_correction(239.9618166667, 33.5, 3.0e9, MJD)
+    header = header_at(239.9618166667, 33.5)
+    assert apply_position_correction(header, correction)
+    assert header["CRVAL1"] == correction.corrected_ra_deg
+    assert header["CRVAL2"] == correction.corrected_dec_deg
+    assert (header["ZD"], header["TELMJD"]) == (correction.zd_deg, MJD)
+    lines = list(header["HISTORY"])
+    assert lines[1] == "Uncorrected CRVAL1 = 2.399618166667E+02 deg"
+    assert lines[2] == "Uncorrected CRVAL2 = 3.350000000000E+01 deg"
+    assert lines[-1] == "Position correction (-7.625E-02/cos(CRVAL2), -9.463E-03) arcsec applied"
+    assert tuple(lines[1:]) == history_cards(correction)
+    assert all(len(line) <= 72 for line in history_cards(correction))
+    text = header.tostring()
+    assert fits.Header.fromstring(text)["CRVAL1"] == correction.corrected_ra_deg
+
+
+@pytest.mark.parametrize("mark", ["both", "history", "keyword"])
+def test_never_corrected_twice(mark):
+    correction = position_correction(239.9618166667, 33.5, 3.0e9, MJD)
+    header = header_at(239.9618166667, 33.5)
+    assert not is_corrected(header)
+    apply_position_correction(header, correction)
+    if mark == "history":
+        del header["POSCORR"]
+    if mark == "keyword":
+        del header["HISTORY"]
+    before = header.tostring()
+    assert is_corrected(header)
+    assert not apply_position_correction(header, correction)
+    assert header.tostring() == before
+
+
+def test_correction_of_another_image_is_refused():
+    correction = position_correction(239.9618166667, 33.5, 3.0e9, MJD)
+    with pytest.raises(ProductError, match="which the correction was made for"):
+        apply_position_correction(header_at(239.9618166667, 33.50001), correction)
+    assert apply_position_correction(header_at(239.9618166667 - 360.0, 33.5), correction)
