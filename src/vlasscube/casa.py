@@ -1,8 +1,8 @@
 """The only door to CASA.
 
 CASA is configured here before its first import: where its data are (the ``casadata`` package), no automatic
-updates, no file outside the run directory. Every task call is recorded as it was executed, so that the run can be
-read and replayed.
+updates, no file outside the run directory. Every task call is recorded as it was executed, so that the run
+can be read and replayed.
 
 CASA is global to a process. One plane at a time is imaged in a process (see `vlasscube.parallel`).
 """
@@ -29,6 +29,8 @@ _INSTALL_HINT = (
     "Install CASA's packages with:  pip install casatools casatasks casadata six  "
     "(wheels exist for Python 3.11 to 3.13 on Linux x86_64)."
 )
+_STALE_LEAP_SECONDS = ("Leap second table", "Until the table is updated", "derived from UTC")
+"""CASA calls an old leap-second table severe; no leap second has been announced since 2017."""
 _state: dict[str, Any] = {"configured": False, "log": None, "call_log": None}
 
 
@@ -87,7 +89,7 @@ def _import_casa(log_file: Path | None) -> None:
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
     arguments = sys.argv
-    # casaconfig parses the command line of whatever program imports it; --noconfig keeps ~/.casa/config.py out.
+    # casaconfig parses the command line of any program that imports it; --noconfig keeps ~/.casa out.
     sys.argv = [arguments[0] if arguments else "vlasscube", "--noconfig"]
     try:
         importlib.import_module("casatools")
@@ -168,6 +170,7 @@ def _describe_failure(name: str, reason: str, log_start: int) -> str:
         with log.open(encoding="utf-8", errors="replace") as stream:
             stream.seek(log_start)
             severe = [line.split("\t")[-1].strip() for line in stream if "\tSEVERE\t" in line]
+    severe = [line for line in severe if not any(text in line for text in _STALE_LEAP_SECONDS)]
     details = "; ".join(line for line in severe[-3:] if line and line not in reason)
     _append(f"# {name} failed\n")
     return f"{name}: {reason.strip()}" + (f" ({details})" if details else "")

@@ -39,5 +39,7 @@ class RunOptions:
     """Cutouts of 6202 pixels as archived in 2022, or of 6200 as made since 2025."""
     common_beam: Literal["gated", "always"] = "gated"
     """Smooth and regrid the common-beam set only above the thresholds, or always."""
+    common_beam_exclude_rejected: bool = False
+    """Rejected planes take no part in finding the common beam."""
     latitude: Literal["geocentric", "geodetic"] = "geocentric"
     """Observatory latitude in the position correction; geocentric reproduces the archive."""

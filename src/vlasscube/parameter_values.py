@@ -44,6 +44,8 @@ class PlaneRejectionMs:
         return frozenset(int(item) for item in self.exclude_spw.split(",") if item.strip())
 
 
+_ID = re.compile(r"[0-9]{1,7}")
+
 Converter = Callable[[Any], Any]
 """Takes a literal and returns the typed value or None for "not given"; raises ValueError."""
 
@@ -124,10 +126,13 @@ def _integers(value: Any) -> tuple[int, ...] | None:
     return tuple(number(item) for item in value) or None
 
 
-def _fields(value: Any) -> tuple[str, ...] | None:
-    items = value if isinstance(value, list | tuple) else [value]
-    texts: tuple[str, ...] | None = _strings()([str(item) if type(item) is int else item for item in items])
-    return texts
+def _fields(value: Any) -> tuple[int, ...] | None:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    # Upstream has one string of ids for each measurement set; ids as such are accepted, too.
+    texts = [part.strip() for item in items for part in str(item).split(",") if part.strip()]
+    if not all(type(item) in {int, str} for item in items) or not all(map(_ID.fullmatch, texts)):
+        raise ValueError(f"expected field ids such as ['5,6,7'], not {shown(value)}")
+    return tuple(sorted({int(text) for text in texts})) or None
 
 
 def _matching(pattern: str, example: str) -> Callable[[str], None]:

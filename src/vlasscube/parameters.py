@@ -61,7 +61,8 @@ class ImageListParameters:
     """Pixels."""
     cell: tuple[str, ...] | None = None
     search_radius_arcsec: float | None = None
-    field: tuple[str, ...] | None = None
+    field: tuple[int, ...] | None = None
+    """Field ids."""
     datatype: str | None = None
     datacolumn: str | None = None
     specmode: str | None = None

@@ -50,7 +50,9 @@ def stage_entry(text: str) -> StageEntry:
         If there is no such stage; the message lists all.
     """
     wanted = text.strip().lower().replace("-", "_")
-    found = [e for e in RECIPE if wanted in (e.name, str(e.number))] or [e for e in RECIPE if e.task == wanted]
+    found = [e for e in RECIPE if wanted in (e.name, str(e.number))] or [
+        e for e in RECIPE if e.task == wanted
+    ]
     if len(found) == 1:
         return found[0]
     names = ", ".join(f"{entry.number} {entry.name}" for entry in RECIPE)

@@ -237,7 +237,8 @@ def _position(workspace: Workspace, options: RunOptions, frequency_hz: float) ->
 def _stokes_inputs(workspace: Workspace, options: RunOptions, plane: str | None) -> StokesInputs:
     plan: CubePlan = require_result(workspace, "edit_image_list_cube")
     verdicts: CubeImages = require_result(workspace, GATHER)
-    planes, keys = [], []
+    planes = []
+    keys: list[str] = []
     for verdict in verdicts.with_images:
         images, _ = _last_root(workspace, verdict.label)
         cutouts: CutoutResult = require_result(workspace, "make_cutout_images", verdict.label)
@@ -283,7 +284,8 @@ def _export_inputs(workspace: Workspace, options: RunOptions, plane: str | None)
     plan: CubePlan = require_result(workspace, "edit_image_list_cube")
     imported: ImportResult = require_result(workspace, "import_data")
     verdicts: CubeImages = require_result(workspace, GATHER)
-    planes, keys = [], []
+    planes = []
+    keys: list[str] = []
     for verdict in verdicts.with_images:
         images, _ = _last_root(workspace, verdict.label)
         planes.append(
@@ -302,6 +304,7 @@ def _export_inputs(workspace: Workspace, options: RunOptions, plane: str | None)
         start_mjd_s=imported.summary.start_mjd_s,
         end_mjd_s=imported.summary.end_mjd_s,
         planes=tuple(planes),
+        targets=plan.targets,
         verdicts=verdicts,
         parameter_files=(workspace.seip_parameter_file.name, workspace.ccip_parameter_file.name),
         options=options,

@@ -1,8 +1,8 @@
 """The workflow: which steps are to be done, in what order, by whom.
 
-A step is done again only if its inputs, its parameters or the code version changed, or if its outputs are no longer
-there as recorded. Planes walk alone: each goes through imaging, primary-beam correction, rms and cutouts in one
-worker while others are still being imaged.
+A step is done again only if its inputs, its parameters or the code version changed, or if its outputs are no
+longer there as recorded. Planes walk alone: each goes through imaging, primary-beam correction, rms and
+cutouts in one worker while others are still being imaged.
 """
 
 from __future__ import annotations
@@ -198,7 +198,9 @@ def _record_failure(workspace: Workspace, stage: str, label: str, error: Excepti
     record = _read_record(workspace, stage, label)
     if record is None:
         workspace.write_record(
-            StepRecord(stage, label, "", "failed", _utc_now(), _utc_now(), 0.0, None, None, error=_error_info(error))
+            StepRecord(
+                stage, label, "", "failed", _utc_now(), _utc_now(), 0.0, None, None, error=_error_info(error)
+            )
         )
 
 
@@ -239,7 +241,7 @@ def run_workflow(
     first, last : str
         Stages to begin and end with, by name, number or task name.
     workers : int, optional
-        Number of planes imaged at the same time, each in a process of its own; by default one per core, no more
+        Number of planes imaged at the same time, each in its own process; by default one per core, no more
         than there are planes; 0 images in this process.
     executor : concurrent.futures.Executor, optional
         Executor for the planes instead of local processes (dask, MPI).
@@ -345,7 +347,7 @@ class _Walk:
         self.reports: dict[str, PlaneReport] = {}
 
     def run_locally(self, labels: Sequence[str], workers: int) -> list[str]:
-        """Take planes through their stages in processes of this machine; return those whose worker died."""
+        """Take planes through their stages in local processes; return those whose worker died."""
         pool = make_executor(workers)
         try:
             lost = self.run(pool, labels)
@@ -406,7 +408,9 @@ def _gather(
 ) -> None:
     images = plane_images(workspace, plan)
     failures = {
-        label: f"{report.failed_stage}: {report.error}" for label, report in reports.items() if report.failed_stage
+        label: f"{report.failed_stage}: {report.error}"
+        for label, report in reports.items()
+        if report.failed_stage
     }
     inputs = GatherInputs(plan, images, failures, options)
     record = do_step(workspace, GATHER, None, inputs, lambda context, key: gather_planes(inputs, context))
@@ -414,7 +418,9 @@ def _gather(
     planes = from_plain(CubeImages, record.result)
     if not planes.with_images:
         reasons = "\n".join(f"  spw {p.spw}: {p.outcome}: {p.reason}" for p in planes.planes)
-        raise VlassCubeError(f"no plane was imaged:\n{reasons}", hint="See the web log and logs/ for each plane.")
+        raise VlassCubeError(
+            f"no plane was imaged:\n{reasons}", hint="See the web log and logs/ for each plane."
+        )
 
 
 def _tell_messages(record: StepRecord, tell: Listener) -> None:

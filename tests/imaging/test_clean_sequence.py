@@ -96,7 +96,10 @@ def test_nmajor_is_passed_only_if_given():
 
 def test_iteration_number_is_the_position_in_the_mask_list():
     only_pb = calls(CleanParameters(GEOMETRY, ("pb",)))
-    assert [(c["usemask"], c["nsigma"], c["cycleniter"]) for c in only_pb] == [("user", 2.0, 500), ("pb", 3.0, 500)]
+    assert [(c["usemask"], c["nsigma"], c["cycleniter"]) for c in only_pb] == [
+        ("user", 2.0, 500),
+        ("pb", 3.0, 500),
+    ]
 
 
 def test_what_the_user_sets_takes_precedence():

@@ -128,7 +128,7 @@ def test_scans_and_intents():
     assert selection.target_scans(summary, {1}) == (3, 6, 9)
     assert selection.target_scans(summary, {2}) == (6, 9)
     assert selection.target_scans(summary, ()) == (3, 6, 9)
-    chosen = selection.data_selection(summary, (2, 1), [4, 3])
+    chosen = selection.data_selection(summary, (2, 1), "4,3")
     assert (chosen.field, chosen.spw, chosen.antenna, chosen.scan, chosen.intent, chosen.uvrange) == (
         "1,2",
         "4,3",
@@ -144,9 +144,9 @@ def test_scans_and_intents():
 def test_nothing_selected_is_not_everything():
     summary = summary_of([], antennas_of(25))
     with pytest.raises(MeasurementSetError, match="target field"):
-        selection.data_selection(summary, (), [2])
+        selection.data_selection(summary, (), "2")
     with pytest.raises(MeasurementSetError, match="spectral window"):
-        selection.data_selection(summary, (1,), [])
+        selection.data_selection(summary, (1,), "")
 
 
 def test_mean_frequency():

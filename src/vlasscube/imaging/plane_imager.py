@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -43,8 +43,10 @@ from vlasscube.records import (
 )
 from vlasscube.workspace import publish, remove
 
-HANDED_ON = ("psf", "pb", "weight", "sumwt", "model")
+HANDED_ON: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model")
 """Images that move from one iteration to the next."""
+
+_TAKEN_OVER: tuple[naming.TcleanProduct, ...] = (*HANDED_ON, "residual")
 
 Report = Callable[[Message], None]
 
@@ -157,10 +159,9 @@ def _make_iteration(
         CleanRequest(vis, target.selection, target.reffreq_hz, partial / root, parameters, settings)
     )
     _judge(target, settings, result, report)
-    set_missing_beams(
-        partial / naming.tclean_product(root, "psf"),
-        tuple(partial / naming.tclean_product(root, kind) for kind in ("image", "residual")),
-    )
+    psf = partial / naming.tclean_product(root, "psf")
+    image = partial / naming.tclean_product(root, "image")
+    set_missing_beams(psf, (image, partial / naming.tclean_product(root, "residual")))
     if not keep_mask:
         remove(partial / naming.tclean_product(root, "mask"))
     statistics = {
@@ -190,7 +191,7 @@ def _make_iteration(
 
 
 def _hand_on(directory: Path, previous: str, partial: Path, root: str) -> None:
-    for kind in (*HANDED_ON, "residual"):
+    for kind in _TAKEN_OVER:
         source = directory / naming.tclean_product(previous, kind)
         if source.exists():
             shutil.copytree(source, partial / naming.tclean_product(root, kind))
@@ -216,7 +217,7 @@ def _judge(target: PlaneTarget, settings: IterationParameters, result: CleanResu
 
 
 def _statistics(directory: Path, root: str, stokes: int, geometry: ImageGeometry) -> IterationStatistics:
-    def plane(kind: str) -> Path:
+    def plane(kind: naming.TcleanProduct) -> Path:
         return directory / naming.tclean_product(root, kind)
 
     residual = plane_statistics(read_plane(plane("residual"), stokes))
@@ -249,10 +250,3 @@ def inner_square_degree(geometry: ImageGeometry) -> PixelBox:
         min(geometry.nx // 2 + half, geometry.nx) - 1,
         min(geometry.ny // 2 + half, geometry.ny) - 1,
     )
-
-
-def kept_images(images: PlaneImages) -> Mapping[str, str]:
-    """Names of the final iteration's images by kind: ``image``, ``residual``, ``psf``, ``pb``, …"""
-    root = naming.iteration_root(images.target.image_root, images.last.number)
-    kinds = ("image", "residual", "model", "psf", "pb", "weight", "sumwt", "mask")
-    return {kind: naming.tclean_product(root, kind) for kind in kinds}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -169,8 +169,7 @@ def target_intent(summary: MeasurementSetSummary) -> str:
 def data_selection(
     summary: MeasurementSetSummary,
     field_ids: Collection[int],
-    spw_ids: Iterable[int],
-    *,
+    spw: str,
     uvrange: str = "<12km",
 ) -> DataSelection:
     """Select the visibilities of an image in CASA's syntax.
@@ -181,8 +180,8 @@ def data_selection(
         Of the measurement set.
     field_ids : collection of int
         From `fields_in_box`.
-    spw_ids : iterable of int
-        The spectral windows, whole.
+    spw : str
+        Ids of the spectral windows, e.g. ``'2,3,4'``.
     uvrange : str
         Baseline lengths.
 
@@ -191,17 +190,16 @@ def data_selection(
     MeasurementSetError
         If there is no field: an empty selection would mean everything to CASA.
     """
-    spws = list(spw_ids)
-    if not field_ids or not spws:
+    if not field_ids or not spw:
         raise MeasurementSetError(
             "No data are selected: there is no target field near the phase centre."
-            if spws
+            if spw
             else "No data are selected: there is no spectral window.",
             hint="Compare phasecenter in the parameter lists with the fields of the measurement set.",
         )
     return DataSelection(
         field=",".join(map(str, sorted(field_ids))),
-        spw=",".join(map(str, spws)),
+        spw=spw,
         antenna=majority_antennas(summary.antennas),
         scan=",".join(map(str, target_scans(summary, field_ids))),
         intent=target_intent(summary),

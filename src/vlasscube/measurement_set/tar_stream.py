@@ -1,6 +1,7 @@
 """A gzip tar as a stream of vetted members: nothing is written here, and nothing hostile gets past.
 
-The standard library's extraction is not used at all: its filters have been bypassed with links more than once.
+The standard library's extraction is not used at all: its filters have been bypassed with links more than
+once.
 """
 
 from __future__ import annotations
@@ -195,9 +196,11 @@ def _vet_name(name: str) -> str:
         problem = "leads out of the archive"
     elif not name.isprintable() or "\\" in name:
         problem = "has control characters or backslashes in its name"
-    elif len(name.encode()) > _MAX_PATH_BYTES or len(parts) > _MAX_DEPTH:
-        problem = "has too long a name"
-    elif any(len(part.encode()) > _MAX_COMPONENT_BYTES for part in parts):
+    elif (
+        len(name.encode()) > _MAX_PATH_BYTES
+        or len(parts) > _MAX_DEPTH
+        or any(len(part.encode()) > _MAX_COMPONENT_BYTES for part in parts)
+    ):
         problem = "has too long a name"
     if problem:
         raise ArchiveError(f"The archive's {_shown(name)} {problem}.", hint=_HOSTILE_HINT)
@@ -241,7 +244,7 @@ def walk_archive(
     with raw:
         source = _Source(raw, path.stat().st_size, limits, progress)
         vetting = _Vetting(limits)
-        archive = _parse(lambda: tarfile.open(fileobj=_as_file(source), mode="r:", ignore_zeros=False))
+        archive = _parse(lambda: tarfile.TarFile(fileobj=_as_file(source), mode="r"))
         while (info := _parse(archive.next)) is not None:
             archive.members.clear()
             member = vetting.vet(info)

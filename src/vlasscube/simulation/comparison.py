@@ -199,7 +199,7 @@ def compare_with_truth(
     return tuple(measurements)
 
 
-def fit_rotation_measure(measurements: Sequence[SourceMeasurement]) -> RotationMeasureFit:
+def fit_rotation_measure(measurements: Sequence[SourceMeasurement]) -> RotationMeasureFit | None:
     """Rotation measure of one source from its measurements in all planes."""
     ordered = sorted(measurements, key=lambda m: m.frequency_hz)
     return rotation_measure(

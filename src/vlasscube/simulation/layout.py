@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 
-import erfa
+import erfa  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 

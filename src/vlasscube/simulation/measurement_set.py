@@ -49,7 +49,7 @@ def channel_frequencies_hz(parameters: FieldSimulation, spw: int) -> NDArray[np.
     else:
         width, channels = BANDWIDTH_HZ / parameters.channels, parameters.channels
         centre = spw_mean_frequency_hz(spw)
-    return centre + width * (np.arange(channels) - (channels - 1) / 2)
+    return np.asarray(centre + width * (np.arange(channels) - (channels - 1) / 2), dtype=np.float64)
 
 
 def spw_name(spw: int) -> str:
@@ -230,10 +230,7 @@ def _fill_subtables(path: Path, observation: Observation) -> None:
 
 
 def _fill_spectral_windows(path: Path, parameters: FieldSimulation) -> None:
-    tools = casa.tools()
     with casa.table(path / "SPECTRAL_WINDOW", writable=True) as table:
-        description = tools.table()
-        del description
         table.addcols(
             {
                 "BBC_NO": {

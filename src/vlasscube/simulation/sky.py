@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +234,7 @@ def read_truth(path: Path) -> tuple[Source, ...]:
     from astropy.table import Table
 
     table = Table.read(path, format="ascii.ecsv")
-    names = list(asdict(Source("", 0.0, 0.0, 0.0)))
+    numbers = [field.name for field in fields(Source) if field.name != "name"]
     return tuple(
-        Source(**{name: str(row[name]) if name == "name" else float(row[name]) for name in names})
-        for row in table
+        Source(name=str(row["name"]), **{name: float(row[name]) for name in numbers}) for row in table
     )

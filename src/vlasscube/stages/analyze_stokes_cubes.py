@@ -11,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube.errors import ProductError
-from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import ImageFacts, image_facts, read_cube, read_plane
 from vlasscube.images.smoothing import smooth_and_shift
 from vlasscube.images.statistics import plane_statistics
 from vlasscube.polarization.stokes import (
     PeakPixel,
-    find_peak,
     find_peak_polarization,
     fit_power_law,
     joint_mask,
     measure_box,
 )
+from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
 from vlasscube.products.position_correction import PositionCorrection
 from vlasscube.records import (
     STOKES,
@@ -79,9 +78,9 @@ class _Plane:
 def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesAnalysis:
     """Measure all planes at the two peaks, natively and at common resolution.
 
-    At native resolution the beam shrinks with frequency and planes are offset from each other by the uncorrected
-    w-term: spectra of slightly extended sources come out too steep. At common resolution, with positions corrected
-    and planes aligned, they do not.
+    At native resolution the beam shrinks with frequency and planes are offset from each other by the
+    uncorrected w-term: spectra come out too steep. At common resolution, with positions corrected and planes
+    aligned, they do not.
     """
     working = context.workspace.working
     planes = sorted(inputs.planes, key=lambda plane: plane.frequency_hz)
@@ -89,25 +88,42 @@ def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesA
         raise ProductError("no plane was imaged: nothing to analyse", hint="See the outcome of each plane.")
     facts = image_facts(working / planes[0].pbcor)
     mask = _joint_mask(inputs, context)
-    target = common_beam([plane.beam for plane in planes])
+    plan = plan_common_beam(
+        [
+            CommonBeamInput(
+                plane.label, plane.beam, plane.position.corrected_ra_deg, plane.position.corrected_dec_deg
+            )
+            for plane in planes
+        ],
+        planes[0].position.nominal_ra_deg,
+        planes[0].position.nominal_dec_deg,
+        facts.cell_arcsec,
+        always=True,
+    )
+    shifts = {step.label: step.shift_pixels for step in plan.steps}
 
     def native(plane: PlaneCutout) -> _Plane:
         return _Plane(plane, plane.beam, dict.fromkeys(STOKES, 1.0), lambda: read_cube(working / plane.pbcor))
 
     def common(plane: PlaneCutout) -> _Plane:
         cube = read_cube(working / plane.pbcor)
-        aligned = _align(cube, plane, target, facts.cell_arcsec)
+        aligned = np.stack(
+            [
+                smooth_and_shift(part, plane.beam, plan.target, facts.cell_arcsec, shifts[plane.label])
+                for part in cube
+            ]
+        )
         scale = {
             stokes: _ratio(plane_statistics(after).madrms, plane_statistics(before).madrms)
             for stokes, before, after in zip(STOKES, cube, aligned, strict=True)
         }
-        return _Plane(plane, target, scale, lambda: aligned)
+        return _Plane(plane, plan.target, scale, lambda: aligned)
 
     return StokesAnalysis(
         lowest_frequency_hz=planes[0].frequency_hz,
         native=_measure(planes, native, mask, facts, working, context),
         common=_measure(planes, common, mask, facts, working, context),
-        common_beam=target,
+        common_beam=plan.target,
         rms_median={
             plane.label: {stokes: value for stokes, value in plane.rms_median.items() if value is not None}
             for plane in planes
@@ -128,18 +144,6 @@ def _joint_mask(inputs: StokesInputs, context: StageContext) -> Mask:
         else:
             context.warn(f"mask {name} is missing: peaks are searched without it")
     return joint_mask(masks)
-
-
-def _align(cube: Cube, plane: PlaneCutout, target: Beam, cell_arcsec: float) -> Cube:
-    """Bring a plane to the common beam and onto the nominal grid."""
-    position = plane.position
-    cos_dec = np.cos(np.deg2rad(position.nominal_dec_deg))
-    offset_ra = (position.corrected_ra_deg - position.nominal_ra_deg + 180.0) % 360.0 - 180.0
-    shift = (
-        -offset_ra * cos_dec * 3600.0 / cell_arcsec,
-        (position.corrected_dec_deg - position.nominal_dec_deg) * 3600.0 / cell_arcsec,
-    )
-    return np.stack([smooth_and_shift(part, plane.beam, target, cell_arcsec, shift) for part in cube])
 
 
 def _measure(
@@ -188,10 +192,8 @@ def _regions(
     cube: Cube, mask: Mask, facts: ImageFacts, context: StageContext
 ) -> dict[RegionName, RegionSpectrum]:
     """Peaks of I and √(Q²+U²) of the lowest-frequency plane."""
-    peaks: dict[RegionName, PeakPixel | None] = {
-        "peak_stokesi": find_peak(cube[0], mask),
-        "peak_linpolint": find_peak_polarization(cube, mask),
-    }
+    intensity, polarized = find_peak_polarization(cube, mask)
+    peaks: dict[RegionName, PeakPixel | None] = {"peak_stokesi": intensity, "peak_linpolint": polarized}
     regions: dict[RegionName, RegionSpectrum] = {}
     for name, peak in peaks.items():
         if peak is None:

@@ -81,7 +81,8 @@ class CubeListInputs:
 def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubePlan:
     """Make one target for each requested group of spectral windows.
 
-    A completely flagged group is left out with a warning, one without data in the central square degree is empty.
+    A completely flagged group is left out with a warning; one without data in the central square degree is
+    empty.
 
     Raises
     ------

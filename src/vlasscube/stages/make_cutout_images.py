@@ -55,14 +55,10 @@ def make_cutout_images(inputs: CutoutInputs, context: StageContext) -> CutoutRes
         context.add_output(working / images[kind])
     statistics = {}
     for index, stokes in enumerate(image_facts(working / images["image"]).stokes):
-        planes = {
-            kind: read_plane(working / images[kind], index) for kind in ("image", "residual", "pbcor", "rms")
-        }
-        # The image not corrected for the primary beam may lack a mask and be low beyond the limit (CAS-13818).
-        outside = np.isnan(read_plane(working / images["pb"], index))
-        for kind in ("image", "residual"):
-            planes[kind][outside] = np.nan
-        statistics[stokes] = cutout_statistics(**planes)
+        image, residual, pbcor, rms, pb = (
+            read_plane(working / images[kind], index) for kind in ("image", "residual", "pbcor", "rms", "pb")
+        )
+        statistics[stokes] = cutout_statistics(image, residual, pbcor, rms, np.isfinite(pb))
     return CutoutResult(
         box=box,
         images=images,

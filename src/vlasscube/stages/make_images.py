@@ -128,7 +128,7 @@ def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
         outcome, reason = Outcome.IMAGED, ""
         if target.outcome is not None and not (target.outcome is Outcome.REJECTED and images is None):
             outcome, reason = target.outcome, target.reason
-        if images is not None and verdict is not None and not verdict.kept:
+        if images is not None and verdict is not None and not verdict.keep:
             reason = "; ".join(text for text in (reason, verdict.reason) if text)
             outcome = Outcome.REJECTED
         if target.label in inputs.failures:
@@ -148,7 +148,7 @@ def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
                 stop=f"[{final.stop_code}] {final.stop_reason}" if final else "",
                 rms_jy=final.statistics["I"].image_rms if final else None,
                 seconds=sum(iteration.seconds for iteration in images.iterations) if images else 0.0,
-                is_reference=verdict.is_reference if verdict else False,
+                is_reference=verdict.reference if verdict else False,
             )
         )
     return CubeImages(planes=tuple(planes))

@@ -23,8 +23,8 @@ class RmsInputs:
 def make_rms_image(inputs: RmsInputs, context: StageContext) -> RmsResult:
     """Make the rms image.
 
-    On a grid of every 10th pixel the scaled median absolute deviation of a 60″ box, outliers clipped by Chauvenet's
-    criterion; cubic interpolation between.
+    On a grid of every 10th pixel the scaled median absolute deviation of a 60″ box, outliers clipped by
+    Chauvenet's criterion; cubic interpolation between.
     """
     working = context.workspace.working
     target = working / naming.rms_name(inputs.pbcor)

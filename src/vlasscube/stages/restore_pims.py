@@ -33,9 +33,9 @@ class RestoreInputs:
 def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
     """Bring the working measurement set into the state of the continuum run's final imaging.
 
-    Everything needed is looked for before anything is changed. A working measurement set that was changed before,
-    by a finished or an interrupted restore, is split off again first: the end is the same however often the stage
-    is run or killed.
+    Everything needed is looked for before anything is changed. A working measurement set that was changed
+    before, by a finished or an interrupted restore, is split off again first: the end is the same however
+    often the stage is run or killed.
 
     Raises
     ------

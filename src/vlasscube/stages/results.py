@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.parameters import ImageListParameters
+from vlasscube.products.manifest import FileKind
 from vlasscube.records import (
     Beam,
     CutoutStatistics,
@@ -208,7 +208,7 @@ class ProductFile:
     """A delivered file."""
 
     name: str
-    kind: Literal["pbcor", "rms", "com", "other"]
+    kind: FileKind
     label: str
     """Plane, ``''`` if it belongs to none."""
     stokes: str

@@ -14,12 +14,41 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER, RECIPE, StageEntry
 from vlasscube.records import Beam, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord, from_plain
-from vlasscube.stages.results import CubeImages, CubePlan, PlaneVerdict
+from vlasscube.stages.results import (
+    ContinuumTarget,
+    CubeImages,
+    CubePlan,
+    CutoutResult,
+    ExportResult,
+    FlagResult,
+    ImportResult,
+    PbcorResult,
+    PlaneVerdict,
+    RestoreResult,
+    RmsResult,
+    StokesAnalysis,
+    TransformResult,
+)
 from vlasscube.workspace import Workspace
 
 Result = TypeVar("Result")
 
 PLANE_STAGES = tuple(entry for entry in RECIPE if entry.scope == "plane")
+_RESULTS: dict[str, type[Any]] = {
+    "import_data": ImportResult,
+    "edit_image_list_continuum": ContinuumTarget,
+    "transform_image_data": TransformResult,
+    "restore_pims": RestoreResult,
+    "flag_targets_data": FlagResult,
+    "edit_image_list_cube": CubePlan,
+    "make_images": PlaneImages,
+    GATHER: CubeImages,
+    "pbcor": PbcorResult,
+    "make_rms_images": RmsResult,
+    "make_cutout_images": CutoutResult,
+    "analyze_stokes_cubes": StokesAnalysis,
+    "export_vlass_data": ExportResult,
+}
 MAX_ITERATIONS = 20
 """More iterations than any mask list asks for; ends the search for records of a plane under way."""
 
@@ -113,7 +142,10 @@ class RunRecords:
             self.options = workspace.read_options()
         except (VlassCubeError, OSError) as error:
             self.options_problem = f"records/options.json: {error}"
-        self._current_keys = self._find_current()
+        self._mark_outdated()
+        for _, stage, plane, _ in list(self.steps()):
+            # Now, so that every page tells the same of a result that cannot be read.
+            self.result(_RESULTS[stage], stage, plane)
 
     # ---------------------------------------------------------------------------------------------- reading
 
@@ -154,8 +186,8 @@ class RunRecords:
     def _planes_of(self, entry: StageEntry) -> tuple[str | None, ...]:
         return tuple(target.label for target in self.targets) if entry.scope == "plane" else (None,)
 
-    def _find_current(self) -> frozenset[str]:
-        """Keys of the steps that are done and depend on nothing that is not; marks the others as outdated."""
+    def _mark_outdated(self) -> None:
+        """Mark steps that depend on one that is not done (any more)."""
         keys: set[str] = set()
         for _, stage, plane, step in list(self.steps()):
             if step.record is None or step.problem:
@@ -165,7 +197,6 @@ class RunRecords:
                 self._steps[stage, plane] = Step(step.record, outdated=True)
             elif step.record.status == "done":
                 keys.add(step.record.key)
-        return frozenset(keys)
 
     # ----------------------------------------------------------------------------------------------- planes
 

@@ -1,0 +1,528 @@
+"""The command line.
+
+Exit status: 0 all planes fine, 2 some planes not, 1 failure (also of usage), 130 on Ctrl-C, 143 on SIGTERM.
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlasscube.command_options import combined_options, with_run_options
+from vlasscube.errors import VlassCubeError
+from vlasscube.recipe import FIRST, LAST
+
+if TYPE_CHECKING:
+    from vlasscube.console import Progress
+    from vlasscube.options import RunOptions
+    from vlasscube.simulation.presets import FieldSimulation
+    from vlasscube.workflow import RunResult
+    from vlasscube.workspace import Workspace
+
+OK, FAILURE = 0, 1
+
+logger = logging.getLogger("vlasscube")
+
+_HELP = """Coarse full-Stokes cubes of the VLA Sky Survey.
+
+Takes a directory with a per-image measurement set, SEIP_parameter.list, CCIP_parameter.list and
+reimaging_resources.tgz, and makes science-ready IQUV images of each spectral-window group, with rms, Stokes
+analysis, FITS products and a web log.
+
+Exit status: 0 all planes fine, 2 some planes not, 1 failure, 130 interrupted."""
+
+app = typer.Typer(
+    name="vlasscube",
+    help=_HELP,
+    epilog="Example: vlasscube demo",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Run directory, with the inputs in it.", show_default="here")
+]
+Vis = Annotated[
+    str | None,
+    typer.Option("--vis", metavar="NAME", help="The measurement set in DIR, if there is more than one."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "-j",
+        min=0,
+        metavar="N",
+        help="Planes imaged at the same time, each in a process of its own; 0 in this process.",
+        show_default="one per core",
+    ),
+]
+LogJson = Annotated[bool, typer.Option("--log-json", help="One JSON object per event on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but problems.")]
+HERE = Path()
+
+
+# ----------------------------------------------------------------------------------------------- failures
+
+
+def describe_error(error: Exception) -> tuple[str, str]:
+    """Tell message and hint of an error."""
+    if isinstance(error, VlassCubeError):
+        return error.message, error.hint
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        hint = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "Free disk space and run the same command again; it goes on where it was."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "Make it accessible, or work on a copy."
+        return f"{where}{error.strerror or error}", hint
+    return f"{type(error).__name__}: {error}", "This is a defect; --debug shows where it happened."
+
+
+def _complain(error: Exception, debug: bool) -> int:
+    from vlasscube.console import neutralise_lines
+
+    message, hint = describe_error(error)
+    print(f"vlasscube: error: {neutralise_lines(message)}", file=sys.stderr)
+    if hint:
+        print(f"  {neutralise_lines(hint)}", file=sys.stderr)
+    if debug:
+        print(neutralise_lines("".join(traceback.format_exception(error))), file=sys.stderr)
+    return FAILURE
+
+
+def _command(function: Callable[..., int]) -> Callable[..., int]:
+    """Make errors and signals of a command into messages and an exit status."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> int:
+        from vlasscube.console import INTERRUPTED_TEXT, Interrupted, ending_on_signals
+
+        try:
+            with ending_on_signals():
+                return function(*args, **kwargs)
+        except Interrupted as interruption:
+            print(INTERRUPTED_TEXT, file=sys.stderr)
+            return interruption.exit_status
+        except KeyboardInterrupt:
+            print(INTERRUPTED_TEXT, file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+            sys.stdout = None
+            return FAILURE
+        except Exception as error:
+            return _complain(error, bool(kwargs.get("debug")))
+
+    return guarded
+
+
+# ---------------------------------------------------------------------------------------------------- run
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> int:
+    if version:
+        from vlasscube import __version__
+
+        typer.echo(f"vlasscube {__version__}")
+        raise typer.Exit(OK)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+    return OK
+
+
+@app.command(epilog="Example: vlasscube run J1234 --workers 4")
+@_command
+@with_run_options
+def run(
+    *,
+    directory: Directory = HERE,
+    first: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="First stage, by name, number or task.")
+    ] = FIRST,
+    last: Annotated[
+        str, typer.Option("--to", metavar="STAGE", help="Last stage, by name, number or task.")
+    ] = LAST,
+    workers: Workers = None,
+    vis: Vis = None,
+    log_json: LogJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    given: dict[str, Any],
+) -> int:
+    """Make the cube, going on where an earlier run stopped.
+
+    Only steps whose inputs, parameters or code changed are done again. Options not given are those of the
+    earlier run in the directory.
+    """
+    from vlasscube.casa import check_installation
+
+    check_installation()
+    from vlasscube.workspace import Workspace
+
+    workspace = Workspace(directory, vis)
+    options = combined_options(workspace.read_options(), given)
+    return _run(workspace, options, first=first, last=last, workers=workers, log_json=log_json, quiet=quiet)
+
+
+def _run(
+    workspace: Workspace,
+    options: RunOptions,
+    *,
+    first: str = FIRST,
+    last: str = LAST,
+    workers: int | None = None,
+    log_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    from vlasscube.console import JsonProgress, foreign_output_to, logging_to, make_progress
+    from vlasscube.workflow import run_workflow
+
+    with (
+        foreign_output_to(workspace.logs / "output.log") as (stdout, _),
+        make_progress(stdout, log_json=log_json, quiet=quiet) as progress,
+        logging_to(workspace.logs / "vlasscube.log", progress.tell),
+    ):
+        try:
+            result = run_workflow(
+                workspace, options, first=first, last=last, workers=workers, listener=progress
+            )
+        except BaseException as error:
+            logger.error("the run ended: %s", error, exc_info=True, extra={"is_shown": True})
+            if isinstance(progress, JsonProgress):
+                _emit_error(progress, error)
+            raise
+        progress.close(finished=True)
+        if isinstance(progress, JsonProgress):
+            _emit_result(progress, workspace, result)
+        else:
+            _show_result(progress, workspace, result, quiet)
+    return result.exit_status
+
+
+def _emit_error(progress: Any, error: BaseException) -> None:
+    if isinstance(error, Exception):
+        message, hint = describe_error(error)
+        progress.emit("error", type=type(error).__name__, text=message, hint=hint, exit_status=FAILURE)
+    else:
+        status = getattr(error, "exit_status", 130)
+        progress.emit("interrupted", text=str(error) or "interrupted", exit_status=status)
+
+
+def _emit_result(progress: Any, workspace: Workspace, result: RunResult) -> None:
+    from vlasscube.records import to_plain
+
+    progress.emit(
+        "result",
+        exit_status=result.exit_status,
+        seconds=round(result.seconds, 3),
+        planes=to_plain(result.planes)["planes"] if result.planes else [],
+        products=str(workspace.products),
+        weblog=str(workspace.weblog / "index.html"),
+    )
+
+
+def _show_result(progress: Progress, workspace: Workspace, result: RunResult, quiet: bool) -> None:
+    from vlasscube.console import duration, planes_table
+    from vlasscube.records import Outcome
+
+    console = progress.console
+    if not quiet:
+        if result.planes is not None:
+            console.print()
+            console.print(planes_table(result.planes))
+            console.print()
+        console.print(f"Products  {workspace.products}")
+        console.print(f"Web log   {workspace.weblog / 'index.html'}")
+        console.print(f"Finished in {duration(result.seconds)}.")
+    for plane in result.planes.planes if result.planes else ():
+        if plane.outcome is Outcome.FAILED:
+            progress.line(f"Failed: spw {plane.spw}: {plane.reason}", "bold red")
+
+
+@app.command(epilog="Example: vlasscube plan J1234 --workers 4")
+@_command
+@with_run_options
+def plan(
+    *,
+    directory: Directory = HERE,
+    workers: Workers = None,
+    vis: Vis = None,
+    json_output: AsJson = False,
+    debug: Debug = False,
+    given: dict[str, Any],
+) -> int:
+    """Show what a run would do and cost, changing nothing.
+
+    Planes, fields, image size, steps that are done or would be done, and estimates of disk, memory and time;
+    warns when it will not fit.
+    """
+    from vlasscube.planning import make_plan, show_plan
+    from vlasscube.workspace import Workspace
+
+    workspace = Workspace(directory, vis)
+    run_plan = make_plan(workspace, combined_options(workspace.read_options(), given), workers)
+    if json_output:
+        from vlasscube.records import to_json
+
+        typer.echo(to_json(run_plan))
+    else:
+        show_plan(run_plan)
+    return OK
+
+
+@app.command(epilog="Example: vlasscube status J1234")
+@_command
+def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
+    """Show what has been done: stages and planes."""
+    from vlasscube.run_status import read_status, show_status
+    from vlasscube.workspace import Workspace
+
+    state = read_status(Workspace(directory))
+    if json_output:
+        from vlasscube.records import to_json
+
+        typer.echo(to_json(state))
+    else:
+        show_status(state)
+    return OK
+
+
+@app.command(epilog="Example: vlasscube verify J1234")
+@_command
+def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
+    """Check products: there, whole, hash and header right."""
+    from vlasscube.console import neutralise
+    from vlasscube.verification import verify_products
+    from vlasscube.workspace import Workspace
+
+    report = verify_products(Workspace(directory))
+    if json_output:
+        from vlasscube.records import to_json
+
+        typer.echo(to_json(report))
+    else:
+        for problem in report.problems:
+            typer.echo(neutralise(f"{problem.file}: {problem.text}"))
+        count = len(report.problems)
+        typer.echo(f"{report.checked} products checked, {count or 'no'} problem{'' if count == 1 else 's'}.")
+    return FAILURE if report.problems else OK
+
+
+@app.command(epilog="Example: vlasscube weblog J1234")
+@_command
+def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
+    """Render the web log again from the records."""
+    from vlasscube.weblog.render import render_weblog
+    from vlasscube.workspace import Workspace
+
+    typer.echo(render_weblog(Workspace(directory)))
+    return OK
+
+
+# --------------------------------------------------------------------------------------------- simulation
+
+
+@app.command(epilog="Example: vlasscube simulate sim --preset tiny --seed 7 --imsize 512,512")
+@_command
+def simulate(
+    *,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory to make.", show_default="simulation")
+    ] = Path("simulation"),
+    preset_name: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help="Ready-made set of parameters.")
+    ] = "tiny",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of sky, noise and errors.")] = 1,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows of the mosaic.")] = None,
+    fields_per_row: Annotated[int | None, typer.Option(min=1, help="Fields of a row.")] = None,
+    antennas: Annotated[int | None, typer.Option(min=5, help="Number of antennas.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Channels of a spectral window.")] = None,
+    spws: Annotated[
+        str | None, typer.Option(metavar="IDS", help="Science spectral windows, e.g. 2,3,4 or 2~17.")
+    ] = None,
+    configuration: Annotated[str | None, typer.Option(metavar="a|b|c|d", help="Of the VLA.")] = None,
+    declination: Annotated[float | None, typer.Option(help="Of the image centre, degrees.")] = None,
+    hour_angle: Annotated[float | None, typer.Option(help="Of the image centre, hours.")] = None,
+    imsize: Annotated[
+        str | None, typer.Option(metavar="NX[,NY]", help="Image size in the parameter lists, pixels.")
+    ] = None,
+    cell: Annotated[float | None, typer.Option(min=0.0, help="Pixel size, arcsec.")] = None,
+    list_presets: Annotated[bool, typer.Option("--list-presets", help="Show the presets and end.")] = False,
+    debug: Debug = False,
+) -> int:
+    """Make the inputs of a run from a simulated field.
+
+    Parameters that are not given are those of the preset. The truth is kept beside the inputs.
+    """
+    from vlasscube.simulation.presets import PRESETS, preset
+
+    if list_presets:
+        _show_presets(PRESETS)
+        return OK
+    overrides = {
+        "rows": rows,
+        "fields_per_row": fields_per_row,
+        "antennas": antennas,
+        "channels": channels,
+        "science_spws": None if spws is None else _ids(spws),
+        "configuration": configuration,
+        "dec_deg": declination,
+        "hour_angle_h": hour_angle,
+        "imsize": None if imsize is None else _image_size(imsize),
+        "cell_arcsec": cell,
+    }
+    changed: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    if "science_spws" in changed:
+        changed |= _restricted(PRESETS.get(preset_name), changed["science_spws"])
+    parameters = preset(preset_name, **changed)
+    _simulate(directory, parameters, seed)
+    typer.echo(f"Made {directory}. Next: vlasscube run {directory}")
+    return OK
+
+
+def _restricted(base: FieldSimulation | None, spws: tuple[int, ...]) -> dict[str, Any]:
+    """What a preset says of spectral windows, without those that are not simulated."""
+    if base is None:
+        return {}
+    names = ("rfi_spws", "flagged_spws", "heavily_flagged_spws")
+    values: dict[str, Any] = {
+        name: tuple(spw for spw in getattr(base, name) if spw in spws) for name in names
+    }
+    planes = tuple(plane for plane in base.cube_spws if all(int(spw) in spws for spw in plane.split(",")))
+    return values | {"cube_spws": planes}
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    ids: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"([0-9]{1,4})(?:[~-]([0-9]{1,4}))?", part)
+        if match is None:
+            raise VlassCubeError(f"--spws {text!r} is not a list of ids", hint="For example 2,3,4 or 2~17.")
+        ids += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(sorted(set(ids)))
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:[,x×]\s*([0-9]{1,6})\s*)?", text)
+    if match is None:
+        raise VlassCubeError(f"--imsize {text!r} is no image size", hint="For example 512 or 512,640.")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _show_presets(presets: dict[str, FieldSimulation]) -> None:
+    from vlasscube.console import make_console, make_table
+
+    rows = [
+        (
+            name,
+            f"{p.rows} × {p.fields_per_row}",
+            p.configuration,
+            str(p.antennas),
+            f"{len(p.science_spws)} × {p.channels}",
+            str(len(p.planes)),
+            f"{p.imsize[0]} × {p.imsize[1]}",
+            f"{p.cell_arcsec:g}",
+        )
+        for name, p in presets.items()
+    ]
+    columns = ("preset", "fields", "config", "antennas", "spws × channels", "planes", "image", "cell ″")
+    make_console().print(make_table(columns, rows))
+
+
+def _simulate(directory: Path, parameters: FieldSimulation, seed: int) -> None:
+    from vlasscube.casa import check_installation
+
+    check_installation()
+    from vlasscube.console import foreign_output_to, make_console, neutralise
+    from vlasscube.simulation import simulate as make_field
+
+    directory.mkdir(parents=True, exist_ok=True)
+    with foreign_output_to(directory / "logs" / "output.log") as (stdout, _):
+        console = make_console(stdout)
+        told: set[str] = set()
+
+        def progress(text: str, fraction: float) -> None:
+            if text not in told:
+                told.add(text)
+                console.print(f"{fraction:4.0%}  {neutralise(text)}")
+
+        make_field(directory, parameters, seed=seed, progress=progress)
+
+
+@app.command(epilog="Example: vlasscube demo")
+@_command
+def demo(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory to work in.", show_default="demo")
+    ] = Path("demo"),
+    workers: Workers = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Simulate a small field, image it, say where to look."""
+    from vlasscube.casa import check_installation
+
+    check_installation()
+    from vlasscube.simulation.presets import preset
+    from vlasscube.workspace import Workspace
+
+    if not _is_simulated(directory):
+        _simulate(directory, preset("demo"), seed=1)
+    workspace = Workspace(directory)
+    options = combined_options(workspace.read_options(), {})
+    exit_status = _run(workspace, options, workers=workers, quiet=quiet)
+    typer.echo(f"\nOpen {workspace.weblog / 'index.html'} in a browser.")
+    return exit_status
+
+
+def _is_simulated(directory: Path) -> bool:
+    from vlasscube.workspace import RESOURCES_ARCHIVE
+
+    return (directory / RESOURCES_ARCHIVE).exists() and any(directory.glob("*.ms"))
+
+
+# --------------------------------------------------------------------------------------------------- main
+
+_USAGE_ERROR: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        status = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except _USAGE_ERROR as error:
+        # The usual status of wrong usage, 2, says here that some planes are not fine.
+        error.show()  # type: ignore[attr-defined]
+        return FAILURE
+    except typer.Abort:
+        return 130
+    return status if isinstance(status, int) else OK
+
+
+__all__ = ["app", "main"]
+
+if __name__ == "__main__":
+    sys.exit(main())

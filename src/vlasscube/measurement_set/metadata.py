@@ -1,0 +1,349 @@
+"""What the workflow needs to know of a measurement set, read once and without writing to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlasscube import casa
+from vlasscube.errors import MeasurementSetError
+from vlasscube.measurement_set.selection import TARGET_INTENT
+from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow
+
+TELESCOPES = ("EVLA", "VLA")
+S_BAND_HZ = (1.9e9, 4.1e9)
+CIRCULAR_CORRELATIONS = ("RR", "RL", "LR", "LL")
+
+_CHUNK_ROWS = 1_000_000
+_MAX_TEXT = 200
+_SUBTABLES = (
+    "ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE"
+)  # fmt: skip
+_COLUMNS = (
+    "ANTENNA1", "ANTENNA2", "DATA_DESC_ID", "FIELD_ID", "FLAG", "FLAG_ROW", "INTERVAL", "SCAN_NUMBER",
+    "SIGMA", "STATE_ID", "TIME", "UVW", "WEIGHT",
+)  # fmt: skip
+_CORRELATIONS = dict(enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"), start=1))
+
+
+def summarise_measurement_set(path: Path) -> MeasurementSetSummary:
+    """Read what the workflow needs to know.
+
+    Parameters
+    ----------
+    path : Path
+        Measurement set; it is opened for reading. Its main table is read in pieces of a million rows.
+
+    Returns
+    -------
+    MeasurementSetSummary
+        Texts of the measurement set are cut to 200 characters and lose their control characters.
+
+    Raises
+    ------
+    MeasurementSetError
+        If it is no measurement set, is empty, lacks columns or subtables, is not of the VLA, or has no
+        targets.
+    """
+    path = Path(path)
+    if not (path / "table.dat").is_file():
+        raise MeasurementSetError(
+            f"{path.name} is not a measurement set."
+            if path.exists()
+            else f"There is no measurement set {path}.",
+            hint="Give the directory of a measurement set (it has a file table.dat).",
+        )
+    try:
+        return _summarise(path)
+    except (RuntimeError, UnicodeDecodeError, ValueError, IndexError, KeyError) as error:
+        raise MeasurementSetError(
+            f"{path.name} cannot be read as a measurement set: {_clean(str(error))}",
+            hint="It may be damaged or incomplete; copy it again from where it was made.",
+        ) from error
+
+
+def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
+    """Ids of the spectral windows of the survey: those with data in S band.
+
+    Raises
+    ------
+    MeasurementSetError
+        If there are none, or the data are not of both circular polarizations.
+    """
+    low, high = S_BAND_HZ
+    ids = tuple(window.id for window in summary.spectral_windows if low < window.mean_frequency_hz < high)
+    if not ids:
+        found = ", ".join(f"{window.mean_frequency_hz / 1e9:.3f}" for window in summary.spectral_windows[:32])
+        raise MeasurementSetError(
+            f"{summary.name} has no spectral window between {low / 1e9} and {high / 1e9} GHz "
+            f"(its windows are at {found or 'none'} GHz).",
+            hint="Give a VLASS measurement set; the survey is in S band.",
+        )
+    missing = [name for name in CIRCULAR_CORRELATIONS if name not in summary.correlations]
+    if missing:
+        raise MeasurementSetError(
+            f"{summary.name} lacks the correlation{'s' * (len(missing) > 1)} {', '.join(missing)}.",
+            hint="All four Stokes parameters are imaged, which takes RR, RL, LR and LL.",
+        )
+    return ids
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def _summarise(path: Path) -> MeasurementSetSummary:
+    columns = _check_structure(path)
+    telescope, observer, project = _observation(path)
+    intents = _intents(path)
+    descriptions = _data_descriptions(path)
+    with casa.table(path / "FIELD") as table:
+        field_count = int(table.nrows())
+    with casa.table(path) as table:
+        scanned = _scan_rows(table, field_count, len(descriptions), len(intents))
+    spw_rows: dict[int, int] = {}
+    for (spw, _), rows in zip(descriptions, scanned.rows_by_description, strict=True):
+        if rows:
+            spw_rows[spw] = spw_rows.get(spw, 0) + int(rows)
+    windows, window_count = _spectral_windows(path, spw_rows)
+    polarizations = {
+        polarization
+        for (_, polarization), rows in zip(descriptions, scanned.rows_by_description, strict=True)
+        if rows
+    }
+    scans = tuple(
+        Scan(number, start, end, tuple(sorted({name for state in states for name in intents[state]})))
+        for number, (start, end, states) in sorted(scanned.scans.items())
+    )
+    if not any(TARGET_INTENT in name for scan in scans for name in scan.intents):
+        raise MeasurementSetError(
+            f"{path.name} has no data with the intent {TARGET_INTENT}.",
+            hint="Intents are in its STATE table; a split must keep them.",
+        )
+    return MeasurementSetSummary(
+        name=path.name,
+        telescope=telescope,
+        observer=observer,
+        project=project,
+        rows=scanned.rows,
+        size_bytes=_size_bytes(path),
+        columns=columns,
+        correlations=_correlations(path, polarizations),
+        integration_s=scanned.integration_s,
+        start_mjd_s=min(scan.start_mjd_s for scan in scans),
+        end_mjd_s=max(scan.end_mjd_s for scan in scans),
+        spectral_windows=windows,
+        spectral_window_count=window_count,
+        fields=_fields(path, scanned, intents),
+        antennas=_antennas(path),
+        scans=scans,
+    )
+
+
+def _check_structure(path: Path) -> tuple[str, ...]:
+    with casa.table(path) as table:
+        columns = tuple(sorted(str(name) for name in table.colnames()))
+        keywords = {str(name) for name in table.keywordnames()}
+        rows = int(table.nrows())
+    problems = [f"column {name}" for name in _COLUMNS if name not in columns]
+    if "DATA" not in columns and "CORRECTED_DATA" not in columns:
+        problems.append("column DATA")
+    problems += [
+        f"subtable {name}"
+        for name in _SUBTABLES
+        if name not in keywords or not (path / name / "table.dat").is_file()
+    ]
+    if problems:
+        raise MeasurementSetError(
+            f"{path.name} is not a complete measurement set; it lacks {', '.join(problems)}.",
+            hint="It may be another kind of table, or damaged; copy it again from where it was made.",
+        )
+    if rows == 0:
+        raise MeasurementSetError(
+            f"{path.name} has no rows.", hint="The split that made it selected no data."
+        )
+    return columns
+
+
+def _clean(text: str) -> str:
+    # These texts reach pages, logs, headers and terminals.
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_MAX_TEXT])
+    return shown.strip()
+
+
+def _observation(path: Path) -> tuple[str, str, str]:
+    with casa.table(path / "OBSERVATION") as table:
+        if table.nrows() == 0:
+            raise MeasurementSetError(
+                f"{path.name} does not say which telescope it is from.",
+                hint="Its OBSERVATION table is empty.",
+            )
+        texts = [
+            _clean(str(table.getcell(name, 0))) if name in table.colnames() else ""
+            for name in ("TELESCOPE_NAME", "OBSERVER", "PROJECT")
+        ]
+    if texts[0] not in TELESCOPES:
+        raise MeasurementSetError(
+            f"{path.name} is from the telescope {texts[0]!r}, not from the VLA.",
+            hint="Give a VLASS measurement set (telescope EVLA).",
+        )
+    return texts[0], texts[1], texts[2]
+
+
+def _intents(path: Path) -> list[tuple[str, ...]]:
+    with casa.table(path / "STATE") as table:
+        modes = [str(mode) for mode in table.getcol("OBS_MODE")] if table.nrows() else []
+    return [tuple(_clean(part) for part in mode.split(",") if part.strip()) for mode in modes]
+
+
+def _data_descriptions(path: Path) -> list[tuple[int, int]]:
+    with casa.table(path / "DATA_DESCRIPTION") as table:
+        if table.nrows() == 0:
+            raise ValueError("the DATA_DESCRIPTION table is empty")
+        spws, polarizations = table.getcol("SPECTRAL_WINDOW_ID"), table.getcol("POLARIZATION_ID")
+    return [(int(spw), int(polarization)) for spw, polarization in zip(spws, polarizations, strict=True)]
+
+
+def _spectral_windows(path: Path, rows: dict[int, int]) -> tuple[tuple[SpectralWindow, ...], int]:
+    with casa.table(path / "SPECTRAL_WINDOW") as table:
+        count = int(table.nrows())
+        if any(not 0 <= spw < count for spw in rows):
+            raise ValueError("DATA_DESCRIPTION names a spectral window that is not there")
+        windows = []
+        for spw in sorted(rows):
+            frequencies = np.asarray(table.getcell("CHAN_FREQ", spw), dtype=float)
+            widths = np.abs(np.asarray(table.getcell("CHAN_WIDTH", spw), dtype=float))
+            windows.append(
+                SpectralWindow(
+                    id=spw,
+                    name=_clean(str(table.getcell("NAME", spw))),
+                    mean_frequency_hz=float(frequencies.mean()),
+                    bandwidth_hz=float(widths.sum()),
+                    channel_width_hz=float(widths.mean()),
+                    channels=int(frequencies.size),
+                    rows=rows[spw],
+                )
+            )
+    return tuple(windows), count
+
+
+def _correlations(path: Path, polarizations: set[int]) -> tuple[str, ...]:
+    with casa.table(path / "POLARIZATION") as table:
+        found = [
+            tuple(_CORRELATIONS.get(int(code), str(code)) for code in table.getcell("CORR_TYPE", number))
+            for number in sorted(polarizations)
+        ]
+    if len(set(found)) != 1:
+        raise MeasurementSetError(
+            f"{path.name} has data of different correlations: {'; '.join(map(' '.join, found))}.",
+            hint="All spectral windows must have the same correlations.",
+        )
+    return found[0]
+
+
+def _antennas(path: Path) -> tuple[Antenna, ...]:
+    with casa.table(path / "ANTENNA") as table:
+        names, diameters = table.getcol("NAME"), table.getcol("DISH_DIAMETER")
+    return tuple(
+        Antenna(number, _clean(str(name)), float(diameter))
+        for number, (name, diameter) in enumerate(zip(names, diameters, strict=True))
+    )
+
+
+def _fields(path: Path, scanned: _Rows, intents: Sequence[tuple[str, ...]]) -> tuple[Field, ...]:
+    targets = {state for state, names in enumerate(intents) if any(TARGET_INTENT in name for name in names)}
+    result = []
+    with casa.table(path / "FIELD") as table:
+        names = table.getcol("NAME")
+        for number, (scan, states) in sorted(scanned.fields.items()):
+            # The first row of the polynomial is the direction at its reference time.
+            direction = np.asarray(table.getcell("PHASE_DIR", number), dtype=float).reshape(2, -1)[:, 0]
+            ra, dec = np.degrees(direction)
+            result.append(
+                Field(
+                    id=number,
+                    name=_clean(str(names[number])),
+                    ra_deg=float(ra % 360),
+                    dec_deg=float(dec),
+                    scan=scan,
+                    intent_target=not targets.isdisjoint(states),
+                )
+            )
+    return tuple(result)
+
+
+def _size_bytes(path: Path) -> int:
+    total = 0
+    for directory, _, files in os.walk(path):
+        for name in files:
+            total += (Path(directory) / name).lstat().st_size
+    return total
+
+
+# ----------------------------------------------------------------------------------------- the main table
+
+
+@dataclass
+class _Rows:
+    """What the rows of the main table say, gathered piece by piece."""
+
+    rows_by_description: NDArray[np.int64]
+    rows: int = 0
+    integration_s: float = 0.0
+    fields: dict[int, tuple[int, set[int]]] = field(default_factory=dict)
+    """First scan, and states, by field."""
+    scans: dict[int, tuple[float, float, set[int]]] = field(default_factory=dict)
+    """Start, end, and states, by scan."""
+
+    def add(self, number: int, scan: int, state: int, start: float, end: float) -> None:
+        """Add rows of one field, scan and state; state -1 stands for none."""
+        states = {state} if state >= 0 else set()
+        first, field_states = self.fields.get(number, (scan, set()))
+        self.fields[number] = (min(first, scan), field_states | states)
+        known_start, known_end, scan_states = self.scans.get(scan, (start, end, set()))
+        self.scans[scan] = (min(known_start, start), max(known_end, end), scan_states | states)
+
+
+def _scan_rows(table: Any, field_count: int, description_count: int, state_count: int) -> _Rows:
+    found = _Rows(np.zeros(description_count, dtype=np.int64))
+    for columns in _column_chunks(table):
+        descriptions, fields, states = columns["DATA_DESC_ID"], columns["FIELD_ID"], columns["STATE_ID"]
+        for name, values, low, count in (
+            ("DATA_DESC_ID", descriptions, 0, description_count),
+            ("FIELD_ID", fields, 0, field_count),
+            ("STATE_ID", states, -1, state_count),
+        ):
+            if values.min() < low or values.max() >= count:
+                raise ValueError(f"{name} has values that are not in its subtable")
+        if not (np.isfinite(columns["TIME"]).all() and np.isfinite(columns["INTERVAL"]).all()):
+            raise ValueError("TIME or INTERVAL is not finite")
+        if not found.rows:
+            found.integration_s = float(np.median(columns["INTERVAL"]))
+        found.rows += int(fields.size)
+        found.rows_by_description += np.bincount(descriptions, minlength=description_count)
+        _add_runs(found, columns)
+    return found
+
+
+def _add_runs(found: _Rows, columns: dict[str, NDArray[Any]]) -> None:
+    keys = np.stack([columns["FIELD_ID"], columns["SCAN_NUMBER"], columns["STATE_ID"]])
+    # Rows are in the order of time, so there are far fewer changes than rows.
+    starts = np.concatenate([[0], 1 + np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0))])
+    low = np.minimum.reduceat(columns["TIME"] - columns["INTERVAL"] / 2, starts)
+    high = np.maximum.reduceat(columns["TIME"] + columns["INTERVAL"] / 2, starts)
+    for index, begin in enumerate(starts):
+        number, scan, state = (int(value) for value in keys[:, begin])
+        found.add(number, scan, state, float(low[index]), float(high[index]))
+
+
+def _column_chunks(table: Any) -> Iterator[dict[str, NDArray[Any]]]:
+    names = ("DATA_DESC_ID", "FIELD_ID", "SCAN_NUMBER", "STATE_ID", "TIME", "INTERVAL")
+    rows = int(table.nrows())
+    for start in range(0, rows, _CHUNK_ROWS):
+        count = min(_CHUNK_ROWS, rows - start)
+        yield {name: np.asarray(table.getcol(name, start, count)) for name in names}

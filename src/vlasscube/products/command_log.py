@@ -1,0 +1,63 @@
+"""The CASA calls of a run as one readable log, and the recipe as a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vlasscube.recipe import RECIPE
+
+_HEADER = """raise RuntimeError("casa_commands.log is a record of the CASA calls of a run; it is not meant to be executed")
+
+# Directories are left out; every call is as it was executed.
+"""
+
+
+def merged_command_log(call_logs: Path, directories: Sequence[Path], planes: Sequence[str]) -> str:
+    """Merge the call logs of all steps in the order of the recipe.
+
+    Parameters
+    ----------
+    call_logs : Path
+        Directory with one file ``<stage>[.<plane>].py`` per step.
+    directories : sequence of Path
+        Directories whose names are left out of the calls.
+    planes : sequence of str
+        Labels of the planes in the order of the plan.
+    """
+    parts = [_HEADER]
+    for entry in RECIPE:
+        stems = [entry.name, *(f"{entry.name}.{plane}" for plane in planes)]
+        for stem in stems:
+            path = call_logs / f"{stem}.py"
+            if path.is_file():
+                plane = stem.removeprefix(entry.name).removeprefix(".")
+                rule = "-" * 100
+                what = f"# Stage {entry.number}: {entry.task}: {entry.title}" + (
+                    f": {plane}" if plane else ""
+                )
+                parts.append(f"\n# {rule}\n{what}\n{path.read_text(encoding='utf-8')}")
+    text = "".join(parts)
+    for directory in sorted((str(d) for d in directories), key=len, reverse=True):
+        text = text.replace(f"{directory}/", "")
+    return text
+
+
+def recipe_script() -> str:
+    """The recipe as an operator writes it."""
+    special = {
+        "import_data": ", nocopy=True",
+        "edit_image_list_continuum": ", parameter_file='SEIP_parameter.list'",
+        "transform_image_data": ", datacolumn='data', clear_pointing=False, modify_weights=True, wtmode='nyq'",
+        "edit_image_list_cube": ", parameter_file='CCIP_parameter.list', editmode='replace'",
+        "make_images": ", hm_masking='manual'",
+    }
+    calls = [f"{entry.task}(workspace{special.get(entry.name, '')})" for entry in RECIPE]
+    tasks = sorted({entry.task for entry in RECIPE})
+    imports = "\n".join(f"    {task}," for task in tasks)
+    body = "\n".join(calls)
+    return (
+        "from vlasscube import Workspace\n"
+        f"from vlasscube.tasks import (\n{imports}\n)\n\n"
+        f"workspace = Workspace('.')\n{body}\n"
+    )

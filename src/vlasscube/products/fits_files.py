@@ -1,0 +1,157 @@
+"""Reading and writing FITS files: the I/O edge of the products."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from vlasscube.errors import ProductError, ResourceLimitError
+
+_STOKES_BY_CODE = {1: "I", 2: "Q", 3: "U", 4: "V"}
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FitsPlane:
+    """An image of one channel, as read."""
+
+    header: fits.Header
+    data: npt.NDArray[np.float32]
+    """[stokes, y, x]."""
+    stokes: tuple[str, ...]
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    state = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def write_fits(path: Path, hdus: fits.HDUList) -> None:
+    """Write a FITS file so that its name only ever stands for the whole file.
+
+    It is written beside its place, forced to disk and renamed. Checksums of an earlier content are dropped.
+
+    Parameters
+    ----------
+    path : Path
+        In an existing directory; what stood there is replaced, a link is not followed.
+    hdus : HDUList
+        Must be legal FITS (see `vlasscube.products.headers.tidy_header`).
+
+    Raises
+    ------
+    ProductError
+        If the HDUs are not legal or the file cannot be written.
+    ResourceLimitError
+        If the disk is full.
+    """
+    for hdu in hdus:
+        for keyword in ("CHECKSUM", "DATASUM"):
+            if keyword in hdu.header:
+                del hdu.header[keyword]
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            hdus.writeto(stream, output_verify="exception", checksum=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        _sync_directory(path.parent)
+    except (fits.VerifyError, ValueError) as error:
+        raise ProductError(f"{path.name} would not be legal FITS: {error}") from error
+    except OSError as error:
+        # astropy raises a bare OSError with its own text when it finds the disk too small.
+        if error.errno == errno.ENOSPC or "Not enough space" in str(error):
+            raise ResourceLimitError(
+                f"the disk is full: {path} needs {sum(int(hdu.filebytes()) for hdu in hdus) / 1e6:.0f} MB, "
+                f"{shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free",
+                hint="Make room and run again; what is finished is kept.",
+            ) from error
+        raise ProductError(f"{path} cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Force a rename to disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network filesystems cannot do it for directories.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_fits(path: Path) -> fits.HDUList:
+    """Read a FITS file into memory; the file is closed afterwards.
+
+    Raises
+    ------
+    ProductError
+        If it is missing, not FITS, or shorter than its header says.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+            with fits.open(path, memmap=False, lazy_load_hdus=False) as opened:
+                for hdu in opened:
+                    # Reading the data now: later the file is closed.
+                    hdu.data  # noqa: B018
+                return fits.HDUList(list(opened))
+    except (OSError, ValueError, TypeError, EOFError, fits.VerifyError, AstropyUserWarning) as error:
+        raise ProductError(f"{path} cannot be read as FITS: {error}") from error
+
+
+def read_plane(path: Path) -> FitsPlane:
+    """Read an image of one channel with its Stokes planes.
+
+    Returns
+    -------
+    FitsPlane
+        Data as float32 [stokes, y, x] in native byte order.
+
+    Raises
+    ------
+    ProductError
+        If the file is unusable, or the image has more than one channel or Stokes parameters beyond IQUV.
+    """
+    hdu = read_fits(path)[0]
+    header, data = hdu.header, hdu.data
+    count = int(header["NAXIS"])
+    if data is None or count < 2:
+        raise ProductError(f"{path} holds no image")
+    stokes_axis = None
+    for axis in range(3, count + 1):
+        if str(header.get(f"CTYPE{axis}", "")).startswith("STOKES"):
+            stokes_axis = axis
+        elif header[f"NAXIS{axis}"] != 1:
+            raise ProductError(f"{path} has {header[f'NAXIS{axis}']} planes along axis {axis}, 1 is expected")
+    planes = np.ascontiguousarray(data.reshape(-1, *data.shape[-2:]), dtype=np.float32)
+    names = tuple(_stokes_name(header, stokes_axis, plane) for plane in range(len(planes)))
+    if None in names:
+        raise ProductError(f"{path} has Stokes parameters other than I, Q, U, V")
+    return FitsPlane(header, planes, tuple(name for name in names if name is not None))
+
+
+def _stokes_name(header: fits.Header, axis: int | None, plane: int) -> str | None:
+    if axis is None:
+        return "I"
+    code = header[f"CRVAL{axis}"] + (plane + 1 - header[f"CRPIX{axis}"]) * header[f"CDELT{axis}"]
+    return _STOKES_BY_CODE.get(round(code))

@@ -1,0 +1,384 @@
+"""Headers of the FITS products: what the export of CASA lacks or has wrong.
+
+The functions change `astropy.io.fits` headers and HDU lists in memory; `vlasscube.products.fits_files` reads
+and writes them.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from astropy.io import fits
+
+from vlasscube.errors import ProductError
+from vlasscube.records import Beam, Outcome
+
+_MAX_STRING = 68
+"""Characters of a string value in one card; longer ones need CONTINUE, which not all readers know."""
+
+_IMAGE_TYPES = (
+    (".alpha.error.", "ALPHAERR"),
+    (".alpha.", "ALPHA"),
+    (".rms.", "RMS"),
+    (".image.pbcor.", "INTENSITY_PBCOR"),
+    (".weight.", "WEIGHT"),
+    (".sumwt.", "SUMWT"),
+    (".psf.", "PSF"),
+)
+
+
+@dataclass(frozen=True)
+class VlassKeywords:
+    """Values of the VLASS keywords; None keeps what the header has."""
+
+    image_type: str | None = None
+    product_type: str | None = "CC"
+    tile: str | None = None
+    phase_center: str | None = None
+    epoch: str | None = None
+    version: str | None = None
+    stokes: str | None = None
+    rejected: bool | None = None
+    spw: str | None = None
+    nominal_bandwidth_hz: float | None = None
+    unflagged_bandwidth_hz: float | None = None
+    w_planes: int | None = 0
+    median_rms_jy: float | None = None
+    peak_jy: float | None = None
+
+
+_VLASS_CARDS = (
+    ("VLASSITY", "image_type", "VLASS image type"),
+    ("VLASSPT", "product_type", "VLASS product type"),
+    ("VLASSTN", "tile", "VLASS tile name"),
+    ("VLASSPC", "phase_center", "VLASS phasecenter"),
+    ("VLASSEP", "epoch", "VLASS epoch"),
+    ("VLASSVR", "version", "VLASS version number"),
+    ("VLASSPL", "stokes", "VLASS Stokes/polarization parameter"),
+    ("VLASSRJ", "rejected", "Rejected plane relevant for VLASS CC processing"),
+    ("VLASSSPW", "spw", "Spectral windows used for image"),
+    ("VLASSBWN", "nominal_bandwidth_hz", "Nominal bandwidth"),
+    ("VLASSBW", "unflagged_bandwidth_hz", "Actual bandwidth after flagging"),
+    ("VLASSWP", "w_planes", "Number of w-projection planes"),
+    ("VLASSRMS", "median_rms_jy", "Median rms calculated from RMS_TT0 (I)"),
+    ("VLASSPK", "peak_jy", "Peak flux density of INTENSITY_PBCOR_TT0 (I)"),
+)
+
+
+# ------------------------------------------------------------------------------------------------- values
+
+
+def fits_text(text: str, max_length: int | None = None) -> str:
+    """Text as FITS allows it: printable ASCII; accents are dropped, other characters become ``?``.
+
+    Parameters
+    ----------
+    text : str
+        Anything; line breaks and control characters become blanks.
+    max_length : int, optional
+        Longer texts are cut and end in ``...``.
+    """
+    decomposed = unicodedata.normalize("NFKD", text)
+    plain = "".join(
+        " " if unicodedata.category(c).startswith(("C", "Z")) else c if c.isascii() else "?"
+        for c in decomposed
+        if not unicodedata.combining(c)
+    )
+    plain = " ".join(plain.split())
+    if max_length is not None and len(plain) > max_length:
+        return plain[: max_length - 3] + "..."
+    return plain
+
+
+def iso_time(mjd_seconds: float) -> str:
+    """MJD in seconds (UTC) as a FITS date to the microsecond.
+
+    Raises
+    ------
+    ProductError
+        If it is not a date.
+    """
+    try:
+        moment = datetime(1858, 11, 17) + timedelta(seconds=mjd_seconds)
+    except (OverflowError, ValueError) as error:
+        raise ProductError(f"not a time: MJD {mjd_seconds} s") from error
+    return moment.isoformat(timespec="microseconds")
+
+
+def spw_ranges(spw_ids: Sequence[int]) -> str:
+    """Spectral windows as ranges, ``'2'``, ``'2~4,7'``."""
+    runs: list[list[int]] = []
+    for spw in sorted(set(spw_ids)):
+        if runs and spw == runs[-1][-1] + 1:
+            runs[-1].append(spw)
+        else:
+            runs.append([spw])
+    return ",".join(f"{run[0]}~{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def vlass_image_type(image_name: str) -> str:
+    """Value of VLASSITY from the name of a CASA image or FITS file; ``'UNKNOWN'`` for other images."""
+    dotted = f".{image_name}."
+    for mark, kind in _IMAGE_TYPES:
+        if mark in dotted:
+            term = next((f"_{tt.upper()}" for tt in ("tt0", "tt1") if f".{tt}." in dotted), "")
+            return kind + term
+    return "UNKNOWN"
+
+
+def header_frequency_hz(header: fits.Header) -> float:
+    """Reference value of the frequency axis.
+
+    Raises
+    ------
+    ProductError
+        If the header has no frequency axis.
+    """
+    for axis in range(1, int(header.get("NAXIS", 0)) + 1):
+        if str(header.get(f"CTYPE{axis}", "")).startswith("FREQ"):
+            return float(header[f"CRVAL{axis}"])
+    raise ProductError("the image has no frequency axis")
+
+
+# ---------------------------------------------------------------------------------------------- the header
+
+
+def fix_header(header: fits.Header, *, start_mjd_s: float, end_mjd_s: float, object_name: str) -> None:
+    """Set times, frame and object as in the archive.
+
+    Parameters
+    ----------
+    header : Header
+        Changed in place.
+    start_mjd_s, end_mjd_s : float
+        Start of the first and end of the last scan, MJD in seconds.
+    object_name : str
+        The image name's token, e.g. ``J005000-023000``.
+
+    Notes
+    -----
+    RADESYS FK5 is relabelled ICRS without rotating: the calibrator positions, and so the image, are ICRS.
+    """
+    header.set("DATE-OBS", iso_time(start_mjd_s), "First scan started")
+    if "DATE-END" in header:
+        del header["DATE-END"]
+    header.set("DATE-END", iso_time(end_mjd_s), "Last scan finished", after="DATE-OBS")
+    if str(header.get("RADESYS", "")).strip() == "FK5":
+        header["RADESYS"] = "ICRS"
+    name = fits_text(object_name, _MAX_STRING)
+    if str(header.get("OBJECT", "")).strip() != name:
+        header["OBJECT"] = name
+
+
+def set_vlass_keywords(header: fits.Header, keywords: VlassKeywords) -> tuple[str, ...]:
+    """Set the VLASS keywords and their comments.
+
+    Parameters
+    ----------
+    header : Header
+        Changed in place. A keyword without a value here keeps the one it has there.
+    keywords : VlassKeywords
+        Values that are known.
+
+    Returns
+    -------
+    tuple of str
+        One warning for each keyword that has no value, or none that FITS can state.
+    """
+    missing = []
+    for keyword, name, comment in _VLASS_CARDS:
+        value = getattr(keywords, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            missing.append(f"header keyword {keyword} is left out: its value is {value}")
+            continue
+        if isinstance(value, str):
+            value = fits_text(value, _MAX_STRING)
+        if value is not None:
+            header[keyword] = (value, _fitting_comment(value, comment))
+        elif keyword in header:
+            header.comments[keyword] = _fitting_comment(header[keyword], comment)
+        else:
+            missing.append(f"header keyword {keyword} ({comment}) is missing")
+    return tuple(missing)
+
+
+def _fitting_comment(value: object, comment: str) -> str:
+    """Cut a comment to what the card of a string value leaves room for."""
+    room = _MAX_STRING - 1 - len(value.replace("'", "''")) if isinstance(value, str) else len(comment)
+    return comment if len(comment) <= room else ""
+
+
+def set_outcome(header: fits.Header, outcome: Outcome, reason: str = "") -> None:
+    """State the outcome of the plane; a reason too long for one card goes to HISTORY in full."""
+    header["OUTCOME"] = (outcome.value, "Outcome of the plane")
+    text = fits_text(reason)
+    if text:
+        header["OUTREASN"] = fits_text(text, _MAX_STRING - 4)
+    elif "OUTREASN" in header:
+        del header["OUTREASN"]
+    if len(text) > _MAX_STRING - 4:
+        add_history(header, f"Outcome {outcome.value}: {text}")
+
+
+def add_history(header: fits.Header, text: str) -> None:
+    """Append HISTORY cards, broken at blanks where possible, continued by ``>`` as CASA does."""
+    lines = textwrap.wrap(fits_text(text), 71) or [""]
+    for number, line in enumerate(lines):
+        header.add_history(line if number == 0 else f">{line}")
+
+
+def tidy_header(header: fits.Header) -> tuple[str, ...]:
+    """Make a header legal, so that it passes ``verify('exception')``.
+
+    Cards are mended where astropy can; the text of others is kept in HISTORY. Characters outside of printable
+    ASCII are replaced, and repeated keywords are dropped but for the first.
+
+    Returns
+    -------
+    tuple of str
+        What was changed; empty, and the header is left as it is, if it is legal.
+    """
+    notes = []
+    tidy: list[fits.Card] = []
+    seen: set[str] = set()
+    for card in header.cards:
+        legal = card
+        try:
+            card.verify("exception")
+        except (fits.VerifyError, ValueError):
+            legal = _mended(card)
+            notes.append(f"illegal card mended: {fits_text(str(legal))}")
+        if legal.keyword in seen:
+            notes.append(f"repeated keyword dropped: {fits_text(str(legal))}")
+            continue
+        if legal.keyword not in ("", "HISTORY", "COMMENT"):
+            seen.add(legal.keyword)
+        tidy.append(legal)
+    if notes:
+        header.clear()
+        header.extend(tidy, strip=False, end=True)
+    return tuple(notes)
+
+
+def _mended(card: fits.Card) -> fits.Card:
+    """Build a legal card of the same content, or a HISTORY card with its text."""
+    with warnings.catch_warnings():
+        # What astropy would say of the card is said by our own note.
+        warnings.simplefilter("ignore")
+        text = "a card and its CONTINUE, not of text"
+        try:
+            text = "".join(c if " " <= c <= "~" else "?" for c in str(card))
+            readable = fits.Card.fromstring(text)
+            readable.verify("silentfix")
+            mended = fits.Card(readable.keyword.upper(), readable.value, readable.comment)
+            mended.verify("exception")
+        except (fits.VerifyError, ValueError):
+            return fits.Card("HISTORY", fits_text(f"Illegal card: {text}", 72))
+    return mended
+
+
+# ---------------------------------------------------------------------------------------------------- beams
+
+
+def beams_of(hdus: fits.HDUList) -> tuple[Beam, ...]:
+    """Beams of an image in the order of its table (channel, Stokes), or the one beam of its header.
+
+    Raises
+    ------
+    ProductError
+        If there is none, or one is not a beam (NaN, zero).
+    """
+    header = hdus[0].header
+    try:
+        if header.get("CASAMBM") is True:
+            table = hdus["BEAMS"].data
+            rows = zip(table["BMAJ"], table["BMIN"], table["BPA"], strict=True)
+            beams = tuple(Beam(float(major), float(minor), float(angle)) for major, minor, angle in rows)
+        else:
+            beams = (Beam(header["BMAJ"] * 3600.0, header["BMIN"] * 3600.0, float(header["BPA"])),)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ProductError(f"the image has no usable beam: {error}") from error
+    if not beams:
+        raise ProductError("the image has no usable beam: its table of beams is empty")
+    return beams
+
+
+def normalize_beams(hdus: fits.HDUList) -> fits.HDUList:
+    """Give an image with a beam for each plane the form that all readers take.
+
+    The beam of the first plane (Stokes I) goes into the primary header, in degrees. The table is written anew
+    as float32 with units: CASA repeats XTENSION in it, and float64 makes CARTA fail.
+
+    Parameters
+    ----------
+    hdus : HDUList
+        Primary image with axes RA, Dec, FREQ, STOKES, and the table BEAMS if CASAMBM is true.
+
+    Returns
+    -------
+    HDUList
+        The same primary HDU, with a new table or, for an image of one beam, none.
+
+    Raises
+    ------
+    ProductError
+        If the beams are unusable or do not match the planes of the image.
+    """
+    beams = beams_of(hdus)
+    header = hdus[0].header
+    _set_primary_beam(header, beams[0])
+    if header.get("CASAMBM") is not True:
+        return fits.HDUList([hdus[0]])
+    source = hdus["BEAMS"].data
+    channels, polarizations = _extent(header, "FREQ"), _extent(header, "STOKES")
+    if len(beams) != channels * polarizations:
+        raise ProductError(
+            f"{len(beams)} beams for an image of {channels} channels and {polarizations} Stokes planes"
+        )
+    columns = [
+        _beam_column("BMAJ", "arcsec", [beam.bmaj_arcsec for beam in beams]),
+        _beam_column("BMIN", "arcsec", [beam.bmin_arcsec for beam in beams]),
+        _beam_column("BPA", "deg", [beam.bpa_deg for beam in beams]),
+        fits.Column("CHAN", "1J", array=np.asarray(source["CHAN"], np.int32)),
+        fits.Column("POL", "1J", array=np.asarray(source["POL"], np.int32)),
+    ]
+    table = fits.BinTableHDU.from_columns(columns, name="BEAMS")
+    table.header["EXTVER"] = 1
+    table.header["NCHAN"] = channels
+    table.header["NPOL"] = polarizations
+    return fits.HDUList([hdus[0], table])
+
+
+def set_single_beam(hdus: fits.HDUList, beam: Beam) -> fits.HDUList:
+    """Give an image one beam for all planes: no table, BMAJ, BMIN and BPA in the primary header."""
+    header = hdus[0].header
+    if "CASAMBM" in header:
+        del header["CASAMBM"]
+    _set_primary_beam(header, beam)
+    return fits.HDUList([hdus[0]])
+
+
+def _set_primary_beam(header: fits.Header, beam: Beam) -> None:
+    values = {"BMAJ": beam.bmaj_arcsec / 3600.0, "BMIN": beam.bmin_arcsec / 3600.0, "BPA": beam.bpa_deg}
+    place = "BZERO" if "BZERO" in header else None
+    for keyword, value in values.items():
+        header.set(keyword, value, None if keyword in header else "[deg] restoring beam", after=place)
+        place = keyword
+
+
+def _beam_column(name: str, unit: str, values: list[float]) -> fits.Column:
+    return fits.Column(name, "1E", unit=unit, array=np.asarray(values, np.float32))
+
+
+def _extent(header: fits.Header, axis_type: str) -> int:
+    for axis in range(1, int(header.get("NAXIS", 0)) + 1):
+        if str(header.get(f"CTYPE{axis}", "")).startswith(axis_type):
+            return int(header[f"NAXIS{axis}"])
+    return 1

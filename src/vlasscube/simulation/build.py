@@ -1,0 +1,208 @@
+"""Make a simulated field: measurement set, continuum products, parameter lists, truth."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlasscube import records
+from vlasscube.errors import ProblemListError, WorkspaceError
+from vlasscube.simulation import continuum, corruption, layout
+from vlasscube.simulation.measurement_set import Observation, write_measurement_set
+from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.sky import Source, random_sky, write_truth
+
+SEIP_LIST = "SEIP_parameter.list"
+CCIP_LIST = "CCIP_parameter.list"
+TRUTH = "truth"
+SKY_FILE = "sky.ecsv"
+PARAMETERS_FILE = "parameters.json"
+FINAL_STATE_FILE = "continuum_final.npz"
+
+
+@dataclass(frozen=True)
+class SimulationRecord:
+    """What was simulated; file names are relative to `directory`."""
+
+    directory: str
+    parameters: FieldSimulation
+    seed: int
+    measurement_set: str
+    working_measurement_set: str
+    """Name that the restored measurement set has; the flags and the self-cal table in the archive carry it."""
+    seip_list: str
+    ccip_list: str
+    resources: str
+    sky: str
+    final_state: str | None
+    """The state that restoring must lead to, if it was kept."""
+    rows: int
+    fields: int
+    antennas: int
+    spws: tuple[int, ...]
+    sources: int
+    seconds: float
+
+
+def simulate(
+    directory: Path,
+    parameters: FieldSimulation,
+    *,
+    seed: int = 1,
+    progress: Callable[[str, float], None] | None = None,
+) -> SimulationRecord:
+    """Simulate a field and its continuum run.
+
+    Everything is made in a sub-directory and moved into place when it is whole; nothing is written elsewhere.
+
+    Parameters
+    ----------
+    directory : Path
+        Created if need be; it must not hold a simulation already.
+    parameters : FieldSimulation
+        See `vlasscube.simulation.presets.preset`.
+    seed : int
+        Determines sky, errors and noise.
+    progress : callable, optional
+        Called with what is being done and the fraction done.
+
+    Returns
+    -------
+    SimulationRecord
+
+    Raises
+    ------
+    WorkspaceError
+        If the directory holds files with the names of the simulation's.
+    ProblemListError
+        If the sources do not fit into the mosaic.
+    """
+    started = time.monotonic()
+    report = progress or (lambda _message, _fraction: None)
+    directory = directory.resolve()
+    _refuse_overwriting(directory, parameters)
+    observation = observe(parameters, seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".simulation-", dir=directory) as scratch:
+        finished, work = Path(scratch) / "finished", Path(scratch) / "work"
+        truth = finished / TRUTH
+        for path in (truth, work):
+            path.mkdir(parents=True)
+        rows = write_measurement_set(
+            finished / parameters.input_ms, observation, lambda done: report("visibilities", 0.3 * done)
+        )
+        files = continuum.run_continuum(
+            finished / parameters.input_ms,
+            work,
+            observation,
+            lambda step, done: report(f"continuum: {step}", 0.3 + 0.6 * done),
+        )
+        if parameters.keep_final_state:
+            continuum.save_final_state(files.ms, truth / FINAL_STATE_FILE)
+        # The working copy is the largest part of what is no longer needed.
+        shutil.rmtree(files.ms)
+        report("packing", 0.9)
+        continuum.pack_resources(files, finished / continuum.TARBALL)
+        _write_parameter_lists(finished, parameters)
+        write_truth(truth / SKY_FILE, observation.sources, {"preset": parameters.name, "seed": seed})
+        record = SimulationRecord(
+            directory=str(directory),
+            parameters=parameters,
+            seed=seed,
+            measurement_set=parameters.input_ms,
+            working_measurement_set=parameters.working_ms,
+            seip_list=SEIP_LIST,
+            ccip_list=CCIP_LIST,
+            resources=continuum.TARBALL,
+            sky=f"{TRUTH}/{SKY_FILE}",
+            final_state=f"{TRUTH}/{FINAL_STATE_FILE}" if parameters.keep_final_state else None,
+            rows=rows,
+            fields=len(observation.pointings),
+            antennas=parameters.antennas,
+            spws=parameters.science_spws,
+            sources=len(observation.sources),
+            seconds=round(time.monotonic() - started, 2),
+        )
+        (truth / PARAMETERS_FILE).write_text(records.to_json(record) + "\n", encoding="utf-8")
+        for path in sorted(finished.iterdir()):
+            path.rename(directory / path.name)
+    report("done", 1.0)
+    return record
+
+
+def observe(parameters: FieldSimulation, seed: int) -> Observation:
+    """Draw everything random and lay out the observation, without writing anything.
+
+    Raises
+    ------
+    ProblemListError
+        If the sources do not fit into the mosaic.
+    """
+    pointings = layout.pointings(parameters)
+    return Observation(
+        parameters=parameters,
+        seed=seed,
+        sources=_draw_sky(parameters, seed),
+        array=layout.array(parameters, seed),
+        pointings=pointings,
+        interference=corruption.interference(parameters, seed, pointings),
+    )
+
+
+def _draw_sky(parameters: FieldSimulation, seed: int) -> tuple[Source, ...]:
+    p = parameters
+    extent = (p.fields_per_row - 1) * p.field_step_arcmin, (p.rows - 1) * p.row_spacing_arcmin
+    half_width = extent[0] / 2 + p.source_margin_arcmin, extent[1] / 2 + p.source_margin_arcmin
+    try:
+        return random_sky(
+            [seed, 0],
+            points=p.points,
+            gaussians=p.gaussians,
+            centre_deg=(p.ra_deg, p.dec_deg),
+            half_width_arcmin=half_width,
+            flux_range_jy=p.flux_range_jy,
+            separation_arcmin=p.separation_arcmin,
+            gaussian_fwhm_arcsec=p.gaussian_fwhm_arcsec,
+            pixel_grid_arcsec=p.cell_arcsec if p.continuum_model == "truth" else None,
+        )
+    except ValueError as error:
+        raise ProblemListError("the sky does not fit the mosaic", [str(error)]) from error
+
+
+def _refuse_overwriting(directory: Path, parameters: FieldSimulation) -> None:
+    names = (parameters.input_ms, SEIP_LIST, CCIP_LIST, continuum.TARBALL, TRUTH)
+    present = [name for name in names if (directory / name).exists()]
+    if present:
+        raise WorkspaceError(
+            f"{directory} holds a simulation already: {', '.join(present)}",
+            hint="Choose another directory, or delete these files first.",
+        )
+
+
+def _write_parameter_lists(directory: Path, parameters: FieldSimulation) -> None:
+    common: dict[str, object] = {
+        "phasecenter": parameters.phasecenter,
+        "imsize": list(parameters.imsize),
+        "cell": [f"{parameters.cell_arcsec:.12g}arcsec"],
+    }
+    if parameters.cutout_imsize is not None:
+        common["cutout_imsize"] = list(parameters.cutout_imsize)
+    lists: dict[str, dict[str, object]] = {
+        SEIP_LIST: {
+            "imagename": parameters.image_name("se"),
+            "imaging_mode": "VLASS-SE-CONT-MOSAIC",
+            "spw": parameters.spw_string,
+        },
+        CCIP_LIST: {
+            "imagename": parameters.image_name("cc"),
+            "imaging_mode": "VLASS-SE-CUBE",
+            "spw": list(parameters.planes),
+        },
+    }
+    for name, values in lists.items():
+        lines = [f"{key}={value!r}" for key, value in {**values, **common}.items()]
+        (directory / name).write_text("\n".join(lines) + "\n", encoding="utf-8")

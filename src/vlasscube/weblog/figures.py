@@ -1,0 +1,352 @@
+"""Figures, each a function of records. Nothing is computed here that is not only for the eye."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vlasscube.records import STOKES, FieldFlags, FlagCount, PlaneImages, RegionSpectrum, StokesMeasurement
+from vlasscube.stages.results import CubePlan, PbcorResult, PlaneVerdict
+from vlasscube.weblog.figure_style import (
+    ACCENT,
+    MUTED,
+    SECOND,
+    STOKES_COLOURS,
+    STOKES_MARKERS,
+    WARNING,
+    new_figure,
+    no_data,
+    plane_name,
+    short,
+    spectral_colour,
+)
+
+MAX_SCAN_TICKS = 16
+
+
+# ------------------------------------------------------------------------------------------------ flags
+
+
+def flag_summary(plan: CubePlan) -> Figure:
+    """Flagged fraction by field of the central square degree and plane."""
+    fields, targets = plan.box_fields, plan.targets
+    figure = new_figure(7.2, 5.6)
+    axes = figure.subplots()
+    axes.grid(visible=False)
+    axes.set_title("Flagged fraction per field of the central square degree")
+    if not fields or not targets:
+        no_data(axes, "no fields in the central square degree")
+        return figure
+    flagged = np.array([[_percent(field, target.spw_ids) for target in targets] for field in fields])
+    mesh = axes.pcolormesh(np.ma.masked_invalid(flagged), cmap="viridis", vmin=0, vmax=100)
+    axes.set_facecolor("#e3e5e9")
+    figure.colorbar(mesh, ax=axes, label="flagged [%]", pad=0.01)
+    for edge in range(1, len(targets)):
+        axes.axvline(edge, color="white", linewidth=0.8)
+    marks = ["*" if target.outcome is not None else "" for target in targets]
+    axes.set_xticks(
+        np.arange(len(targets)) + 0.5,
+        [f"{short(t.spw, 9)}{m}\nn={t.fields_above_threshold}" for t, m in zip(targets, marks, strict=True)],
+        fontsize=8,
+    )
+    for label, target in zip(axes.get_xticklabels(), targets, strict=True):
+        label.set_color(WARNING if target.outcome is not None else "black")
+    ticks = _first_of_scans(fields)
+    axes.set_yticks(
+        [row + 0.5 for row in ticks], [f"{short(fields[row].name)} / scan {fields[row].scan}" for row in ticks]
+    )
+    axes.tick_params(axis="y", labelsize=8)
+    axes.set_xlabel(
+        "plane (spectral windows); n: fields flagged above "
+        f"{plan.reject_flag_fraction:.0%}; *: not imaged or rejected"
+    )
+    return figure
+
+
+def _percent(field: FieldFlags, spw_ids: Sequence[int]) -> float:
+    counts = sum((field.by_spw[spw] for spw in spw_ids if spw in field.by_spw), FlagCount(0, 0))
+    return np.nan if counts.fraction is None else 100.0 * counts.fraction
+
+
+def _first_of_scans(fields: Sequence[FieldFlags]) -> list[int]:
+    first = [row for row, field in enumerate(fields) if row == 0 or field.scan != fields[row - 1].scan]
+    return first[:: max(1, -(-len(first) // MAX_SCAN_TICKS))]
+
+
+# ------------------------------------------------------------------------------------------------ beams
+
+
+def plane_summary(planes: Sequence[PlaneVerdict], beam_deviation: float, flag_fraction: float) -> Figure:
+    """Beam axes against frequency with the expectation from the reference plane; flagged fraction by plane."""
+    figure = new_figure(7.2, 5.6)
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    _beams(above, planes, beam_deviation)
+    positions = np.arange(len(planes))
+    values = [100 * p.flagged_fraction if p.flagged_fraction is not None else 0.0 for p in planes]
+    below.bar(positions, values, color=["#b9bec7" if p.outcome == "imaged" else WARNING for p in planes], width=0.7)
+    below.axhline(100 * flag_fraction, color=WARNING, linestyle="--", linewidth=1, label="rejection threshold")
+    below.set_ylim(0, 105)
+    below.set_xticks(positions, [short(p.spw, 9) for p in planes], fontsize=8)
+    below.set_xlabel("spectral windows of the plane (orange: rejected or not imaged)")
+    below.set_ylabel("flagged [%]")
+    below.grid(visible=False, axis="x")
+    return figure
+
+
+def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None:
+    axes.set_title("Restoring beam of Stokes I")
+    axes.set_xlabel("reference frequency [GHz]")
+    axes.set_ylabel("FWHM [arcsec]")
+    with_beam = [plane for plane in planes if plane.beam is not None]
+    if not with_beam:
+        no_data(axes, "no plane has a beam")
+        return
+    reference = next((plane for plane in with_beam if plane.is_reference), None)
+    ghz = np.linspace(*(f(p.frequency_hz for p in with_beam) / 1e9 for f in (min, max)), 60)
+    for axis, name, colour in (("bmaj_arcsec", "major axis", ACCENT), ("bmin_arcsec", "minor axis", SECOND)):
+        for plane in with_beam:
+            kept = plane.outcome == "imaged"
+            axes.plot(
+                plane.frequency_hz / 1e9,
+                getattr(plane.beam, axis),
+                marker="s" if plane.is_reference else "o",
+                markersize=8 if plane.is_reference else 6,
+                color=colour,
+                markerfacecolor=colour if kept else "white",
+                linestyle="",
+            )
+        if reference is not None:
+            expected = getattr(reference.beam, axis) * reference.frequency_hz / 1e9 / ghz
+            axes.plot(ghz, expected, color=colour, linestyle="--", linewidth=1, label=f"{name}, expected ∝ 1/ν")
+            band = (expected * (1 - deviation), expected * (1 + deviation))
+            axes.fill_between(ghz, *band, color=colour, alpha=0.12, linewidth=0)
+    axes.plot([], [], "s", color=MUTED, label="reference plane")
+    axes.plot([], [], "o", color=MUTED, markerfacecolor="white", label="rejected")
+    axes.legend(ncols=2)
+
+
+# ------------------------------------------------------------------------------------------------ clean
+
+
+def clean_course(images: PlaneImages) -> Figure:
+    """Flux density cleaned and peak residual of each Stokes plane after each major cycle."""
+    figure = new_figure(7.2, 5.6)
+    above, below = figure.subplots(2, 1, sharex=True)
+    offset, something = 0, False
+    for iteration in images.iterations:
+        for stokes, cycles in iteration.cycles.items():
+            if not cycles.iterations:
+                continue
+            something = True
+            x = offset + np.array(cycles.iterations)
+            look: dict[str, Any] = {
+                "color": STOKES_COLOURS.get(stokes, MUTED),
+                "marker": STOKES_MARKERS.get(stokes, "."),
+                "markersize": 5,
+                "linewidth": 1,
+                "alpha": 0.8,
+            }
+            above.plot(x, np.abs(cycles.model_flux_jy), **look)
+            below.plot(x, np.abs(cycles.peak_residual_jy), **look)
+        if iteration.iterations_done:
+            ends = [cycles.iterations[-1] for cycles in iteration.cycles.values() if cycles.iterations]
+            # Not iterations_done: the abscissa of each Stokes plane counts its own iterations.
+            offset += max(ends, default=0)
+            for axes in (above, below):
+                axes.axvline(offset, color=MUTED, linestyle=":", linewidth=1)
+            above.annotate(
+                f"iter{iteration.number}",
+                (offset, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(-3, -3),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                fontsize=8,
+                color="#555b64",
+            )
+    above.set_title(f"Course of the clean, spw {short(images.target.spw)}")
+    above.set_ylabel("|flux density cleaned| [Jy]")
+    below.set_ylabel("|peak residual| [Jy/beam]")
+    below.set_xlabel("minor-cycle iterations of the Stokes plane")
+    if not something:
+        no_data(above, "nothing was cleaned")
+        return figure
+    for axes in (above, below):
+        if any(np.any(np.asarray(line.get_ydata()) > 0) for line in axes.get_lines()):
+            axes.set_yscale("log")
+    for stokes in STOKES:
+        below.plot([], [], color=STOKES_COLOURS[stokes], marker=STOKES_MARKERS[stokes], label=stokes)
+    below.legend(ncols=4, loc="upper right")
+    return figure
+
+
+def pb_histogram(result: PbcorResult) -> Figure:
+    """Primary-beam response in the inner square degree."""
+    figure = new_figure(4.2, 2.6)
+    axes = figure.subplots()
+    edges = np.array(result.pb_histogram_edges)
+    axes.bar(edges[:-1], result.pb_histogram_counts, width=np.diff(edges), align="edge", color=ACCENT, edgecolor="white")
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("primary-beam response")
+    axes.set_ylabel("number of pixels")
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------ noise
+
+
+def noise_spectrum(
+    title: str,
+    frequencies_hz: Mapping[str, float],
+    rejected: Collection[str],
+    rms_jy: Mapping[str, Mapping[str, float | None]],
+) -> Figure:
+    """Noise against frequency by Stokes parameter, with that of the receivers scaled to it.
+
+    Parameters
+    ----------
+    title : str
+        What kind of noise it is.
+    frequencies_hz : mapping
+        By plane label.
+    rejected : collection of str
+        Labels of rejected planes.
+    rms_jy : mapping
+        Noise in Jy/beam by plane label and Stokes parameter.
+    """
+    figure = new_figure(7.2, 4.6)
+    axes = figure.subplots()
+    for stokes in STOKES:
+        points = [
+            (hertz / 1e9, value * 1e3, label)
+            for label, hertz in sorted(frequencies_hz.items(), key=lambda item: item[1])
+            if (value := rms_jy[label].get(stokes)) is not None and np.isfinite(value)
+        ]
+        look: dict[str, Any] = {"color": STOKES_COLOURS[stokes], "marker": STOKES_MARKERS[stokes], "markersize": 5}
+        kept = [point for point in points if point[2] not in rejected]
+        axes.plot([x for x, _, _ in kept], [y for _, y, _ in kept], linewidth=1, label=f"Stokes {stokes}", **look)
+        marked = [point for point in points if point[2] in rejected]
+        axes.plot([x for x, _, _ in marked], [y for _, y, _ in marked], linestyle="", markerfacecolor="white", **look)
+        for x, y, label in points if stokes == "I" else ():
+            axes.annotate(plane_name(label), (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
+    values = [v for by_stokes in rms_jy.values() for v in by_stokes.values() if v is not None and np.isfinite(v)]
+    axes.set_xlim(1.9, 4.1)
+    if values:
+        axes.set_ylim(0, 1.25e3 * max(values))
+    axes.set_title(title)
+    axes.set_xlabel("frequency [GHz] (open: rejected)")
+    axes.set_ylabel("noise [mJy/beam]")
+    axes.legend(ncols=3, loc="lower left")
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------- spectra
+
+
+def _ordered(region: RegionSpectrum) -> list[StokesMeasurement]:
+    return sorted(region.measurements, key=lambda measurement: measurement.frequency_hz)
+
+
+def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
+    """U/I against Q/I, one point per plane; both axes reach ±limit."""
+    figure = new_figure(5.6, 5.2)
+    axes = figure.subplots()
+    measured = [m for m in _ordered(region) if m.stokes_i > 0]
+    for index, m in enumerate(measured):
+        colour = spectral_colour(index, len(measured))
+        q, u = m.stokes_q / m.stokes_i, m.stokes_u / m.stokes_i
+        name = plane_name(m.label)
+        axes.plot(
+            q,
+            u,
+            "o",
+            markersize=8,
+            color=colour,
+            markerfacecolor=colour if m.kept else "white",
+            label=f"{name}: {m.frequency_hz / 1e9:.3f} GHz{'' if m.kept else ' (rejected)'}",
+        )
+        axes.annotate(name, (q, u), xytext=(6, 4), textcoords="offset points", fontsize=8)
+    if not measured:
+        no_data(axes, "no measurements with positive Stokes I")
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(-limit, limit)
+    axes.set_aspect("equal")
+    axes.set_title(title)
+    axes.set_xlabel("Q/I")
+    axes.set_ylabel("U/I")
+    if measured:
+        figure.legend(loc="outside right upper", fontsize=8)
+    return figure
+
+
+def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, float]) -> Figure:
+    """Stokes I against frequency with the power law and the 2σ level of each plane."""
+    figure = new_figure(5.6, 4.4)
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    measured = _ordered(region)
+    for index, m in enumerate(measured):
+        colour = spectral_colour(index, len(measured))
+        if m.stokes_i <= 0:
+            continue
+        axes.errorbar(
+            m.frequency_hz / 1e9,
+            m.stokes_i * 1e3,
+            yerr=m.rms_i_box * 1e3,
+            marker="o",
+            color=colour,
+            markerfacecolor=colour if m.kept else "white",
+            elinewidth=1,
+        )
+    levels = [(m.frequency_hz / 1e9, 2e3 * m.rms_median["I"]) for m in measured if m.rms_median.get("I")]
+    if levels:
+        axes.fill_between(*zip(*levels, strict=True), limits_mjy[0], color="#d5d8dd", label="below 2σ", linewidth=0)
+    if region.power_law is not None and region.power_law.flux_3ghz_jy > 0:
+        law = region.power_law
+        ghz = np.geomspace(1.95, 4.05, 50)
+        error = f" ± {law.alpha_error:.2f}" if law.alpha_error is not None else ""
+        axes.plot(
+            ghz,
+            law.flux_3ghz_jy * 1e3 * (ghz / 3) ** law.alpha,
+            color=WARNING,
+            label=f"{law.flux_3ghz_jy * 1e3:.3g} mJy/beam at 3 GHz, α = {law.alpha:.2f}{error}",
+        )
+    axes.set_xlim(1.9, 4.15)
+    axes.set_ylim(*limits_mjy)
+    axes.set_xticks([2, 2.5, 3, 3.5, 4], ["2", "2.5", "3", "3.5", "4"])
+    axes.minorticks_off()
+    axes.set_title(title)
+    axes.set_xlabel("frequency [GHz] (open: rejected, not fitted)")
+    axes.set_ylabel("Stokes I [mJy/beam]")
+    if levels or region.power_law is not None:
+        axes.legend(loc="upper right")
+    return figure
+
+
+def shared_fraction_limit(regions: Sequence[RegionSpectrum]) -> float:
+    """Reach of the axes of `stokes_u_vs_q` that suits several spectra."""
+    fractions = [
+        abs(value / m.stokes_i)
+        for region in regions
+        for m in region.measurements
+        if m.stokes_i > 0
+        for value in (m.stokes_q, m.stokes_u)
+    ]
+    return 1.2 * max(fractions, default=0.0) or 0.1
+
+
+def shared_flux_limits(regions: Sequence[RegionSpectrum]) -> tuple[float, float]:
+    """Limits in mJy of the axis of `flux_spectrum` that suit several spectra."""
+    values = [m.stokes_i * 1e3 for region in regions for m in region.measurements if m.stokes_i > 0]
+    levels = [2e3 * m.rms_median["I"] for r in regions for m in r.measurements if m.rms_median.get("I", 0) > 0]
+    if not values:
+        return 0.1, 10.0
+    return 0.6 * min([*values, *levels]), 1.8 * max([*values, *levels])

@@ -1,0 +1,94 @@
+"""Pages of stages 1 to 6, which are done once for the field."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from vlasscube.errors import VlassCubeError
+from vlasscube.measurement_set.archive import ResourceReport
+from vlasscube.parameters import ImageListParameters
+from vlasscube.records import FlagCount, from_plain
+from vlasscube.stages.results import (
+    ContinuumTarget,
+    FlagResult,
+    ImportResult,
+    RestoreResult,
+    TransformResult,
+)
+from vlasscube.weblog.site import Site
+
+
+def import_data(site: Site) -> dict[str, Any]:
+    """Facts of the measurement set."""
+    result = site.run.result(ImportResult, "import_data")
+    return {"summary": result.summary if result else None, "science_spws": result.science_spws if result else ()}
+
+
+def edit_image_list_continuum(site: Site) -> dict[str, Any]:
+    """The target of the continuum run."""
+    target = site.run.result(ContinuumTarget, "edit_image_list_continuum")
+    return {"target": target, "given": given_parameters(target.parameters) if target else []}
+
+
+def given_parameters(parameters: ImageListParameters) -> list[tuple[str, Any]]:
+    """Keys that a parameter list gives, with their values."""
+    named = ((field.name, getattr(parameters, field.name)) for field in fields(parameters))
+    return [(name, value) for name, value in named if value is not None]
+
+
+def transform_image_data(site: Site) -> dict[str, Any]:
+    """The working measurement set."""
+    imported = site.run.result(ImportResult, "import_data")
+    return {
+        "result": site.run.result(TransformResult, "transform_image_data"),
+        "input": imported.summary if imported else None,
+    }
+
+
+def restore_pims(site: Site) -> dict[str, Any]:
+    """The resources, found or missing, and what was done with them."""
+    result = site.run.result(RestoreResult, "restore_pims")
+    record = site.run.step("restore_pims").record
+    report = result.report if result else None
+    if report is None and record is not None and record.error is not None and record.error.details is not None:
+        try:
+            report = from_plain(ResourceReport, record.error.details)
+        except VlassCubeError:
+            report = None
+    return {"result": result, "report": report}
+
+
+def flag_targets_data(site: Site) -> dict[str, Any]:
+    """Flags by spectral window before and after the template."""
+    result = site.run.result(FlagResult, "flag_targets_data")
+    after: dict[int, FlagCount] = {}
+    for field in result.fields if result else ():
+        for spw, flags in field.by_spw.items():
+            after[spw] = after.get(spw, FlagCount(0, 0)) + flags
+    return {"result": result, "after": after}
+
+
+def edit_image_list_cube(site: Site) -> dict[str, Any]:
+    """The planes asked for."""
+    plan = site.run.plan
+    if plan is None:
+        return {"plan": None}
+
+    def draw() -> Any:
+        from vlasscube.weblog.figures import flag_summary
+
+        return flag_summary(plan)
+
+    return {
+        "plan": plan,
+        "given": given_parameters(plan.parameters),
+        "figure": site.figure(
+            "flag-summary",
+            site.keys("edit_image_list_cube"),
+            f"Colour map of the flagged fraction of {len(plan.box_fields)} fields in {len(plan.targets)} planes.",
+            "Flagged fraction by field of the central square degree (from bottom to top in the order of observation) "
+            "and plane. Grey: no data.",
+            draw,
+        ),
+    }

@@ -1,0 +1,145 @@
+"""Pages of stages 11 and 12, which look at all planes together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlasscube.polarization.stokes import derive
+from vlasscube.records import RegionSpectrum, StokesMeasurement
+from vlasscube.stages.results import ExportResult, ProductFile, StokesAnalysis
+from vlasscube.weblog import formats
+from vlasscube.weblog.pages.noise import noise_figure
+from vlasscube.weblog.shading import Cell, above, below
+from vlasscube.weblog.site import FigureLink, Site
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SNR_LIMITS = (10.0, 7.5, 5.0, 3.0)
+RESIDUAL_PERCENT_LIMITS = (5.0, 10.0, 20.0, 30.0)
+
+_TITLES = {
+    "peak_stokesi": "Peak of Stokes I",
+    "peak_linpolint": "Peak of the linearly polarised intensity",
+}
+
+
+@dataclass(frozen=True)
+class SpectrumRow:
+    """A plane in the table of a region."""
+
+    measurement: StokesMeasurement
+    snr: Cell
+    model: str
+    residual: str
+    residual_percent: Cell
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """A region at one resolution."""
+
+    resolution: str
+    region: RegionSpectrum
+    rows: list[SpectrumRow]
+    u_vs_q: FigureLink
+    flux: FigureLink
+
+
+@dataclass(frozen=True)
+class Region:
+    """A position, measured at native and at common resolution."""
+
+    title: str
+    spectra: list[Spectrum]
+
+
+def analyze_stokes_cubes(site: Site) -> dict[str, Any]:
+    """Stokes spectra at the two peaks, native and common resolution side by side."""
+    result = site.run.result(StokesAnalysis, "analyze_stokes_cubes")
+    if result is None:
+        return {"result": None}
+    regions = []
+    for name, title in _TITLES.items():
+        named = {
+            "native resolution": [r for r in result.native if r.name == name],
+            "common resolution": [r for r in result.common if r.name == name],
+        }
+        both = [region for found in named.values() for region in found]
+        spectra = [_spectrum(site, kind, region, both) for kind, found in named.items() for region in found]
+        if spectra:
+            regions.append(Region(title, spectra))
+    return {
+        "result": result,
+        "regions": regions,
+        "noise": noise_figure(site, "stokes-rms-median", "Median of the rms image", result.rms_median),
+    }
+
+
+def _spectrum(site: Site, resolution: str, region: RegionSpectrum, both: Sequence[RegionSpectrum]) -> Spectrum:
+    short = resolution.split()[0]
+    where = f"{_TITLES[region.name].lower()}, {resolution}"
+
+    def draw_u_vs_q() -> Figure:
+        from vlasscube.weblog.figures import shared_fraction_limit, stokes_u_vs_q
+
+        return stokes_u_vs_q(region, resolution.capitalize(), shared_fraction_limit(both))
+
+    def draw_flux() -> Figure:
+        from vlasscube.weblog.figures import flux_spectrum, shared_flux_limits
+
+        return flux_spectrum(region, resolution.capitalize(), shared_flux_limits(both))
+
+    key = site.keys("analyze_stokes_cubes")
+    return Spectrum(
+        resolution=resolution,
+        region=region,
+        rows=[_row(measurement, region) for measurement in region.measurements],
+        u_vs_q=site.figure(
+            f"stokes-{region.name}-{short}-u-vs-q",
+            key,
+            f"U/I against Q/I of {len(region.measurements)} planes, {where}.",
+            f"U/I against Q/I, {where}.",
+            draw_u_vs_q,
+        ),
+        flux=site.figure(
+            f"stokes-{region.name}-{short}-flux",
+            key,
+            f"Stokes I against frequency of {len(region.measurements)} planes, {where}.",
+            f"Stokes I against frequency, {where}; bars: local rms.",
+            draw_flux,
+        ),
+    )
+
+
+def _row(measurement: StokesMeasurement, region: RegionSpectrum) -> SpectrumRow:
+    derived = derive(measurement, region.power_law)
+    off = derived.residual_percent
+    return SpectrumRow(
+        measurement=measurement,
+        snr=below(derived.snr, formats.fixed(derived.snr, 1), SNR_LIMITS),
+        model=formats.mjy(derived.model_jy),
+        residual=formats.mjy(derived.residual_jy),
+        residual_percent=above(abs(off) if off is not None else None, formats.fixed(off, 1), RESIDUAL_PERCENT_LIMITS),
+    )
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """A product and the link to it, ``''`` if it is no longer there."""
+
+    file: ProductFile
+    href: str
+
+
+def export_vlass_data(site: Site) -> dict[str, Any]:
+    """All products with size, hash and link."""
+    result = site.run.result(ExportResult, "export_vlass_data")
+    files = result.files if result else ()
+    return {
+        "result": result,
+        "products": [ProductRow(file, site.product_link(file.name)) for file in files],
+        "spw": {state.label: state.spw for state in site.run.plane_states()},
+    }

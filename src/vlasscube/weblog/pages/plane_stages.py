@@ -1,0 +1,246 @@
+"""Pages of stages 7 to 10, which are done for each plane, and the page of a single plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vlasscube.images.statistics import max_over_madrms
+from vlasscube.options import RunOptions
+from vlasscube.recipe import GATHER
+from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
+from vlasscube.stages.results import CutoutResult, PbcorResult, PlaneVerdict, RmsResult
+from vlasscube.weblog import formats
+from vlasscube.weblog.pages.noise import noise_figure
+from vlasscube.weblog.run_records import PLANE_STAGES, PlaneState
+from vlasscube.weblog.shading import Cell, below, outliers
+from vlasscube.weblog.site import FigureLink, Link, PictureLink, Site
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class PlaneBlock:
+    """A plane on the page of stage 7."""
+
+    state: PlaneState
+    images: PlaneImages | None
+    iterations: tuple[Iteration, ...]
+    figure: FigureLink | None
+    pictures: dict[tuple[str, str], PictureLink]
+    error: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table row of a plane."""
+
+    state: PlaneState
+    cells: list[Cell]
+
+
+def make_images(site: Site) -> dict[str, Any]:
+    """All planes: outcomes, course of the clean, pictures and numbers of each Stokes parameter."""
+    blocks = [_block(site, state) for state in site.run.plane_states()]
+    return {
+        "stokes": STOKES,
+        "blocks": blocks,
+        "failed": [block for block in blocks if block.error],
+        "figure": _plane_summary(site),
+    }
+
+
+def _block(site: Site, state: PlaneState) -> PlaneBlock:
+    images = site.run.images(state.label)
+    failed = site.run.failed_step(state.label)
+    return PlaneBlock(
+        state=state,
+        images=images,
+        iterations=site.run.iterations(state.label),
+        figure=_clean_course(site, images) if images else None,
+        pictures=site.pictures(state.label),
+        error=state.reason if failed is not None else "",
+    )
+
+
+def _clean_course(site: Site, images: PlaneImages) -> FigureLink:
+    def draw() -> Figure:
+        from vlasscube.weblog.figures import clean_course
+
+        return clean_course(images)
+
+    label = images.target.label
+    return site.figure(
+        f"clean-{label}",
+        site.keys("make_images", plane=label),
+        f"Course of the clean of spw {images.target.spw}: flux density cleaned and peak residual of Stokes I, Q, U, V "
+        f"over {images.last.number} iterations.",
+        "Flux density cleaned and peak residual after each major cycle; dotted: end of each iteration.",
+        draw,
+    )
+
+
+def _plane_summary(site: Site) -> FigureLink | None:
+    verdicts: list[PlaneVerdict] = list(site.run.verdicts.values())
+    if not verdicts:
+        return None
+    options = site.run.options or RunOptions()
+
+    def draw() -> Figure:
+        from vlasscube.weblog.figures import plane_summary
+
+        return plane_summary(verdicts, options.reject_beam_deviation, options.reject_beam_flag_fraction)
+
+    return site.figure(
+        "plane-summary",
+        site.keys(GATHER),
+        f"Beam axes against frequency and flagged fraction of {len(verdicts)} planes.",
+        "Above: beam axes against frequency, with the size expected from the reference plane and the deviation "
+        f"({options.reject_beam_deviation:.0%}) from which a plane can be rejected. Below: flagged fraction over the "
+        "fields of the central square degree.",
+        draw,
+    )
+
+
+# ------------------------------------------------------------------------------------------- pbcor and rms
+
+
+def pbcor(site: Site) -> dict[str, Any]:
+    """Statistics, pictures and primary-beam response of each plane."""
+    planes = []
+    for state in site.run.plane_states():
+        result = site.run.result(PbcorResult, "pbcor", state.label)
+        if result is not None:
+            planes.append((state, result, _pb_histogram(site, state, result), site.pictures(state.label)))
+    return {"planes": planes, "stokes": STOKES}
+
+
+def _pb_histogram(site: Site, state: PlaneState, result: PbcorResult) -> FigureLink:
+    def draw() -> Figure:
+        from vlasscube.weblog.figures import pb_histogram
+
+        return pb_histogram(result)
+
+    return site.figure(
+        f"pb-{state.label}",
+        site.keys("pbcor", plane=state.label),
+        f"Histogram of the primary-beam response of spw {state.spw} in the inner square degree.",
+        "Primary-beam response in the inner square degree.",
+        draw,
+    )
+
+
+RMS_COLUMNS = ("max", "min", "mean", "median", "sigma", "madrms")
+
+
+def make_rms_images(site: Site) -> dict[str, Any]:
+    """Statistics of the rms images, one row per plane, outliers shaded."""
+    results = _results(site, RmsResult, "make_rms_images")
+    columns = [
+        outliers([getattr(r.statistics.get(stokes), name, None) for _, r in results], formats.mjy)
+        for stokes in STOKES
+        for name in RMS_COLUMNS
+    ]
+    return {
+        "stokes": STOKES,
+        "columns": RMS_COLUMNS,
+        "rows": _rows([state for state, _ in results], columns),
+        "pictures": [(state, site.pictures(state.label)) for state, _ in results],
+    }
+
+
+def _results(site: Site, cls: type[Any], stage: str) -> list[tuple[PlaneState, Any]]:
+    found = ((state, site.run.result(cls, stage, state.label)) for state in site.run.plane_states())
+    return [(state, result) for state, result in found if result is not None]
+
+
+def _rows(states: list[PlaneState], columns: list[list[Cell]]) -> list[Row]:
+    return [Row(state, [column[index] for column in columns]) for index, state in enumerate(states)]
+
+
+# ------------------------------------------------------------------------------------------------- cutouts
+
+
+def make_cutout_images(site: Site) -> dict[str, Any]:
+    """Statistics of the cutouts by Stokes parameter, and the noise spectra."""
+    results = _results(site, CutoutResult, "make_cutout_images")
+    image_noise = {state.label: _noise_of(result, "image", "madrms") for state, result in results}
+    rms_noise = {state.label: _noise_of(result, "rms", "median") for state, result in results}
+    figures = []
+    if results:
+        figures = [
+            noise_figure(site, "image-noise", "Scaled MAD of the restored image (not corrected)", image_noise),
+            noise_figure(site, "rms-median", "Median of the rms image", rms_noise),
+        ]
+    return {
+        "stokes": STOKES,
+        "blocks": [(stokes, _cutout_rows(site, results, stokes)) for stokes in STOKES] if results else [],
+        "box": results[0][1].box if results else None,
+        "figures": figures,
+        "pictures": [(state, site.pictures(state.label)) for state, _ in results],
+    }
+
+
+def _noise_of(result: CutoutResult, image: str, item: str) -> dict[str, float | None]:
+    return {stokes: getattr(getattr(s, image), item) for stokes, s in result.statistics.items()}
+
+
+def _cutout_rows(site: Site, results: list[tuple[PlaneState, CutoutResult]], stokes: str) -> list[Row]:
+    """Rows of one Stokes parameter; those of I also tell beam and primary beam."""
+    statistics = [result.statistics.get(stokes) for _, result in results]
+
+    def column(image: str, value: Callable[[PlaneStatistics], float | None]) -> list[float | None]:
+        return [value(getattr(s, image)) if s is not None else None for s in statistics]
+
+    mjy, ratio = partial(formats.mjy, places=3), partial(formats.fixed, places=1)
+    columns = []
+    for image in ("image", "residual"):
+        columns += [
+            outliers(column(image, lambda s: s.peak), mjy, absolute=True),
+            outliers(column(image, lambda s: s.madrms), mjy, only_high=True),
+            outliers(column(image, max_over_madrms), ratio, absolute=True),
+        ]
+    columns += [
+        outliers(column("rms", lambda s: s.max), mjy),
+        outliers(column("rms", lambda s: s.median), mjy, only_high=True),
+        [_low_noise_cell(s.rms_fraction_below_800ujy if s else None) for s in statistics],
+    ]
+    if stokes == "I":
+        beams = [state.beam for state, _ in results]
+        columns += [
+            outliers([s.rms_masked_fraction if s else None for s in statistics], formats.percent, only_high=True),
+            [Cell(formats.fixed(beam.bmaj_arcsec if beam else None)) for beam in beams],
+            [Cell(formats.fixed(beam.bmin_arcsec if beam else None)) for beam in beams],
+            [Cell(formats.fixed(beam.bpa_deg if beam else None, 1)) for beam in beams],
+            [Cell(formats.fixed(result.pb.max)) for _, result in results],
+            [Cell(formats.fixed(result.pb.min)) for _, result in results],
+            [Cell(formats.fixed(result.pb.median)) for _, result in results],
+        ]
+    return _rows([state for state, _ in results], columns)
+
+
+def _low_noise_cell(fraction: float | None) -> Cell:
+    # The last limit stands for "none at all".
+    return below(fraction, formats.percent(fraction), (0.8, 0.5, 0.2, 1e-12))
+
+
+# ---------------------------------------------------------------------------------------------- one plane
+
+
+def plane(site: Site, label: str) -> dict[str, Any]:
+    """All that is known of one plane."""
+    state = next(state for state in site.run.plane_states() if state.label == label)
+    block = _block(site, state)
+    links: list[tuple[str, list[Link]]] = [
+        (entry.title, found) for entry in PLANE_STAGES if (found := site.step_links(entry.name, label))
+    ]
+    return {
+        "stokes": STOKES,
+        "block": block,
+        "target": site.run.plan.target(label) if site.run.plan else None,
+        "links": links,
+        "notices": [notice for notice in site.run.notices() if notice.plane == label],
+    }

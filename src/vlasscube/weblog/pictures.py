@@ -1,0 +1,194 @@
+"""From an array to a small picture, fast: block reduction, colour table, PNG. Arrays in, bytes out.
+
+A figure per image would cost seconds; this costs a pass over the pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vlasscube.images.statistics import scaled_mad
+from vlasscube.records import Beam
+
+FloatArray = npt.NDArray[np.float32]
+IndexArray = npt.NDArray[np.uint8]
+
+Ramp = Literal["inferno", "coolwarm", "viridis", "cividis", "mask"]
+"""Colour tables: perceptually uniform, and readable without red or green."""
+
+COLOURS = 254
+"""Colours of a ramp; two more entries of the palette are taken."""
+BLANK = 254
+"""Palette entry of pixels without value."""
+INK = 255
+"""Palette entry of what is drawn on the picture."""
+_BLANK_RGB = (128, 134, 142)
+_MASK_RGB = ((38, 43, 51), (240, 196, 83))
+_STATISTICS_PIXELS = 1 << 20
+_STRIP_PIXELS = 1 << 23
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Values at both ends of the colour table."""
+
+    low: float
+    high: float
+
+
+def blocks_for(shape: tuple[int, ...], largest: int) -> int:
+    """Block size that brings both sides to at most ``largest`` pixels."""
+    return max(1, math.ceil(max(shape) / largest))
+
+
+def block_mean(plane: FloatArray, size: int) -> FloatArray:
+    """Mean of the finite pixels of each block; NaN where there is none. The last blocks may be smaller."""
+    if size == 1:
+        return plane
+    # By strips: whole copies of a plane of 12500 pixels would take another gigabyte.
+    rows = max(1, _STRIP_PIXELS // (plane.shape[1] * size)) * size
+    strips = [_strip_mean(plane[start : start + rows], size) for start in range(0, plane.shape[0], rows)]
+    return np.concatenate(strips)
+
+
+def _strip_mean(strip: FloatArray, size: int) -> FloatArray:
+    good = np.isfinite(strip)
+    if good.all():
+        weights = np.ones(strip.shape, dtype=np.float32)
+        values = strip
+    else:
+        weights = good.astype(np.float32)
+        values = np.where(good, strip, np.float32(0))
+    sums, counts = _block_sum(values, size), _block_sum(weights, size)
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+
+
+def _block_sum(values: FloatArray, size: int) -> FloatArray:
+    by_rows = np.add.reduceat(values, np.arange(0, values.shape[0], size), axis=0)
+    result: FloatArray = np.add.reduceat(by_rows, np.arange(0, values.shape[1], size), axis=1)
+    return result
+
+
+def block_extreme(plane: FloatArray, size: int) -> FloatArray:
+    """Value of largest size in each block: what keeps a point source in sight when a picture gets small."""
+    if size == 1:
+        return plane
+    filled = np.where(np.isfinite(plane), plane, np.float32(0))
+    edges = [np.arange(0, n, size) for n in plane.shape]
+
+    def reduce(function: np.ufunc) -> FloatArray:
+        result: FloatArray = function.reduceat(function.reduceat(filled, edges[0], axis=0), edges[1], axis=1)
+        return result
+
+    high, low = reduce(np.maximum), reduce(np.minimum)
+    extreme = np.where(high >= -low, high, low)
+    blank = np.isnan(block_mean(plane, size))
+    return np.where(blank, np.float32(np.nan), extreme)
+
+
+def _sample(plane: FloatArray) -> FloatArray:
+    """About a million of the pixels, evenly spread: enough for a colour range."""
+    step = max(1, math.isqrt(plane.size // _STATISTICS_PIXELS))
+    sample: FloatArray = plane[::step, ::step]
+    return sample[np.isfinite(sample)]
+
+
+def noise(plane: FloatArray) -> float | None:
+    """Scaled median absolute deviation of the finite pixels; None without noise."""
+    return scaled_mad(_sample(plane)) or None
+
+
+def typical(plane: FloatArray) -> float | None:
+    """Median of the finite pixels; None if it is not positive."""
+    sample = _sample(plane)
+    middle = float(np.median(sample)) if sample.size else 0.0
+    return middle if middle > 0 else None
+
+
+def largest_size(plane: FloatArray) -> float | None:
+    """Largest absolute value of the finite pixels; None if there is none but zero."""
+    if not plane.size:
+        return None
+    high, low = np.fmax.reduce(plane, axis=None), np.fmin.reduce(plane, axis=None)
+    size = max(float(high), -float(low))
+    return size if math.isfinite(size) and size > 0 else None
+
+
+def colour_indices(plane: FloatArray, stretch: Stretch) -> IndexArray:
+    """Palette entries of an array, first row at the top of the picture."""
+    span = stretch.high - stretch.low
+    with np.errstate(invalid="ignore"):
+        scaled = np.clip((plane - stretch.low) * ((COLOURS - 1) / span), 0, COLOURS - 1)
+    scaled[~np.isfinite(plane)] = BLANK
+    # North is up: the first row of an image is its southernmost.
+    result: IndexArray = scaled[::-1].astype(np.uint8)
+    return result
+
+
+def draw_beam(indices: IndexArray, beam: Beam, cell_arcsec: float) -> float:
+    """Draw the outline of the beam at the bottom left.
+
+    Parameters
+    ----------
+    indices : ndarray of uint8
+        Picture, drawn into; north up, east left.
+    cell_arcsec : float
+        Size of a pixel of the picture.
+
+    Returns
+    -------
+    float
+        How much larger than to scale it is drawn; 1.0 unless it would be too small to be seen.
+    """
+    smallest = 14.0
+    height, width = indices.shape
+    major = beam.bmaj_arcsec / cell_arcsec
+    enlarged = max(1.0, math.ceil(smallest / major))
+    if major * enlarged + 10 > min(height, width):
+        return 1.0
+    semi_major, semi_minor = major * enlarged / 2, beam.bmin_arcsec / cell_arcsec * enlarged / 2
+    centre = math.ceil(semi_major) + 4
+    angle = np.deg2rad(beam.bpa_deg)
+    t = np.linspace(0, 2 * np.pi, max(64, int(12 * semi_major)))
+    # Position angle from north (up) to east (left).
+    along, across = semi_major * np.cos(t), max(semi_minor, 0.5) * np.sin(t)
+    x = centre - along * np.sin(angle) + across * np.cos(angle)
+    y = (height - 1 - centre) - along * np.cos(angle) - across * np.sin(angle)
+    for grow in (0.0, 0.5):
+        rows = np.clip(np.rint(y + grow), 0, height - 1).astype(int)
+        columns = np.clip(np.rint(x + grow), 0, width - 1).astype(int)
+        indices[rows, columns] = INK
+    return enlarged
+
+
+@functools.cache
+def palette(ramp: Ramp) -> bytes:
+    """Colours of a ramp as the 768 bytes of a PNG palette."""
+    if ramp == "mask":
+        half = COLOURS // 2
+        table = [*_MASK_RGB[0]] * half + [*_MASK_RGB[1]] * (COLOURS - half)
+        ink = (255, 255, 255)
+    else:
+        from matplotlib import colormaps
+
+        colours: Any = colormaps[ramp](np.linspace(0, 1, COLOURS))[:, :3]
+        table = [int(value) for value in np.rint(colours * 255).ravel()]
+        ink = (20, 20, 24) if ramp == "coolwarm" else (255, 255, 255)
+    return bytes([*table, *_BLANK_RGB, *ink])
+
+
+def png(indices: IndexArray, ramp: Ramp) -> bytes:
+    """Encode a picture."""
+    image = Image.fromarray(indices)
+    image.putpalette(palette(ramp))
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", compress_level=6)
+    return stream.getvalue()

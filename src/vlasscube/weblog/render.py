@@ -1,0 +1,163 @@
+"""Render the web log: one page per stage and per plane, from the records alone, as far as the run has come."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from vlasscube import __version__
+from vlasscube.recipe import RECIPE, StageEntry
+from vlasscube.weblog import formats
+from vlasscube.weblog.pages import field_stages, final_stages, plane_stages
+from vlasscube.weblog.pages.overview import overview
+from vlasscube.weblog.run_records import StageStatus
+from vlasscube.weblog.site import Site, plane_page, stage_page
+from vlasscube.workspace import Workspace, write_text
+
+logger = logging.getLogger("vlasscube")
+
+INDEX = "index.html"
+STYLE = "style.css"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'none'"
+)
+"""Pages hold strings from measurement sets: nothing in them may run or load anything from elsewhere."""
+
+_MAX_INPUTS = 20000
+"""Characters of a step's inputs that are shown."""
+_STAGE_CONTENT: dict[str, Callable[[Site], dict[str, Any]]] = {
+    "import_data": field_stages.import_data,
+    "edit_image_list_continuum": field_stages.edit_image_list_continuum,
+    "transform_image_data": field_stages.transform_image_data,
+    "restore_pims": field_stages.restore_pims,
+    "flag_targets_data": field_stages.flag_targets_data,
+    "edit_image_list_cube": field_stages.edit_image_list_cube,
+    "make_images": plane_stages.make_images,
+    "pbcor": plane_stages.pbcor,
+    "make_rms_images": plane_stages.make_rms_images,
+    "make_cutout_images": plane_stages.make_cutout_images,
+    "analyze_stokes_cubes": final_stages.analyze_stokes_cubes,
+    "export_vlass_data": final_stages.export_vlass_data,
+}
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A page: its file, its template, and what makes its content."""
+
+    file: str
+    template: str
+    title: str
+    content: Callable[[], dict[str, Any]]
+    status: StageStatus | None = None
+
+
+def render_weblog(workspace: Workspace) -> Path:
+    """Render all pages.
+
+    A page that cannot be rendered says so in its place; the others go on.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory.
+
+    Returns
+    -------
+    Path
+        The first page.
+    """
+    site = Site(workspace)
+    common = _common(site)
+    pages = list(_pages(site))
+    for page in pages:
+        write_text(workspace.weblog / page.file, _render(page, common))
+    style = resources.files(__package__).joinpath("static", STYLE).read_text(encoding="utf-8")
+    write_text(workspace.weblog / STYLE, style)
+    _remove_other_pages(workspace, {page.file for page in pages})
+    site.remove_unused_figures()
+    return workspace.weblog / INDEX
+
+
+def _common(site: Site) -> dict[str, Any]:
+    """What all pages show."""
+    run = site.run
+    return {
+        "policy": CONTENT_SECURITY_POLICY,
+        "version": __version__,
+        "stages": [run.stage_status(entry) for entry in RECIPE],
+        "image_name": run.plan.image_name if run.plan else "",
+        "directory": site.workspace.directory.name,
+    }
+
+
+def _pages(site: Site) -> Iterator[_Page]:
+    yield _Page(INDEX, "overview.html", "Overview", partial(overview, site))
+    for entry in RECIPE:
+        content = partial(_stage_content, site, entry)
+        title = f"{entry.number}. {entry.title}"
+        yield _Page(stage_page(entry), f"{entry.name}.html", title, content, site.run.stage_status(entry))
+    for target in site.run.targets:
+        content = partial(plane_stages.plane, site, target.label)
+        yield _Page(plane_page(target.label), "plane.html", f"Plane spw {target.spw}", content)
+
+
+def _stage_content(site: Site, entry: StageEntry) -> dict[str, Any]:
+    record = site.run.step(entry.name).record if entry.scope == "field" else None
+    return {
+        **_STAGE_CONTENT[entry.name](site),
+        "entry": entry,
+        "record": record,
+        "notices": site.run.stage_notices(entry),
+        "information": [m.text for m in record.messages if m.level == "info"] if record else [],
+        "links": site.step_links(entry.name),
+        "inputs": _shown_inputs(record.inputs) if record else "",
+    }
+
+
+def _shown_inputs(inputs: Any) -> str:
+    return formats.limited(json.dumps(inputs, indent=2, ensure_ascii=False), _MAX_INPUTS)
+
+
+def _render(page: _Page, common: dict[str, Any]) -> str:
+    try:
+        template = _environment().get_template(page.template)
+        return template.render(**common, page=page, **page.content())
+    except Exception as error:  # one page that fails must not take the others with it
+        logger.warning("web log: page %s failed: %s", page.file, error)
+        reason = f"{type(error).__name__}: {error}"
+    try:
+        return _environment().get_template("failure.html").render(**common, page=page, reason=reason)
+    except Exception:  # not even the frame of the page
+        text = html.escape(f"{page.title}: this page could not be rendered: {formats.limited(reason)}")
+        return f'<!DOCTYPE html>\n<html lang="en"><head><title>vlasscube</title></head><body><p>{text}</p></body></html>\n'
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vlasscube.weblog"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(formats.FILTERS)
+    environment.globals.update(stage_page=stage_page, plane_page=plane_page, sky_position=formats.sky_position)
+    return environment
+
+
+def _remove_other_pages(workspace: Workspace, wanted: set[str]) -> None:
+    """Remove pages of planes that are no longer asked for."""
+    for path in workspace.weblog.glob("plane-*.html"):
+        if path.name not in wanted:
+            path.unlink(missing_ok=True)

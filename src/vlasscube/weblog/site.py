@@ -1,0 +1,170 @@
+"""What pages are made of besides records: figures drawn once, pictures, links to what is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from vlasscube import __version__
+from vlasscube.recipe import StageEntry
+from vlasscube.weblog.previews import DIRECTORY, Preview, read_previews
+from vlasscube.weblog.run_records import PLANE_STAGES, RunRecords
+from vlasscube.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger("vlasscube")
+
+FIGURES = "figures"
+"""Directory of the figures, in the web log."""
+
+
+@dataclass(frozen=True)
+class FigureLink:
+    """A figure on a page, or why it is not there."""
+
+    source: str
+    """Link relative to the pages, ``''`` if the figure could not be drawn."""
+    alt: str
+    caption: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class PictureLink:
+    """A picture of an image on a page."""
+
+    preview: Preview
+    full: str
+    thumb: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link to a file beside the web log."""
+
+    text: str
+    href: str
+
+
+def stage_page(entry: StageEntry) -> str:
+    """File name of a stage's page."""
+    return f"stage{entry.number:02d}-{entry.name}.html"
+
+
+def plane_page(label: str) -> str:
+    """File name of a plane's page."""
+    return f"plane-{label}.html"
+
+
+class Site:
+    """One rendering of the web log.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.run = RunRecords(workspace)
+        self._used: set[str] = set()
+        self._pictures: dict[str, dict[tuple[str, str], PictureLink]] = {}
+
+    # ---------------------------------------------------------------------------------------------- figures
+
+    def figure(self, name: str, facts: Any, alt: str, caption: str, draw: Callable[[], Figure]) -> FigureLink:
+        """Return a figure, drawn only if it is not there yet for these facts.
+
+        Parameters
+        ----------
+        name : str
+            Unique on the site, fit for a file name.
+        facts : JSON-like
+            What the figure depends on: keys of records, usually from `keys`.
+        alt, caption : str
+            What is to be seen.
+        draw : callable
+            Makes the figure.
+        """
+        state = hashlib.sha256(json.dumps([__version__, facts], default=str).encode()).hexdigest()
+        file_name = f"{name}.{state[:12]}.png"
+        path = self.workspace.weblog / FIGURES / file_name
+        self._used.add(file_name)
+        if not path.is_file():
+            try:
+                # Drawing needs matplotlib, which takes longer to import than the pages to render.
+                from vlasscube.weblog.figure_style import style, to_png
+
+                with style():
+                    picture = to_png(draw())
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial = path.with_name(f".{file_name}.partial")
+                partial.write_bytes(picture)
+                partial.replace(path)
+            except Exception as error:  # one figure that fails must not take its page with it
+                logger.warning("web log: figure %s failed: %s", name, error)
+                return FigureLink("", alt, caption, f"{type(error).__name__}: {error}")
+        return FigureLink(f"{FIGURES}/{file_name}", alt, caption)
+
+    def keys(self, *stages: str, plane: str | None = None) -> list[str]:
+        """Identify the records of steps, for `figure`."""
+        records = (self.run.step(stage, plane).record for stage in stages)
+        return [f"{record.key} {record.finished}" for record in records if record is not None]
+
+    def remove_unused_figures(self) -> None:
+        """Remove figures of earlier states of the run."""
+        directory = self.workspace.weblog / FIGURES
+        if directory.is_dir():
+            for path in directory.glob("*.png"):
+                if path.name not in self._used:
+                    path.unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------------------- pictures
+
+    def pictures(self, label: str) -> dict[tuple[str, str], PictureLink]:
+        """Pictures of a plane by kind and Stokes parameter."""
+        if label not in self._pictures:
+            self._pictures[label] = {
+                (preview.kind, preview.stokes): picture
+                for entry in PLANE_STAGES
+                if (record := self.run.step(entry.name, label).record) is not None
+                for preview in read_previews(self.workspace, entry.name, label, record.key)
+                if (picture := self._picture(label, preview)) is not None
+            }
+        return self._pictures[label]
+
+    def _picture(self, label: str, preview: Preview) -> PictureLink | None:
+        directory = self.workspace.weblog / DIRECTORY / label
+        names = preview.file, preview.thumb
+        if any("/" in name or not (directory / name).is_file() for name in names):
+            return None
+        full, thumb = (f"{DIRECTORY}/{quote(label)}/{quote(name)}" for name in names)
+        return PictureLink(preview, full, thumb)
+
+    # ------------------------------------------------------------------------------------------------ links
+
+    def product_link(self, name: str) -> str:
+        """Link to a product; ``''`` if it is not there."""
+        if "/" in name or not (self.workspace.products / name).is_file():
+            return ""
+        return f"../{self.workspace.products.name}/{quote(name)}"
+
+    def step_links(self, stage: str, plane: str | None = None) -> list[Link]:
+        """Links to the record and the logs of a step, as far as they are there."""
+        casa_log, calls = self.workspace.step_logs(stage, plane)
+        named = {
+            "record": self.workspace.record_path(stage, plane),
+            "CASA log": casa_log,
+            "CASA calls": calls,
+        }
+        return [
+            Link(text, f"../{quote(self.workspace.relative(path))}") for text, path in named.items() if path.is_file()
+        ]

@@ -1,0 +1,598 @@
+"""A run directory with records as a run leaves them, without a run."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlasscube import naming
+from vlasscube.imaging.clean_sequence import CleanParameters
+from vlasscube.measurement_set.archive import Resource, ResourceReport
+from vlasscube.options import RunOptions
+from vlasscube.parameters import ImageListParameters
+from vlasscube.recipe import GATHER
+from vlasscube.records import (
+    STOKES,
+    Antenna,
+    Beam,
+    CleanCycles,
+    CutoutStatistics,
+    DataSelection,
+    ErrorInfo,
+    Field,
+    FieldFlags,
+    FlagCount,
+    ImageGeometry,
+    Iteration,
+    IterationStatistics,
+    MeasurementSetSummary,
+    Message,
+    Outcome,
+    PixelBox,
+    PlaneImages,
+    PlaneStatistics,
+    PlaneTarget,
+    PowerLaw,
+    RegionSpectrum,
+    Scan,
+    SpectralWindow,
+    StepRecord,
+    StokesMeasurement,
+    to_plain,
+)
+from vlasscube.stages.results import (
+    ContinuumTarget,
+    CubeImages,
+    CubePlan,
+    CutoutResult,
+    ExportedPlane,
+    ExportResult,
+    FlagResult,
+    ImportResult,
+    PbcorResult,
+    PlaneVerdict,
+    ProductFile,
+    RestoreResult,
+    RmsResult,
+    StokesAnalysis,
+    TransformResult,
+)
+from vlasscube.workspace import Workspace
+
+HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(2)> $x^{ 'quote'\x1b[31m"
+IMAGE_NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
+SE_NAME = "VLASS2.1.se.T10t02.J005000-023000.06.2048.v1"
+PHASECENTER = "J2000 00:50:0.366 -02.30.0.0000"
+INPUT_MS = "VLASS2.1.sb38471.J005000-023000.ms"
+GEOMETRY = ImageGeometry(512, 512, 0.6, PHASECENTER)
+SELECTION = DataSelection("0~402", "2", "0~26&", "5,7", "*TARGET*", "<12km")
+MASKS = (f"s12_0.{SE_NAME}.QLcatmask-tier1.mask", f"s13_0.{SE_NAME}.combined-tier2.mask", "pb")
+START_MJD_S = 59066.4257967 * 86400
+
+
+def spw_frequency(spw: int) -> float:
+    return 2.028e9 + 0.128e9 * (spw - 2)
+
+
+def noise_jy(spw: int, stokes: str) -> float:
+    return (0.25e-3 if stokes == "I" else 0.19e-3) * (1 + 0.25 * math.cos(spw))
+
+
+class SyntheticRun:
+    """Writes records; the planes are spectral windows 2 to 17.
+
+    Of these 5 is rejected, 8 failed in stage 7, 16 is flagged and 17 is empty.
+    """
+
+    rejected, failed, flagged, empty = 5, 8, 16, 17
+
+    def __init__(self, directory: Path, hostile: str = HOSTILE, spws: range = range(2, 18)) -> None:
+        self.workspace = Workspace(directory)
+        self.hostile = hostile
+        self.spws = spws
+        self.keys: dict[str, str] = {}
+
+    # --------------------------------------------------------------------------------------------- records
+
+    def key(self, stage: str, plane: str | None = None) -> str:
+        return hashlib.sha256(f"{stage}/{plane}".encode()).hexdigest()
+
+    def write(
+        self,
+        stage: str,
+        result: Any,
+        plane: str | None = None,
+        upstream: tuple[str, ...] = (),
+        messages: tuple[Message, ...] = (),
+        error: ErrorInfo | None = None,
+        seconds: float = 12.5,
+    ) -> StepRecord:
+        record = StepRecord(
+            stage=stage,
+            plane=plane,
+            key=self.key(stage, plane),
+            status="done" if error is None else "failed",
+            started="2026-02-01T10:00:00Z",
+            finished="2026-02-01T10:05:00Z",
+            seconds=seconds,
+            inputs={"upstream": list(upstream), "note": self.hostile},
+            result=None if result is None else to_plain(result),
+            messages=messages,
+            error=error,
+            versions={"vlasscube": "0.1.0", "casatasks": "6.7.0.31"},
+        )
+        self.workspace.write_record(record)
+        return record
+
+    # ---------------------------------------------------------------------------------------------- stages
+
+    def start(self) -> SyntheticRun:
+        self.workspace.write_options(RunOptions(reject_by_beam=True, nmajor=220))
+        return self
+
+    def field_stages(self, last: int = 6) -> SyntheticRun:
+        stages = (
+            self.import_data,
+            self.continuum_list,
+            self.transform,
+            self.restore,
+            self.flag,
+            self.cube_list,
+        )
+        for stage in stages[:last]:
+            stage()
+        return self
+
+    def import_data(self) -> None:
+        self.summary = MeasurementSetSummary(
+            name=INPUT_MS,
+            telescope="EVLA",
+            observer=self.hostile,
+            project="VLASS",
+            rows=2_345_678,
+            size_bytes=45_600_000_000,
+            columns=("DATA", "FLAG", "WEIGHT"),
+            correlations=("RR", "RL", "LR", "LL"),
+            integration_s=0.45,
+            start_mjd_s=START_MJD_S,
+            end_mjd_s=START_MJD_S + 3000,
+            spectral_windows=tuple(
+                SpectralWindow(s, f"EVLA_S#A{s}", spw_frequency(s), 1.28e8, 2e6, 64, 140_000) for s in self.spws
+            ),
+            spectral_window_count=18,
+            fields=tuple(
+                Field(i, self.hostile if i == 3 else f"0050{i:03d}-0230", 12.5, -2.5, 5 + i // 12, True)
+                for i in range(48)
+            ),
+            antennas=tuple(Antenna(i, f"ea{i + 1:02d}", 25.0) for i in range(27)),
+            scans=tuple(Scan(5 + i, START_MJD_S + 60 * i, START_MJD_S + 60 * i + 50, ("TARGET",)) for i in range(4)),
+        )
+        self.write("import_data", ImportResult(self.summary, tuple(self.spws)))
+
+    def continuum_list(self) -> None:
+        parameters = ImageListParameters(SE_NAME, PHASECENTER, "VLASS-SE-CONT-MOSAIC")
+        self.target = ContinuumTarget(
+            image_name=SE_NAME,
+            geometry=GEOMETRY,
+            field_ids=tuple(range(48)),
+            selection=SELECTION,
+            robust=-2.0,
+            uvtaper=("2.6476arcsec",),
+            nterms=2,
+            reffreq="3.0GHz",
+            pblimit=0.1,
+            search_radius_arcsec=1000.0,
+            parameters=parameters,
+        )
+        self.write("edit_image_list_continuum", self.target, upstream=(self.key("import_data"),))
+
+    def transform(self) -> None:
+        result = TransformResult(INPUT_MS, naming.working_ms_name(INPUT_MS), 44_000_000_000, 48, "2~17")
+        self.write("transform_image_data", result, upstream=(self.key("import_data"),))
+
+    def report(self, missing: tuple[str, ...] = ()) -> ResourceReport:
+        titles = {
+            "tarball": "Reimaging Resources Tarball",
+            "flag_dir": "Flags Directory",
+            "flag_version": "Flag Restore Version",
+            "selfcal_table": "Selfcal Table",
+            "tier1_mask": "Tier 1 Mask",
+            "tier2_mask": "Combined Final Mask",
+            "model_images": "Selfcal Model Image(s)",
+        }
+        patterns = naming.resource_patterns(naming.working_ms_name(INPUT_MS), SE_NAME)
+        return ResourceReport(
+            archive="reimaging_resources.tgz",
+            ms_name=naming.working_ms_name(INPUT_MS),
+            se_name=SE_NAME,
+            resources=tuple(
+                Resource(
+                    key=key,
+                    title=title,
+                    description=title.lower(),
+                    pattern=patterns.get(key, "reimaging_resources.tgz"),
+                    found=() if key in missing else (patterns.get(key, "reimaging_resources.tgz"),),
+                    available=key not in missing,
+                    problem=f"nothing matches {self.hostile}" if key in missing else "",
+                )
+                for key, title in titles.items()
+            ),
+            members=321,
+            wanted_bytes=10**9,
+        )
+
+    def restore(self) -> None:
+        self.restored = RestoreResult(
+            report=self.report(),
+            tier1_mask=MASKS[0],
+            tier2_mask=MASKS[1],
+            model_images=(f"s5_0.{SE_NAME}.I.iter1.model.tt0",),
+            selfcal_table=f"{INPUT_MS}.hifv_selfcal.s8_1.phase-self-cal.tbl",
+            flag_version="statwt_1",
+            seconds={"look for resources": 0.31, "fill model": 4000.0, "restore weights": 734.2},
+        )
+        self.write("restore_pims", self.restored, upstream=(self.key("transform_image_data"),), seconds=4734.0)
+
+    def fail_restore(self, missing: tuple[str, ...] = ("selfcal_table", "tier2_mask")) -> SyntheticRun:
+        error = ErrorInfo(
+            type="MissingResourcesError",
+            message=f"missing in reimaging_resources.tgz: {', '.join(missing)} {self.hostile}",
+            hint="Take the archive of the continuum run of this image.",
+            traceback=f"Traceback (most recent call last): {self.hostile}",
+            details=to_plain(self.report(missing)),
+        )
+        self.write("restore_pims", None, upstream=(self.key("transform_image_data"),), error=error)
+        return self
+
+    def flag(self) -> None:
+        self.flags = FlagResult(
+            template="",
+            commands=(),
+            before={s: FlagCount(self._flagged(s), 1000) for s in self.spws},
+            fields=tuple(
+                FieldFlags(
+                    field.id, field.name, field.scan, {s: FlagCount(self._flagged(s), 1000) for s in self.spws}
+                )
+                for field in self.summary.fields
+            ),
+            unflagged_channels=dict.fromkeys(self.spws, 60),
+        )
+        messages = (Message("info", "no flagging template: flags stay as restored"),)
+        self.write("flag_targets_data", self.flags, upstream=(self.key("restore_pims"),), messages=messages)
+
+    def _flagged(self, spw: int) -> int:
+        return 1000 if spw == self.flagged else 100 + 17 * spw
+
+    def plane_target(self, spw: int) -> PlaneTarget:
+        outcome, reason = None, ""
+        if spw == self.flagged:
+            outcome, reason = Outcome.FLAGGED, "100.00% of the data are flagged: not imaged"
+        if spw == self.empty:
+            outcome, reason = Outcome.EMPTY, "no data in the central square degree"
+        total = 0 if spw == self.empty else 48000
+        return PlaneTarget(
+            spw=str(spw),
+            spw_ids=(spw,),
+            label=f"spw{spw}",
+            image_root=naming.plane_image_root(IMAGE_NAME, str(spw)),
+            reffreq_hz=spw_frequency(spw),
+            selection=SELECTION,
+            nominal_bandwidth_hz=1.28e8,
+            flags=FlagCount(self._flagged(spw) * 48, 48000),
+            box_flags=FlagCount(min(self._flagged(spw) * 48, total), total),
+            fields_above_threshold=spw % 4,
+            outcome=outcome,
+            reason=reason,
+        )
+
+    def cube_list(self) -> None:
+        targets = tuple(self.plane_target(spw) for spw in self.spws)
+        self.plan = CubePlan(
+            image_name=IMAGE_NAME,
+            geometry=GEOMETRY,
+            field_ids=tuple(range(48)),
+            box_field_ids=tuple(range(40)),
+            search_radius_arcsec=1000.0,
+            targets=targets,
+            clean=CleanParameters(GEOMETRY, MASKS),
+            unflagged_bandwidth_hz={target.label: 1.2e8 for target in targets},
+            box_fields=self.flags.fields[:40],
+            reject_flag_fraction=0.9,
+            reject_field_count=12,
+            parameters=ImageListParameters(IMAGE_NAME, PHASECENTER, "VLASS-SE-CUBE", editmode="replace"),
+        )
+        messages = tuple(Message("warning", f"spw {t.spw}: {t.outcome}: {t.reason}") for t in targets if t.outcome)
+        upstream = (self.key("import_data"), self.key("restore_pims"), self.key("flag_targets_data"))
+        self.write("edit_image_list_cube", self.plan, upstream=upstream, messages=messages)
+
+    # ---------------------------------------------------------------------------------------------- planes
+
+    def imaged_spws(self) -> list[int]:
+        return [s for s in self.spws if s not in (self.failed, self.flagged, self.empty)]
+
+    def plane_stages(self, spw: int, last: str = "make_cutout_images") -> SyntheticRun:
+        for stage in ("make_images", "pbcor", "make_rms_images", "make_cutout_images"):
+            getattr(self, f"_{stage}")(spw)
+            if stage == last:
+                break
+        return self
+
+    def beam(self, spw: int) -> Beam:
+        scale = 3.0e9 / spw_frequency(spw) * (0.7 if spw == self.rejected else 1.0)
+        return Beam(3.1 * scale, 2.2 * scale, 12.0 + spw)
+
+    def iteration(self, spw: int, number: int) -> Iteration:
+        root = naming.iteration_root(naming.plane_image_root(IMAGE_NAME, str(spw)), number)
+        mask = ("", f"{root}.cleanmask", f"{root}.cleanmask", "pb")[number]
+        cycles = {}
+        for index, stokes in enumerate(STOKES if number else ()):
+            steps = np.arange(1, 5)
+            start = 0.08 / 4**index / 3 ** (number - 1)
+            cycles[stokes] = CleanCycles(
+                iterations=tuple(int(n) for n in steps * 120),
+                peak_residual_jy=tuple(float(x) for x in start * 0.6**steps),
+                model_flux_jy=tuple(float(x) for x in start * (1 - 0.5**steps) * 4),
+                start_peak_residual_jy=(),
+            )
+        statistics = {
+            stokes: IterationStatistics(
+                residual_peak=0.0123 / (number + 1),
+                residual_madrms=noise_jy(spw, stokes),
+                image_max=0.0871,
+                image_min=-0.0012,
+                image_rms=noise_jy(spw, stokes) if number else None,
+                model_flux_positive=0.412 if number else 0.0,
+                model_flux_negative=-0.0031 if number else 0.0,
+                model_flux_inner=0.398 if number else 0.0,
+            )
+            for stokes in STOKES
+        }
+        return Iteration(
+            number=number,
+            mask=mask,
+            nsigma=(2.0, 3.0, 3.0, 4.5)[number],
+            iterations_done=480 if number else 0,
+            major_cycles=4 if number else 1,
+            stop_code=2 if number else 1,
+            stop_reason="threshold" if number else "iteration limit",
+            cycles=cycles,
+            statistics=statistics,
+            call=f"tclean(vis=[{self.hostile!r}], imagename={root!r})",
+            seconds=600.0 + number,
+            files=(naming.tclean_product(root, "residual"),),
+        )
+
+    def images(self, spw: int) -> PlaneImages:
+        return PlaneImages(
+            target=self.plane_target(spw),
+            engine="casa",
+            iterations=tuple(self.iteration(spw, number) for number in range(4)),
+            beam=self.beam(spw),
+            frequency_hz=spw_frequency(spw) + 1e5,
+            bandwidth_hz=1.28e8,
+            unflagged_bandwidth_hz=1.2e8,
+        )
+
+    def _make_images(self, spw: int) -> None:
+        upstream = (self.key("restore_pims"), self.key("flag_targets_data"))
+        messages = (Message("warning", f"spw{spw} iter1: clean stopped early", "Raise niter."),) if spw == 3 else ()
+        self.write("make_images", self.images(spw), f"spw{spw}", upstream, messages, seconds=2406.0)
+
+    def fail_plane(self, spw: int, message: str = "the clean diverged") -> SyntheticRun:
+        text = f"spw{spw} iter1: {message} {self.hostile}"
+        error = ErrorInfo("ImagingError", text, "Look at the residual images.", f"Traceback {self.hostile}")
+        upstream = (self.key("restore_pims"), self.key("flag_targets_data"))
+        self.write("make_images", None, f"spw{spw}", upstream, error=error)
+        return self
+
+    def write_iteration(self, spw: int, number: int) -> None:
+        self.write(f"make_images.iter{number}", self.iteration(spw, number), f"spw{spw}")
+
+    def statistics(self, value: float) -> PlaneStatistics:
+        return PlaneStatistics(262144, 40 * value, -6 * value, 0.01 * value, 0.0, 1.1 * value, value)
+
+    def _root(self, spw: int) -> str:
+        return naming.iteration_root(naming.plane_image_root(IMAGE_NAME, str(spw)), 3)
+
+    def _pbcor(self, spw: int) -> None:
+        root, value = self._root(spw), noise_jy(spw, "I")
+        result = PbcorResult(
+            image=naming.pbcor_name(root),
+            residual=naming.residual_pbcor_name(root),
+            statistics={"image": self.statistics(value), "residual": self.statistics(value / 2)},
+            pb_histogram_counts=(0, 0, 10, 40, 90, 160, 250, 400, 900, 2000),
+            pb_histogram_edges=tuple(round(0.1 * i, 1) for i in range(11)),
+        )
+        self.write("pbcor", result, f"spw{spw}", (self.key("make_images", f"spw{spw}"),))
+
+    def rms(self, spw: int, stokes: str) -> PlaneStatistics:
+        # Spectral window 12 stands out.
+        value = noise_jy(spw, stokes) * (4 if spw == 12 else 1)
+        return PlaneStatistics(262144, 3 * value, 0.5 * value, 1.1 * value, value, 0.2 * value, 0.1 * value)
+
+    def _make_rms_images(self, spw: int) -> None:
+        result = RmsResult(naming.rms_name(naming.pbcor_name(self._root(spw))), {s: self.rms(spw, s) for s in STOKES})
+        self.write("make_rms_images", result, f"spw{spw}", (self.key("pbcor", f"spw{spw}"),))
+
+    def _make_cutout_images(self, spw: int) -> None:
+        root = self._root(spw)
+        names = {
+            "image": naming.tclean_product(root, "image"),
+            "pbcor": naming.pbcor_name(root),
+            "residual_pbcor": naming.residual_pbcor_name(root),
+            "rms": naming.rms_name(naming.pbcor_name(root)),
+            "pb": naming.tclean_product(root, "pb"),
+        }
+        result = CutoutResult(
+            box=PixelBox(128, 128, 383, 383),
+            images={kind: naming.subim_name(name) for kind, name in names.items()},
+            statistics={
+                s: CutoutStatistics(
+                    image=self.statistics(noise_jy(spw, s)),
+                    residual=self.statistics(noise_jy(spw, s) / 2),
+                    pbcor=self.statistics(noise_jy(spw, s)),
+                    rms=self.rms(spw, s),
+                    rms_fraction_below_800ujy=0.4 if spw == 12 else 0.97,
+                    rms_masked_fraction=0.02,
+                )
+                for s in STOKES
+            },
+            pb=PlaneStatistics(65536, 1.0, 0.42, 0.9, 0.95, 0.1, 0.05),
+        )
+        upstream = tuple(self.key(s, f"spw{spw}") for s in ("make_images", "pbcor", "make_rms_images"))
+        self.write("make_cutout_images", result, f"spw{spw}", upstream)
+
+    def gather(self) -> SyntheticRun:
+        planes = []
+        for target in self.plan.targets:
+            spw = target.spw_ids[0]
+            outcome, reason = target.outcome or Outcome.IMAGED, target.reason
+            if spw == self.rejected:
+                outcome, reason = Outcome.REJECTED, "major axis of the beam is 0.700 of the expected"
+            if spw == self.failed:
+                outcome, reason = Outcome.FAILED, f"make_images: the clean diverged {self.hostile}"
+            imaged = outcome.has_images
+            planes.append(
+                PlaneVerdict(
+                    label=target.label,
+                    spw=target.spw,
+                    outcome=outcome,
+                    reason=reason,
+                    frequency_hz=target.reffreq_hz,
+                    beam=self.beam(spw) if imaged else None,
+                    flagged_fraction=target.box_flags.fraction,
+                    stop="[2] threshold" if imaged else "",
+                    rms_jy=noise_jy(spw, "I") if imaged else None,
+                    seconds=2406.0 if imaged else 0.0,
+                    is_reference=spw == 9,
+                )
+            )
+        self.verdicts = CubeImages(tuple(planes))
+        rejected = [p for p in planes if p.outcome is Outcome.REJECTED]
+        messages = tuple(Message("warning", f"spw {p.spw} is rejected: {p.reason}") for p in rejected)
+        upstream = tuple(self.key("make_images", f"spw{s}") for s in self.imaged_spws())
+        self.write(GATHER, self.verdicts, upstream=upstream, messages=messages)
+        return self
+
+    # ----------------------------------------------------------------------------------------------- finish
+
+    def analyse(self) -> SyntheticRun:
+        def region(name: Any, steepness: float) -> RegionSpectrum:
+            measurements = []
+            for spw in self.imaged_spws():
+                frequency = spw_frequency(spw)
+                flux = 0.0812 * (frequency / 3e9) ** steepness
+                angle = 2 * 80.0 * (299792458.0 / frequency) ** 2
+                measurements.append(
+                    StokesMeasurement(
+                        label=f"spw{spw}",
+                        frequency_hz=frequency,
+                        beam=self.beam(spw),
+                        kept=spw != self.rejected,
+                        stokes_i=flux,
+                        stokes_q=0.06 * flux * math.cos(angle),
+                        stokes_u=0.06 * flux * math.sin(angle),
+                        stokes_v=0.0001,
+                        rms_i_box=noise_jy(spw, "I"),
+                        rms_median={s: noise_jy(spw, s) for s in STOKES},
+                    )
+                )
+            return RegionSpectrum(name, 256, 260, 12.5, -2.5, tuple(measurements), PowerLaw(0.0812, steepness, 0.02))
+
+        result = StokesAnalysis(
+            lowest_frequency_hz=spw_frequency(2),
+            native=(region("peak_stokesi", -0.95), region("peak_linpolint", -0.6)),
+            common=(region("peak_stokesi", -0.72), region("peak_linpolint", -0.55)),
+            common_beam=self.beam(2),
+            rms_median={f"spw{s}": {p: noise_jy(s, p) for p in STOKES} for s in self.imaged_spws()},
+        )
+        self.write("analyze_stokes_cubes", result, upstream=(self.key(GATHER),))
+        return self
+
+    def export(self) -> SyntheticRun:
+        products = self.workspace.products
+        products.mkdir(exist_ok=True)
+        files = []
+        for spw in self.imaged_spws():
+            for stokes in ("IQU", "V"):
+                name = naming.fits_name(
+                    naming.stokes_variant(naming.subim_name(naming.pbcor_name(self._root(spw))), stokes)
+                )
+                (products / name).write_bytes(b"FITS")
+                files.append(ProductFile(name, "pbcor", f"spw{spw}", stokes, 4, hashlib.sha256(b"FITS").hexdigest()))
+        files.append(ProductFile("gone %&#.fits", "other", "", "", 4, "0" * 64))
+        planes = tuple(
+            ExportedPlane(
+                label=f"spw{spw}",
+                frequency_hz=spw_frequency(spw),
+                crval1_deg=12.50152512,
+                crval2_deg=-2.50008123,
+                shift_arcsec=0.25 * 0.839 * (3e9 / spw_frequency(spw)) ** 2,
+                zenith_distance_deg=40.02,
+                smoothed=True,
+                regridded=spw < 6,
+                treatment=f"smoothed {self.hostile}",
+            )
+            for spw in self.imaged_spws()
+        )
+        self.write("export_vlass_data", ExportResult(tuple(files), planes, self.beam(2)), upstream=(self.key(GATHER),))
+        return self
+
+    def finished(self) -> SyntheticRun:
+        """A whole run with planes of every outcome."""
+        self.start().field_stages()
+        for spw in self.imaged_spws():
+            self.plane_stages(spw)
+        if self.failed in self.spws:
+            self.fail_plane(self.failed)
+        return self.gather().analyse().export()
+
+    # --------------------------------------------------------------------------------------------- pictures
+
+    def make_image_names(self, spw: int) -> None:
+        """Empty directories in place of a plane's CASA images."""
+        root = naming.plane_image_root(IMAGE_NAME, str(spw))
+        names = []
+        for number in range(4):
+            iteration = naming.iteration_root(root, number)
+            names.append(naming.tclean_product(iteration, "residual"))
+            if number:
+                names.append(naming.tclean_product(iteration, "image"))
+                names.append(naming.tclean_product(iteration, "cleanmask" if number < 3 else "mask"))
+        final = naming.iteration_root(root, 3)
+        names += [naming.tclean_product(final, kind) for kind in ("psf", "pb", "model")]
+        names += [naming.pbcor_name(final), naming.residual_pbcor_name(final), naming.rms_name(naming.pbcor_name(final))]
+        names += [naming.subim_name(name) for name in names[-6:]]
+        for name in names:
+            (self.workspace.working / name).mkdir(parents=True, exist_ok=True)
+
+
+def fake_plane(path: Path, stokes: int = 0, box: PixelBox | None = None, size: int = 512) -> np.ndarray:
+    """Stand-in for `read_plane`: noise with a few sources, masked where the primary beam ends."""
+    y, x = np.mgrid[:size, :size]
+    radius = np.hypot(x - size / 2, y - size / 2) / (size / 2)
+    response = np.exp(-(radius**2)).astype(np.float32)
+    name = path.name
+    if ".pb." in name:
+        plane = response
+    elif "mask" in name:
+        return ((x - 300) ** 2 + (y - 200) ** 2 < 900).astype(np.float32)
+    elif ".psf." in name:
+        plane = np.exp(-((radius * 60) ** 2)).astype(np.float32)
+    elif ".model." in name:
+        plane = np.zeros((size, size), dtype=np.float32)
+        plane[200, 300] = 0.05
+    elif name.endswith((".rms", ".rms.subim")):
+        plane = (2e-4 / response).astype(np.float32)
+    else:
+        generator = np.random.default_rng(len(name) + stokes)
+        plane = generator.normal(0, 2e-4, (size, size)).astype(np.float32)
+        for px, py, flux in ((300, 200, 0.08), (120, 380, 0.02), (400, 420, 0.005)):
+            factor = (1.0, 0.05, -0.04, 0.0)[stokes]
+            plane += (flux * factor * np.exp(-((x - px) ** 2 + (y - py) ** 2) / 8)).astype(np.float32)
+    plane[radius > 0.97] = np.nan
+    return plane
