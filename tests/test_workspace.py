@@ -126,9 +126,10 @@ def test_options_round_trip(workspace):
 
 
 def test_second_run_is_refused_with_the_owner(workspace):
-    with workspace.locked(), pytest.raises(WorkspaceLockedError, match=f"process {os.getpid()} on "):
-        with Workspace(workspace.directory).locked():
-            pass
+    second = Workspace(workspace.directory)
+    owner = f"process {os.getpid()} on "
+    with workspace.locked(), pytest.raises(WorkspaceLockedError, match=owner), second.locked():
+        pass
 
 
 def test_lock_ends_with_its_process(workspace):

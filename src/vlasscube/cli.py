@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import functools
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,13 +19,12 @@ import typer
 
 from vlasscube.command_options import combined_options, with_run_options
 from vlasscube.errors import VlassCubeError
-from vlasscube.recipe import FIRST, LAST
+from vlasscube.recipe import FIRST, LAST, RECIPE
 
 if TYPE_CHECKING:
     from vlasscube.console import Progress
     from vlasscube.options import RunOptions
-    from vlasscube.simulation.presets import FieldSimulation
-    from vlasscube.workflow import RunResult
+    from vlasscube.workflow import Event, RunResult
     from vlasscube.workspace import Workspace
 
 OK, FAILURE = 0, 1
@@ -203,9 +201,15 @@ def _run(
         make_progress(stdout, log_json=log_json, quiet=quiet) as progress,
         logging_to(workspace.logs / "vlasscube.log", progress.tell),
     ):
+
+        def listen(event: Event) -> None:
+            progress(event)
+            if event.kind == "plane_done":
+                _tell_plane_warnings(workspace, event.plane)
+
         try:
             result = run_workflow(
-                workspace, options, first=first, last=last, workers=workers, listener=progress
+                workspace, options, first=first, last=last, workers=workers, listener=listen
             )
         except BaseException as error:
             logger.error("the run ended: %s", error, exc_info=True, extra={"is_shown": True})
@@ -218,6 +222,19 @@ def _run(
         else:
             _show_result(progress, workspace, result, quiet)
     return result.exit_status
+
+
+def _tell_plane_warnings(workspace: Workspace, label: str | None) -> None:
+    """Log the warnings of a plane, whose steps were done by a worker; they are shown as all warnings are."""
+    for entry in RECIPE:
+        if entry.scope == "plane":
+            try:
+                record = workspace.read_record(entry.name, label)
+            except VlassCubeError:
+                continue
+            for message in record.messages if record is not None else ():
+                if message.level != "info":
+                    logger.log(logging.getLevelName(message.level.upper()), "%s", message.text)
 
 
 def _emit_error(progress: Any, error: BaseException) -> None:
@@ -376,98 +393,36 @@ def simulate(
     Parameters that are not given are those of the preset. The truth is kept beside the inputs.
     """
     from vlasscube.simulation.presets import PRESETS, preset
+    from vlasscube.simulation_command import (
+        make_field,
+        parse_ids,
+        parse_image_size,
+        restricted_to,
+        show_presets,
+    )
 
     if list_presets:
-        _show_presets(PRESETS)
+        show_presets(PRESETS)
         return OK
     overrides = {
         "rows": rows,
         "fields_per_row": fields_per_row,
         "antennas": antennas,
         "channels": channels,
-        "science_spws": None if spws is None else _ids(spws),
+        "science_spws": None if spws is None else parse_ids(spws),
         "configuration": configuration,
         "dec_deg": declination,
         "hour_angle_h": hour_angle,
-        "imsize": None if imsize is None else _image_size(imsize),
+        "imsize": None if imsize is None else parse_image_size(imsize),
         "cell_arcsec": cell,
     }
     changed: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     if "science_spws" in changed:
-        changed |= _restricted(PRESETS.get(preset_name), changed["science_spws"])
+        changed |= restricted_to(PRESETS.get(preset_name), changed["science_spws"])
     parameters = preset(preset_name, **changed)
-    _simulate(directory, parameters, seed)
+    make_field(directory, parameters, seed)
     typer.echo(f"Made {directory}. Next: vlasscube run {directory}")
     return OK
-
-
-def _restricted(base: FieldSimulation | None, spws: tuple[int, ...]) -> dict[str, Any]:
-    """What a preset says of spectral windows, without those that are not simulated."""
-    if base is None:
-        return {}
-    names = ("rfi_spws", "flagged_spws", "heavily_flagged_spws")
-    values: dict[str, Any] = {
-        name: tuple(spw for spw in getattr(base, name) if spw in spws) for name in names
-    }
-    planes = tuple(plane for plane in base.cube_spws if all(int(spw) in spws for spw in plane.split(",")))
-    return values | {"cube_spws": planes}
-
-
-def _ids(text: str) -> tuple[int, ...]:
-    ids: list[int] = []
-    for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"([0-9]{1,4})(?:[~-]([0-9]{1,4}))?", part)
-        if match is None:
-            raise VlassCubeError(f"--spws {text!r} is not a list of ids", hint="For example 2,3,4 or 2~17.")
-        ids += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return tuple(sorted(set(ids)))
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:[,x×]\s*([0-9]{1,6})\s*)?", text)
-    if match is None:
-        raise VlassCubeError(f"--imsize {text!r} is no image size", hint="For example 512 or 512,640.")
-    return int(match[1]), int(match[2] or match[1])
-
-
-def _show_presets(presets: dict[str, FieldSimulation]) -> None:
-    from vlasscube.console import make_console, make_table
-
-    rows = [
-        (
-            name,
-            f"{p.rows} × {p.fields_per_row}",
-            p.configuration,
-            str(p.antennas),
-            f"{len(p.science_spws)} × {p.channels}",
-            str(len(p.planes)),
-            f"{p.imsize[0]} × {p.imsize[1]}",
-            f"{p.cell_arcsec:g}",
-        )
-        for name, p in presets.items()
-    ]
-    columns = ("preset", "fields", "config", "antennas", "spws × channels", "planes", "image", "cell ″")
-    make_console().print(make_table(columns, rows))
-
-
-def _simulate(directory: Path, parameters: FieldSimulation, seed: int) -> None:
-    from vlasscube.casa import check_installation
-
-    check_installation()
-    from vlasscube.console import foreign_output_to, make_console, neutralise
-    from vlasscube.simulation import simulate as make_field
-
-    directory.mkdir(parents=True, exist_ok=True)
-    with foreign_output_to(directory / "logs" / "output.log") as (stdout, _):
-        console = make_console(stdout)
-        told: set[str] = set()
-
-        def progress(text: str, fraction: float) -> None:
-            if text not in told:
-                told.add(text)
-                console.print(f"{fraction:4.0%}  {neutralise(text)}")
-
-        make_field(directory, parameters, seed=seed, progress=progress)
 
 
 @app.command(epilog="Example: vlasscube demo")
@@ -485,21 +440,17 @@ def demo(
 
     check_installation()
     from vlasscube.simulation.presets import preset
+    from vlasscube.simulation_command import comparison_line, is_simulated, make_field
     from vlasscube.workspace import Workspace
 
-    if not _is_simulated(directory):
-        _simulate(directory, preset("demo"), seed=1)
+    if not is_simulated(directory):
+        make_field(directory, preset("demo"), seed=1)
     workspace = Workspace(directory)
     options = combined_options(workspace.read_options(), {})
     exit_status = _run(workspace, options, workers=workers, quiet=quiet)
-    typer.echo(f"\nOpen {workspace.weblog / 'index.html'} in a browser.")
+    typer.echo(comparison_line(workspace))
+    typer.echo(f"Open {workspace.weblog / 'index.html'} in a browser.")
     return exit_status
-
-
-def _is_simulated(directory: Path) -> bool:
-    from vlasscube.workspace import RESOURCES_ARCHIVE
-
-    return (directory / RESOURCES_ARCHIVE).exists() and any(directory.glob("*.ms"))
 
 
 # --------------------------------------------------------------------------------------------------- main

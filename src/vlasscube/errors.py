@@ -50,7 +50,12 @@ class NamingError(VlassCubeError):
 
 
 class MissingResourcesError(ProblemListError):
-    """Something that the continuum run must supply is missing or ambiguous."""
+    """Something that the continuum run must supply is missing or ambiguous.
+
+    ``report`` is the `vlasscube.measurement_set.archive.ResourceReport` of what was looked for.
+    """
+
+    report: object = None
 
 
 class ArchiveError(VlassCubeError):

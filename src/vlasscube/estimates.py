@@ -40,6 +40,8 @@ BYTES_PER_PIXEL = 350
 CPU_S_PER_PIXEL = 13e-6
 CPU_S_PER_VISIBILITY = 13e-6
 """Per visibility of four correlations and major cycle."""
+CYCLE_OVERHEAD_S = 2.0
+"""Of a major cycle and its minor cycles, whatever the size; what small images cost."""
 MAJOR_CYCLES = (1, 16, 5, 6)
 """Assumed major cycles of iter0 … iter3: at the cost of a cycle above, what production needed at 12500² (11
 to 22 hours a plane, most of it in iter1)."""
@@ -162,7 +164,7 @@ def plane_seconds(pixels: int, visibilities: int, nmajor: int | None = None) -> 
         Limit of major cycles per iteration.
     """
     cycles = sum(MAJOR_CYCLES if nmajor is None else (min(count, nmajor) for count in MAJOR_CYCLES))
-    return cycles * (CPU_S_PER_PIXEL * pixels + CPU_S_PER_VISIBILITY * visibilities)
+    return cycles * (CYCLE_OVERHEAD_S + CPU_S_PER_PIXEL * pixels + CPU_S_PER_VISIBILITY * visibilities)
 
 
 def schedule_seconds(durations: tuple[float, ...], workers: int) -> float:

@@ -16,7 +16,7 @@ class RunOptions:
     engine: Literal["casa"] = "casa"
     """Imaging engine."""
     flag_region: Literal["all", "box"] = "all"
-    """Where a plane must be completely flagged to be left out: in all fields, or in the central square degree."""
+    """Where a plane must be completely flagged to be left out: everywhere, or in the central square degree."""
     reject_by_flags: bool = False
     """Mark planes with many heavily flagged fields as rejected (``vlass_plane_reject_ms``)."""
     reject_flag_fraction: float = 0.9

@@ -1,8 +1,8 @@
 """Planes onto workers, through `concurrent.futures.Executor` and nothing else.
 
-CASA is global to a process, so each plane is imaged in a process of its own kind: spawned, never forked. Any other
-executor serves as well, e.g. ``dask.distributed.Client(...).get_executor()`` or
-``mpi4py.futures.MPIPoolExecutor()``, provided that the workers see the run directory under the same path.
+CASA is global to a process, so planes are imaged one per process: spawned, never forked. Any other executor
+serves as well, e.g. ``dask.distributed.Client(...).get_executor()`` or ``mpi4py.futures.MPIPoolExecutor()``,
+provided that the workers see the run directory under the same path.
 """
 
 from __future__ import annotations

@@ -328,9 +328,7 @@ def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -
         ms_fields: tuple[int, ...] = require_result(workspace, "edit_image_list_continuum").field_ids
     else:
         plan, ms_fields, messages = _planes_from_lists(workspace, imported, options)
-    states = {
-        state.label: state.word for state in (RunRecords(workspace).plane_states() if from_records else ())
-    }
+    states = {state.label: state.word for state in RunRecords(workspace).plane_states()}
     planes = tuple(
         PlannedPlane(
             label=target.label,
@@ -471,7 +469,8 @@ def show_plan(plan: RunPlan) -> None:
         f"{data_size(machine.memory_bytes)} available"
     )
     console.print(
-        f"Time    {duration(plan.remaining_seconds)} to go of about {duration(cost.seconds)} "
+        f"Time    {'' if plan.from_records else 'up to '}{duration(plan.remaining_seconds)} to go of about "
+        f"{duration(cost.seconds)} "
         f"(assuming {sum(estimates.MAJOR_CYCLES)} major cycles per plane; the sky decides)"
     )
     for message in plan.warnings:

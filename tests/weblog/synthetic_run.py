@@ -85,10 +85,10 @@ def noise_jy(spw: int, stokes: str) -> float:
 class SyntheticRun:
     """Writes records; the planes are spectral windows 2 to 17.
 
-    Of these 5 is rejected, 8 failed in stage 7, 16 is flagged and 17 is empty.
+    Of these 5 is rejected, 8 failed in stage 7, 16 is flagged, 17 is empty; the rms of 12 stands out.
     """
 
-    rejected, failed, flagged, empty = 5, 8, 16, 17
+    rejected, failed, flagged, empty, noisy = 5, 8, 16, 17, 12
 
     def __init__(self, directory: Path, hostile: str = HOSTILE, spws: range = range(2, 18)) -> None:
         self.workspace = Workspace(directory)
@@ -110,6 +110,7 @@ class SyntheticRun:
         messages: tuple[Message, ...] = (),
         error: ErrorInfo | None = None,
         seconds: float = 12.5,
+        inputs: Any = None,
     ) -> StepRecord:
         record = StepRecord(
             stage=stage,
@@ -119,7 +120,7 @@ class SyntheticRun:
             started="2026-02-01T10:00:00Z",
             finished="2026-02-01T10:05:00Z",
             seconds=seconds,
-            inputs={"upstream": list(upstream), "note": self.hostile},
+            inputs=inputs or {"upstream": list(upstream), "note": self.hostile},
             result=None if result is None else to_plain(result),
             messages=messages,
             error=error,
@@ -161,7 +162,8 @@ class SyntheticRun:
             start_mjd_s=START_MJD_S,
             end_mjd_s=START_MJD_S + 3000,
             spectral_windows=tuple(
-                SpectralWindow(s, f"EVLA_S#A{s}", spw_frequency(s), 1.28e8, 2e6, 64, 140_000) for s in self.spws
+                SpectralWindow(s, f"EVLA_S#A{s}", spw_frequency(s), 1.28e8, 2e6, 64, 140_000)
+                for s in self.spws
             ),
             spectral_window_count=18,
             fields=tuple(
@@ -169,7 +171,9 @@ class SyntheticRun:
                 for i in range(48)
             ),
             antennas=tuple(Antenna(i, f"ea{i + 1:02d}", 25.0) for i in range(27)),
-            scans=tuple(Scan(5 + i, START_MJD_S + 60 * i, START_MJD_S + 60 * i + 50, ("TARGET",)) for i in range(4)),
+            scans=tuple(
+                Scan(5 + i, START_MJD_S + 60 * i, START_MJD_S + 60 * i + 50, ("TARGET",)) for i in range(4)
+            ),
         )
         self.write("import_data", ImportResult(self.summary, tuple(self.spws)))
 
@@ -235,7 +239,9 @@ class SyntheticRun:
             flag_version="statwt_1",
             seconds={"look for resources": 0.31, "fill model": 4000.0, "restore weights": 734.2},
         )
-        self.write("restore_pims", self.restored, upstream=(self.key("transform_image_data"),), seconds=4734.0)
+        self.write(
+            "restore_pims", self.restored, upstream=(self.key("transform_image_data"),), seconds=4734.0
+        )
 
     def fail_restore(self, missing: tuple[str, ...] = ("selfcal_table", "tier2_mask")) -> SyntheticRun:
         error = ErrorInfo(
@@ -255,7 +261,10 @@ class SyntheticRun:
             before={s: FlagCount(self._flagged(s), 1000) for s in self.spws},
             fields=tuple(
                 FieldFlags(
-                    field.id, field.name, field.scan, {s: FlagCount(self._flagged(s), 1000) for s in self.spws}
+                    field.id,
+                    field.name,
+                    field.scan,
+                    {s: FlagCount(self._flagged(s), 1000) for s in self.spws},
                 )
                 for field in self.summary.fields
             ),
@@ -305,7 +314,9 @@ class SyntheticRun:
             reject_field_count=12,
             parameters=ImageListParameters(IMAGE_NAME, PHASECENTER, "VLASS-SE-CUBE", editmode="replace"),
         )
-        messages = tuple(Message("warning", f"spw {t.spw}: {t.outcome}: {t.reason}") for t in targets if t.outcome)
+        messages = tuple(
+            Message("warning", f"spw {t.spw}: {t.outcome}: {t.reason}") for t in targets if t.outcome
+        )
         upstream = (self.key("import_data"), self.key("restore_pims"), self.key("flag_targets_data"))
         self.write("edit_image_list_cube", self.plan, upstream=upstream, messages=messages)
 
@@ -379,7 +390,9 @@ class SyntheticRun:
 
     def _make_images(self, spw: int) -> None:
         upstream = (self.key("restore_pims"), self.key("flag_targets_data"))
-        messages = (Message("warning", f"spw{spw} iter1: clean stopped early", "Raise niter."),) if spw == 3 else ()
+        messages = (
+            (Message("warning", f"spw{spw} iter1: clean stopped early", "Raise niter."),) if spw == 3 else ()
+        )
         self.write("make_images", self.images(spw), f"spw{spw}", upstream, messages, seconds=2406.0)
 
     def fail_plane(self, spw: int, message: str = "the clean diverged") -> SyntheticRun:
@@ -410,12 +423,13 @@ class SyntheticRun:
         self.write("pbcor", result, f"spw{spw}", (self.key("make_images", f"spw{spw}"),))
 
     def rms(self, spw: int, stokes: str) -> PlaneStatistics:
-        # Spectral window 12 stands out.
-        value = noise_jy(spw, stokes) * (4 if spw == 12 else 1)
+        value = noise_jy(spw, stokes) * (20 if spw == self.noisy else 1)
         return PlaneStatistics(262144, 3 * value, 0.5 * value, 1.1 * value, value, 0.2 * value, 0.1 * value)
 
     def _make_rms_images(self, spw: int) -> None:
-        result = RmsResult(naming.rms_name(naming.pbcor_name(self._root(spw))), {s: self.rms(spw, s) for s in STOKES})
+        result = RmsResult(
+            naming.rms_name(naming.pbcor_name(self._root(spw))), {s: self.rms(spw, s) for s in STOKES}
+        )
         self.write("make_rms_images", result, f"spw{spw}", (self.key("pbcor", f"spw{spw}"),))
 
     def _make_cutout_images(self, spw: int) -> None:
@@ -436,7 +450,7 @@ class SyntheticRun:
                     residual=self.statistics(noise_jy(spw, s) / 2),
                     pbcor=self.statistics(noise_jy(spw, s)),
                     rms=self.rms(spw, s),
-                    rms_fraction_below_800ujy=0.4 if spw == 12 else 0.97,
+                    rms_fraction_below_800ujy=0.4 if spw == self.noisy else 0.97,
                     rms_masked_fraction=0.02,
                 )
                 for s in STOKES
@@ -474,8 +488,8 @@ class SyntheticRun:
         self.verdicts = CubeImages(tuple(planes))
         rejected = [p for p in planes if p.outcome is Outcome.REJECTED]
         messages = tuple(Message("warning", f"spw {p.spw} is rejected: {p.reason}") for p in rejected)
-        upstream = tuple(self.key("make_images", f"spw{s}") for s in self.imaged_spws())
-        self.write(GATHER, self.verdicts, upstream=upstream, messages=messages)
+        images = {f"spw{s}": to_plain(self.images(s)) for s in self.imaged_spws()}
+        self.write(GATHER, self.verdicts, inputs={"images": images}, messages=messages)
         return self
 
     # ----------------------------------------------------------------------------------------------- finish
@@ -501,7 +515,9 @@ class SyntheticRun:
                         rms_median={s: noise_jy(spw, s) for s in STOKES},
                     )
                 )
-            return RegionSpectrum(name, 256, 260, 12.5, -2.5, tuple(measurements), PowerLaw(0.0812, steepness, 0.02))
+            return RegionSpectrum(
+                name, 256, 260, 12.5, -2.5, tuple(measurements), PowerLaw(0.0812, steepness, 0.02)
+            )
 
         result = StokesAnalysis(
             lowest_frequency_hz=spw_frequency(2),
@@ -523,7 +539,9 @@ class SyntheticRun:
                     naming.stokes_variant(naming.subim_name(naming.pbcor_name(self._root(spw))), stokes)
                 )
                 (products / name).write_bytes(b"FITS")
-                files.append(ProductFile(name, "pbcor", f"spw{spw}", stokes, 4, hashlib.sha256(b"FITS").hexdigest()))
+                files.append(
+                    ProductFile(name, "image", f"spw{spw}", stokes, 4, hashlib.sha256(b"FITS").hexdigest())
+                )
         files.append(ProductFile("gone %&#.fits", "other", "", "", 4, "0" * 64))
         planes = tuple(
             ExportedPlane(
@@ -539,7 +557,11 @@ class SyntheticRun:
             )
             for spw in self.imaged_spws()
         )
-        self.write("export_vlass_data", ExportResult(tuple(files), planes, self.beam(2)), upstream=(self.key(GATHER),))
+        self.write(
+            "export_vlass_data",
+            ExportResult(tuple(files), planes, self.beam(2)),
+            upstream=(self.key(GATHER),),
+        )
         return self
 
     def finished(self) -> SyntheticRun:
@@ -565,7 +587,11 @@ class SyntheticRun:
                 names.append(naming.tclean_product(iteration, "cleanmask" if number < 3 else "mask"))
         final = naming.iteration_root(root, 3)
         names += [naming.tclean_product(final, kind) for kind in ("psf", "pb", "model")]
-        names += [naming.pbcor_name(final), naming.residual_pbcor_name(final), naming.rms_name(naming.pbcor_name(final))]
+        names += [
+            naming.pbcor_name(final),
+            naming.residual_pbcor_name(final),
+            naming.rms_name(naming.pbcor_name(final)),
+        ]
         names += [naming.subim_name(name) for name in names[-6:]]
         for name in names:
             (self.workspace.working / name).mkdir(parents=True, exist_ok=True)
@@ -573,8 +599,9 @@ class SyntheticRun:
 
 def fake_plane(path: Path, stokes: int = 0, box: PixelBox | None = None, size: int = 512) -> np.ndarray:
     """Stand-in for `read_plane`: noise with a few sources, masked where the primary beam ends."""
-    y, x = np.mgrid[:size, :size]
-    radius = np.hypot(x - size / 2, y - size / 2) / (size / 2)
+    # Sources stand where they would on 512 pixels.
+    y, x = np.mgrid[:size, :size] * (512 / size)
+    radius = np.hypot(x - 256, y - 256) / 256
     response = np.exp(-(radius**2)).astype(np.float32)
     name = path.name
     if ".pb." in name:
@@ -585,7 +612,7 @@ def fake_plane(path: Path, stokes: int = 0, box: PixelBox | None = None, size: i
         plane = np.exp(-((radius * 60) ** 2)).astype(np.float32)
     elif ".model." in name:
         plane = np.zeros((size, size), dtype=np.float32)
-        plane[200, 300] = 0.05
+        plane[200 * size // 512, 300 * size // 512] = 0.05
     elif name.endswith((".rms", ".rms.subim")):
         plane = (2e-4 / response).astype(np.float32)
     else:

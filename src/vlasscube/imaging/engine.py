@@ -15,8 +15,8 @@ from vlasscube.records import CleanCycles, DataSelection
 class CleanRequest:
     """One iteration of one plane.
 
-    The images of the previous iteration (psf, pb, weight, sumwt, model, residual) lie under ``image_root`` already,
-    unless it is the first.
+    The images of the previous iteration (psf, pb, weight, sumwt, model, residual) lie under ``image_root``
+    already, unless it is the first.
     """
 
     vis: Path

@@ -1,8 +1,8 @@
 """One plane through iter0 … iter3: masks, hand-over of images, statistics, and going on after a stop.
 
-Each iteration is made in a directory of its own and moved into place when it is whole. What the next iteration
-takes over (psf, pb, weight, sumwt, model) is removed from the previous one only after the next one is recorded, so
-that a stop at any moment costs no more than the iteration under way.
+Each iteration is made in a directory of its own and moved into place when it is whole. What the next
+iteration takes over (psf, pb, weight, sumwt, model) is removed from the previous one only after the next one
+is recorded, so that a stop at any moment costs no more than the iteration under way.
 """
 
 from __future__ import annotations

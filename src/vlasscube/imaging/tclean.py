@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from vlasscube import casa
@@ -26,7 +27,12 @@ class TcleanEngine:
             request.iteration,
         )
         result = casa.run_task("tclean", **arguments)
-        shown = {**arguments, "vis": [request.vis.name], "imagename": request.image_root.name}
+        shown = {
+            **arguments,
+            "vis": [request.vis.name],
+            "imagename": request.image_root.name,
+            "mask": Path(arguments["mask"]).name,
+        }
         return clean_result(result, casa.format_call("tclean", shown))
 
 

@@ -148,7 +148,7 @@ class ResourceReport:
             self.problems,
             hint=hint,
         )
-        error.report = self  # type: ignore[attr-defined]
+        error.report = self
         raise error
 
 

@@ -21,8 +21,8 @@ def _touched_marker(working_ms: Path) -> Path:
 def make_working_copy(input_ms: Path, output: Path, field_ids: Sequence[int], spw: str) -> None:
     """Split fields and spectral windows, keeping their ids, and initialise the weights.
 
-    WEIGHT becomes 2·Δν·Δt (``wtmode='nyq'``). The input is not modified. What stood under ``output``, and its flag
-    versions, are replaced.
+    WEIGHT becomes 2·Δν·Δt (``wtmode='nyq'``). The input is not modified. What stood under ``output``, and its
+    flag versions, are replaced.
 
     Parameters
     ----------

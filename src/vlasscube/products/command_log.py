@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vlasscube.recipe import RECIPE
 
-_HEADER = """raise RuntimeError("casa_commands.log is a record of the CASA calls of a run; it is not meant to be executed")
+_HEADER = """raise RuntimeError("casa_commands.log is a record of a run; it is not meant to be executed")
 
 # Directories are left out; every call is as it was executed.
 """
@@ -48,7 +48,8 @@ def recipe_script() -> str:
     special = {
         "import_data": ", nocopy=True",
         "edit_image_list_continuum": ", parameter_file='SEIP_parameter.list'",
-        "transform_image_data": ", datacolumn='data', clear_pointing=False, modify_weights=True, wtmode='nyq'",
+        "transform_image_data": ", datacolumn='data', clear_pointing=False, "
+        "modify_weights=True, wtmode='nyq'",
         "edit_image_list_cube": ", parameter_file='CCIP_parameter.list', editmode='replace'",
         "make_images": ", hm_masking='manual'",
     }

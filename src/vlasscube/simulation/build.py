@@ -33,7 +33,7 @@ class SimulationRecord:
     seed: int
     measurement_set: str
     working_measurement_set: str
-    """Name that the restored measurement set has; the flags and the self-cal table in the archive carry it."""
+    """Name that the restored measurement set has; flags and self-cal table in the archive carry it."""
     seip_list: str
     ccip_list: str
     resources: str

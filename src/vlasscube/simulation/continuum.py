@@ -1,8 +1,8 @@
 """The single-epoch continuum run on a simulated field: the calls of CASA that production makes, in its order.
 
-This is what the workflow has to restore, so it is written down here on its own and shares no code with the restore
-stage. For images too large to be cleaned, the model images come from the true sky and MODEL_DATA from a direct sum;
-what is restored from such products is then equal only within the accuracy of CASA's prediction.
+This is what the workflow has to restore, so it is written down here on its own and shares no code with the
+restore stage. For images too large to be cleaned, the model images come from the true sky and MODEL_DATA from
+a direct sum; what is restored from these equals the run only within the accuracy of CASA's prediction.
 """
 
 from __future__ import annotations
@@ -106,9 +106,16 @@ def run_continuum(
     files = ContinuumFiles(directory, p)
     progress("split", 0.0)
     casa.run_task(
-        "mstransform", vis=str(input_ms), outputvis=str(files.ms), field=_field_ids(observation), spw=p.spw_string,
-        datacolumn="data", chanbin=1, timebin="0s", reindex=False,
-    )  # fmt: skip
+        "mstransform",
+        vis=str(input_ms),
+        outputvis=str(files.ms),
+        field=_field_ids(observation),
+        spw=p.spw_string,
+        datacolumn="data",
+        chanbin=1,
+        timebin="0s",
+        reindex=False,
+    )
     casa.run_task("initweights", vis=str(files.ms), wtmode="nyq")
     template = _make_template(files, observation)
     _write_masks(files, observation, template)
@@ -125,9 +132,13 @@ def run_continuum(
     progress("flags and weights", 0.75)
     _flag(files.ms, observation)
     casa.run_task(
-        "statwt", vis=str(files.ms), combine="field,scan,state,corr", chanbin=1, timebin="1yr",
+        "statwt",
+        vis=str(files.ms),
+        combine="field,scan,state,corr",
+        chanbin=1,
+        timebin="1yr",
         datacolumn="residual_data",
-    )  # fmt: skip
+    )
     _save_flags(files.ms, "rfi_flagged_statwt", "after statwt")
     progress("self-calibration", 0.85)
     _selfcal(files, observation)
@@ -153,7 +164,7 @@ def _make_template(files: ContinuumFiles, observation: Observation) -> Path:
 
 
 def _write_masks(files: ContinuumFiles, observation: Observation, template: Path) -> None:
-    """Tier 1 has the brighter sources, as the shallower quick-look catalogue does; the second mask has all."""
+    """Tier 1 has the brighter sources, like the shallower quick-look catalogue; the second mask has all."""
     p = observation.parameters
     beam = images.beam_fwhm_arcsec(p, observation.array.longest_baseline_m)
     brightest_first = sorted(observation.sources, key=lambda source: -source.flux_3ghz_jy)
@@ -203,18 +214,35 @@ def _imaging_arguments(files: ContinuumFiles, observation: Observation, imagenam
 
 def _clean(files: ContinuumFiles, observation: Observation) -> None:
     casa.run_task(
-        "tclean", **_imaging_arguments(files, observation, files.model_root), scales=[0], niter=20000, threshold="0Jy",
-        nsigma=10.0, nmajor=observation.parameters.continuum_major_cycles, gain=0.1, cycleniter=500, cyclefactor=3.0, minpsffraction=0.05, maxpsffraction=0.8,
-        usemask="user", mask=str(files.tier1_mask), restoration=False, savemodel="none",
-    )  # fmt: skip
+        "tclean",
+        **_imaging_arguments(files, observation, files.model_root),
+        scales=[0],
+        niter=20000,
+        threshold="0Jy",
+        nsigma=10.0,
+        nmajor=observation.parameters.continuum_major_cycles,
+        gain=0.1,
+        cycleniter=500,
+        cyclefactor=3.0,
+        minpsffraction=0.05,
+        maxpsffraction=0.8,
+        usemask="user",
+        mask=str(files.tier1_mask),
+        restoration=False,
+        savemodel="none",
+    )
 
 
 def _predict(files: ContinuumFiles, observation: Observation) -> None:
     """MODEL_DATA from the model images, in two calls: the first sets up the grids, the second predicts."""
     root = files.directory / f"s4_1.{observation.parameters.image_name('se')}.I.iter0"
     arguments = _imaging_arguments(files, observation, root) | {
-        "niter": 0, "threshold": "0.0mJy", "nsigma": 2.0, "restoration": False, "calcres": False,
-    }  # fmt: skip
+        "niter": 0,
+        "threshold": "0.0mJy",
+        "nsigma": 2.0,
+        "restoration": False,
+        "calcres": False,
+    }
     casa.run_task("tclean", **arguments, calcpsf=True, savemodel="none")
     for order, model in enumerate(files.models):
         target = Path(f"{root}.model.tt{order}")
@@ -257,7 +285,7 @@ def _save_flags(ms: Path, version: str, comment: str) -> None:
 def _flag(ms: Path, observation: Observation) -> None:
     """Flag exactly the interference, and the spectral windows that are to be lost."""
     p = observation.parameters
-    # Production stamps the version with the time of the run; the time of the observation keeps the files reproducible.
+    # Production stamps the version with the time of the run; the time of the observation is reproducible.
     observed = datetime(1858, 11, 17, tzinfo=UTC) + timedelta(seconds=observation.pointings[0].times_mjd_s[0])
     _save_flags(ms, f"hifv_checkflag_vlass-imaging_stage6_{observed:%Y%m%d-%H%M%S}", "before hifv_checkflag")
     commands = [event.flag_command for event in observation.interference]
@@ -272,19 +300,38 @@ def _flag(ms: Path, observation: Observation) -> None:
 def _selfcal(files: ContinuumFiles, observation: Observation) -> None:
     p = observation.parameters
     casa.run_task(
-        "gaincal", vis=str(files.ms), caltable=str(files.selfcal_table), field="", spw=p.spw_string, solint="inf",
-        combine="spw,field", refant=_reference_antennas(observation), refantmode="strict", minblperant=4, minsnr=5.0,
-        gaintype="G", calmode="p", parang=False, append=False,
-    )  # fmt: skip
+        "gaincal",
+        vis=str(files.ms),
+        caltable=str(files.selfcal_table),
+        field="",
+        spw=p.spw_string,
+        solint="inf",
+        combine="spw,field",
+        refant=_reference_antennas(observation),
+        refantmode="strict",
+        minblperant=4,
+        minsnr=5.0,
+        gaintype="G",
+        calmode="p",
+        parang=False,
+        append=False,
+    )
     if not files.selfcal_table.is_dir():
         raise MeasurementSetError(
             "self-calibration of the simulated field found no solution",
             hint="Simulate brighter sources, less noise or fewer flags.",
         )
     casa.run_task(
-        "applycal", vis=str(files.ms), gaintable=str(files.selfcal_table), interp=["nearest"],
-        spwmap=[[p.science_spws[0]] * SPW_COUNT], parang=False, applymode="calonly", calwt=False, flagbackup=False,
-    )  # fmt: skip
+        "applycal",
+        vis=str(files.ms),
+        gaintable=str(files.selfcal_table),
+        interp=["nearest"],
+        spwmap=[[p.science_spws[0]] * SPW_COUNT],
+        parang=False,
+        applymode="calonly",
+        calwt=False,
+        flagbackup=False,
+    )
 
 
 def _reference_antennas(observation: Observation) -> str:
@@ -297,7 +344,7 @@ def _reference_antennas(observation: Observation) -> str:
 
 
 def save_final_state(ms: Path, path: Path) -> None:
-    """Write what the restore stage must reproduce, rows ordered by spectral window, field, time and antennas."""
+    """Write what the restore stage must reproduce, rows by spectral window, field, time and antennas."""
     with casa.table(ms) as table:
         present = set(table.colnames())
         columns = {name: table.getcol(name) for name in (*_KEY_COLUMNS, *_STATE_COLUMNS) if name in present}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +62,7 @@ def catalogue(sources: Iterable[Source], beam_arcsec: float) -> tuple[Ellipse, .
     )
 
 
-def write_mask(
-    path: Path, parameters: FieldSimulation, template: Path, ellipses: Iterable[Ellipse]
-) -> None:
+def write_mask(path: Path, parameters: FieldSimulation, template: Path, ellipses: Iterable[Ellipse]) -> None:
     """Write a mask image with the axes of a template: 1 within the ellipses, 0 elsewhere."""
     _create_image(path, parameters, template, "")
     with casa.image(path) as image:
@@ -82,8 +81,8 @@ def write_true_models(
 ) -> None:
     """Write the two Taylor-term model images (Jy/pixel) of the true Stokes I.
 
-    The terms are the straight line in (ν − 3 GHz) / 3 GHz that fits the spectrum over the observed band best. As in
-    any image of tclean with ``normtype='flatnoise'``, the model is the sky times the primary beam of the mosaic.
+    The terms are the straight line in (ν − 3 GHz) / 3 GHz that fits the spectrum over the observed band best.
+    As always with ``normtype='flatnoise'``, the model is the sky times the mosaic's primary beam.
     """
     frequencies = np.concatenate([channel_frequencies_hz(parameters, spw) for spw in parameters.science_spws])
     fractional = frequencies / CONTINUUM_REFERENCE_HZ - 1
@@ -146,14 +145,14 @@ def _create_image(path: Path, parameters: FieldSimulation, template: Path, unit:
         image.close()
 
 
-def _combine(image: object, patch: _Patch, *, maximum: bool) -> None:
+def _combine(image: Any, patch: _Patch, *, maximum: bool) -> None:
     """Put a patch into an open image: the larger of the values, or their sum."""
     corner = [patch.x, patch.y, 0, 0]
     shape = patch.values.shape
     opposite = [patch.x + shape[0] - 1, patch.y + shape[1] - 1, 0, 0]
-    old = image.getchunk(blc=corner, trc=opposite)  # type: ignore[attr-defined]
+    old = image.getchunk(blc=corner, trc=opposite)
     new = patch.values[:, :, None, None]
-    image.putchunk(np.maximum(old, new) if maximum else old + new, blc=corner)  # type: ignore[attr-defined]
+    image.putchunk(np.maximum(old, new) if maximum else old + new, blc=corner)
 
 
 def pixel_position(parameters: FieldSimulation, ra_deg: float, dec_deg: float) -> tuple[float, float]:
@@ -177,7 +176,9 @@ def _grid(
     )
     if low[0] > high[0] or low[1] > high[1]:
         return None
-    columns, rows = np.meshgrid(np.arange(low[0], high[0] + 1.0), np.arange(low[1], high[1] + 1.0), indexing="ij")
+    columns, rows = np.meshgrid(
+        np.arange(low[0], high[0] + 1.0), np.arange(low[1], high[1] + 1.0), indexing="ij"
+    )
     cell = parameters.cell_arcsec
     return low[0], low[1], (x - columns) * cell, (rows - y) * cell
 

@@ -1,7 +1,7 @@
 """What stands between the true sky and the data: noise, phase errors, interference, flags.
 
-Every random quantity has its own generator, seeded by what it belongs to, so that the data of a field do not depend on
-which other fields or spectral windows are simulated.
+Every random quantity has its own generator, seeded by what it belongs to, so that the data of a field do not
+depend on which other spectral windows are simulated.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ CORRELATIONS = ("RR", "RL", "LR", "LL")
 
 # System equivalent flux density of the VLA's S band, MHz: Jy, from the VLA's sensitivity measurements.
 _SEFD_JY = {
-    1850.5: 1192, 1889.5: 608, 1909: 519, 1959: 413, 1998: 390, 2037: 378, 2056.5: 381, 2087: 364, 2106.5: 369,
-    2165: 355, 2234.5: 374, 2273.5: 369, 2312.5: 371, 2362.5: 407, 2401.5: 411, 2440.5: 397, 2561.5: 401, 2689.5: 390,
-    2798: 400, 2945.5: 362, 3054: 352, 3182: 319, 3310: 315, 3438: 293, 3559: 275, 3687: 290, 3815: 326, 3943: 323,
-    4001.5: 340, 4090.5: 326, 4149: 421, 4168.5: 474, 4199: 929, 4218.5: 1416,
+    1850.5: 1192, 1889.5: 608, 1909: 519, 1959: 413, 1998: 390, 2037: 378, 2056.5: 381, 2087: 364,
+    2106.5: 369, 2165: 355, 2234.5: 374, 2273.5: 369, 2312.5: 371, 2362.5: 407, 2401.5: 411, 2440.5: 397,
+    2561.5: 401, 2689.5: 390, 2798: 400, 2945.5: 362, 3054: 352, 3182: 319, 3310: 315, 3438: 293,
+    3559: 275, 3687: 290, 3815: 326, 3943: 323, 4001.5: 340, 4090.5: 326, 4149: 421, 4168.5: 474,
+    4199: 929, 4218.5: 1416,
 }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ class Interference:
 def interference(
     parameters: FieldSimulation, seed: int, fields: Sequence[Pointing]
 ) -> tuple[Interference, ...]:
-    """Draw the interference: a band of channels that is always on, and bursts over the whole spectral window."""
+    """Draw the interference: some channels in all fields, and bursts over all channels in some fields."""
     events = []
     ids = [pointing.field_id for pointing in fields]
     for spw in parameters.rfi_spws:
@@ -101,7 +102,7 @@ def add_interference(
 def initial_flags(
     parameters: FieldSimulation, seed: int, pointing_index: int, spw: int, first_antenna: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Flags that the measurement set comes with, for all integrations of a field: (correlations, channels, rows)."""
+    """Flags of a field that the measurement set comes with: (correlations, channels, rows)."""
     p = parameters
     rows = len(first_antenna)
     rng = np.random.default_rng([seed, 4, pointing_index, spw])

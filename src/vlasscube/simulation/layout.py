@@ -1,4 +1,4 @@
-"""Where the antennas are, where they point and when: the geometry of the observation, from the parameters alone."""
+"""Where the antennas are, where they point and when: the geometry of the observation."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
 
 
 def empty_fields(parameters: FieldSimulation) -> list[tuple[str, float, float]]:
-    """Name, right ascension and declination (rad) of the fields before the first with data, 10° away in declination."""
+    """Name, right ascension and declination (rad) of the fields before the first with data, 10° away."""
     p = parameters
     dec = math.radians(p.dec_deg + (10.0 if p.dec_deg < 0 else -10.0))
     step = math.radians(p.field_step_arcmin / 60) / math.cos(dec)
@@ -164,7 +164,7 @@ def array(parameters: FieldSimulation, seed: int) -> Array:
 def uvw_m(
     baselines_itrf_m: NDArray[np.float64], time_mjd_s: float, ra_rad: float, dec_rad: float
 ) -> NDArray[np.float64]:
-    """Project ITRF baselines (n, 3) onto the axes towards a J2000 direction; polar motion and UT1 − UTC taken as 0."""
+    """Project ITRF baselines (n, 3) onto u, v, w of a J2000 direction; polar motion and UT1 − UTC are 0."""
     mjd = time_mjd_s / _DAY_S
     tt = erfa.taitt(*erfa.utctai(_MJD_ZERO, mjd))
     celestial = baselines_itrf_m @ erfa.c2t06a(*tt, _MJD_ZERO, mjd, 0.0, 0.0)

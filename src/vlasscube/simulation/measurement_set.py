@@ -105,10 +105,11 @@ def _field_columns(observation: Observation, index: int, pointing: Pointing) -> 
     )
     blocks = [_spw_block(observation, index, pointing, spw, uvw) for spw in p.science_spws]
     data, flag = (
-        np.stack([getattr(block, name).reshape(4, p.channels, dumps, baselines) for block in blocks], axis=3)
-        .reshape(4, p.channels, rows)
+        np.stack(
+            [getattr(block, name).reshape(4, p.channels, dumps, baselines) for block in blocks], axis=3
+        ).reshape(4, p.channels, rows)
         for name in ("data", "flag")
-    )  # fmt: skip
+    )
     shape = (dumps, spws, baselines)
     times = np.broadcast_to(np.array(pointing.times_mjd_s)[:, None, None], shape).ravel()
     weight = np.full((4, rows), 2 * BANDWIDTH_HZ / p.channels * p.integration_s)
@@ -140,7 +141,7 @@ def _field_columns(observation: Observation, index: int, pointing: Pointing) -> 
 def _spw_block(
     observation: Observation, index: int, pointing: Pointing, spw: int, uvw: NDArray[np.float64]
 ) -> _Block:
-    """Visibilities and flags of one field and spectral window; `uvw` has shape (integrations, baselines, 3)."""
+    """Visibilities and flags of one field and spectral window; `uvw` is (integrations, baselines, 3)."""
     p, seed = observation.parameters, observation.seed
     first, second = observation.array.baselines
     frequencies = channel_frequencies_hz(p, spw)
@@ -202,18 +203,29 @@ def _create_skeleton(path: Path, observation: Observation) -> None:
         x, y, z = array.positions_m.T.tolist()
         count = len(array.names)
         simulator.setconfig(
-            telescopename="VLA", x=x, y=y, z=z, dishdiameter=[25.0] * count, mount=["alt-az"] * count,
-            antname=list(array.names), padname=list(array.pads), coordsystem="global",
+            telescopename="VLA",
+            x=x,
+            y=y,
+            z=z,
+            dishdiameter=[25.0] * count,
+            mount=["alt-az"] * count,
+            antname=list(array.names),
+            padname=list(array.pads),
+            coordsystem="global",
             referencelocation=measures.observatory("VLA"),
-        )  # fmt: skip
+        )
         simulator.setfeed(mode="perfect R L")
         for spw in range(SPW_COUNT):
             frequencies = channel_frequencies_hz(p, spw)
             width = f"{frequencies[1] - frequencies[0]:.3f}Hz"
             simulator.setspwindow(
-                spwname=spw_name(spw), freq=f"{frequencies[0]:.3f}Hz", deltafreq=width, freqresolution=width,
-                nchannels=len(frequencies), stokes="RR RL LR LL",
-            )  # fmt: skip
+                spwname=spw_name(spw),
+                freq=f"{frequencies[0]:.3f}Hz",
+                deltafreq=width,
+                freqresolution=width,
+                nchannels=len(frequencies),
+                stokes="RR RL LR LL",
+            )
         simulator.setfield(
             sourcename="skeleton", sourcedirection=["J2000", f"{p.ra_deg}deg", f"{p.dec_deg}deg"]
         )
@@ -234,11 +246,15 @@ def _fill_spectral_windows(path: Path, parameters: FieldSimulation) -> None:
         table.addcols(
             {
                 "BBC_NO": {
-                    "valueType": "int", "dataManagerType": "StandardStMan", "dataManagerGroup": "StandardStMan",
-                    "option": 0, "maxlen": 0, "comment": "Baseband converter",
+                    "valueType": "int",
+                    "dataManagerType": "StandardStMan",
+                    "dataManagerGroup": "StandardStMan",
+                    "option": 0,
+                    "maxlen": 0,
+                    "comment": "Baseband converter",
                 }
             }
-        )  # fmt: skip
+        )
         # Importing from the VLA's archive numbers the basebands A0C0 and B0D0 in this way.
         table.putcol("BBC_NO", np.array([12 if spw < 10 else 15 for spw in range(SPW_COUNT)], dtype=np.int32))
         table.putcol(
@@ -342,16 +358,34 @@ def _fill_small_tables(path: Path, observation: Observation) -> None:
             "RELEASE_DATE": end,
             "FLAG_ROW": False,
         },
-        "PROCESSOR": {"TYPE": "CORRELATOR", "SUB_TYPE": "EVLA_WIDAR", "TYPE_ID": -1, "MODE_ID": -1, "FLAG_ROW": False},
+        "PROCESSOR": {
+            "TYPE": "CORRELATOR",
+            "SUB_TYPE": "EVLA_WIDAR",
+            "TYPE_ID": -1,
+            "MODE_ID": -1,
+            "FLAG_ROW": False,
+        },
         "STATE": {
-            "OBS_MODE": INTENT, "SIG": True, "REF": False, "CAL": 0.0, "LOAD": 0.0, "SUB_SCAN": 1, "FLAG_ROW": False,
+            "OBS_MODE": INTENT,
+            "SIG": True,
+            "REF": False,
+            "CAL": 0.0,
+            "LOAD": 0.0,
+            "SUB_SCAN": 1,
+            "FLAG_ROW": False,
         },
         "HISTORY": {
-            "TIME": start, "OBSERVATION_ID": 0, "MESSAGE": f"simulated field {p.name}, seed {observation.seed}",
-            "PRIORITY": "INFO", "ORIGIN": "vlasscube.simulation", "OBJECT_ID": 0, "APPLICATION": "vlasscube",
-            "CLI_COMMAND": np.array([""]), "APP_PARAMS": np.array([""]),
+            "TIME": start,
+            "OBSERVATION_ID": 0,
+            "MESSAGE": f"simulated field {p.name}, seed {observation.seed}",
+            "PRIORITY": "INFO",
+            "ORIGIN": "vlasscube.simulation",
+            "OBJECT_ID": 0,
+            "APPLICATION": "vlasscube",
+            "CLI_COMMAND": np.array([""]),
+            "APP_PARAMS": np.array([""]),
         },
-    }  # fmt: skip
+    }
     for name, cells in rows.items():
         with casa.table(path / name, writable=True) as table:
             table.addrows(max(0, 1 - table.nrows()))

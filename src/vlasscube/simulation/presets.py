@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,9 +108,9 @@ class FieldSimulation:
     continuum_model: Literal["clean", "truth"] = "clean"
     """Self-calibration model by imaging the data, or from the true sky (for images too large to clean)."""
     continuum_predict: Literal["tclean", "direct"] = "tclean"
-    """MODEL_DATA by tclean from the model images, as production and the restore stage do, or by direct sum."""
+    """MODEL_DATA by tclean from the model images, as production and the restore stage do, or a direct sum."""
     continuum_major_cycles: int = -1
-    """Limit of the first clean, -1 for none. A handful suffices for phase self-calibration and saves half the time."""
+    """Limit of the first clean, -1 for none. A handful suffices for phase self-calibration and saves time."""
     keep_final_state: bool = True
     """Write the continuum run's final state to ``truth/continuum_final.npz``."""
 
@@ -140,7 +140,8 @@ class FieldSimulation:
         hours, minutes, seconds = _sexagesimal(self.ra_deg / 15, 3)
         degrees, arcminutes, arcseconds = _sexagesimal(abs(self.dec_deg), 4)
         sign = "-" if self.dec_deg < 0 else "+"
-        return f"J2000 {hours:02d}:{minutes:02d}:{seconds:06.3f} {sign}{degrees:02d}.{arcminutes:02d}.{arcseconds:07.4f}"
+        dec = f"{sign}{degrees:02d}.{arcminutes:02d}.{arcseconds:07.4f}"
+        return f"J2000 {hours:02d}:{minutes:02d}:{seconds:06.3f} {dec}"
 
     @property
     def input_ms(self) -> str:
@@ -179,74 +180,65 @@ def _sexagesimal(value: float, decimals: int) -> tuple[int, int, float]:
 
 def _problems(p: FieldSimulation) -> list[str]:
     """Everything that is wrong with the parameters, in words."""
+    rules = (*_geometry_rules(p), *_instrument_rules(p), *_sky_and_error_rules(p), *_continuum_rules(p))
+    return [text for holds, text in rules if not holds]
+
+
+def _geometry_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
+    yield 0 <= p.ra_deg < 360, "ra_deg must lie within 0…360"
+    yield -40 <= p.dec_deg <= 85, "dec_deg must lie within -40…85: seen by the VLA, and not too near the pole"
+    counts = p.rows, p.fields_per_row, p.dumps_per_field
+    yield min(counts) >= 1, "rows, fields_per_row and dumps_per_field must be at least 1"
+    steps = p.row_spacing_arcmin, p.field_step_arcmin, p.integration_s
+    yield min(steps) > 0, "row_spacing_arcmin, field_step_arcmin and integration_s must be positive"
+    yield p.field_step_arcmin * p.fields_per_row <= 600, "a row must not be longer than 10 degrees"
+    starts = p.row_gap_s, p.first_field_id, p.first_scan
+    yield min(starts) >= 0, "row_gap_s, first_field_id and first_scan must not be negative"
+    yield min(p.imsize) >= 64, "imsize must be at least 64 in both directions"
+    yield p.cell_arcsec > 0, "cell_arcsec must be positive"
+
+
+def _instrument_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
+    yield p.configuration in CONFIGURATIONS, f"configuration must be one of {', '.join(CONFIGURATIONS)}"
+    yield p.antennas <= VLA_ANTENNAS, f"antennas must be at most {VLA_ANTENNAS}"
+    # Self-calibration asks for four baselines per antenna.
+    yield 0 <= p.missing_antennas <= p.antennas - 5, "at least 5 antennas must not be missing_antennas"
     spws = set(p.science_spws)
-    widest = max(1.0, p.field_step_arcmin * p.fields_per_row)
-    rules: Mapping[str, bool] = {
-        "ra_deg must lie within 0…360": 0 <= p.ra_deg < 360,
-        "dec_deg must lie within -40…85, where the VLA sees the sky and a row is not bent": -40
-        <= p.dec_deg
-        <= 85,
-        "rows, fields_per_row, dumps_per_field must be at least 1": min(
-            p.rows, p.fields_per_row, p.dumps_per_field
-        )
-        >= 1,
-        "row_spacing_arcmin, field_step_arcmin, integration_s must be positive": min(
-            p.row_spacing_arcmin, p.field_step_arcmin, p.integration_s
-        )
-        > 0,
-        "row_gap_s, first_field_id and first_scan must not be negative": min(
-            p.row_gap_s, p.first_field_id, p.first_scan
-        )
-        >= 0,
-        "a row must not span more than 10 degrees": widest <= 600,
-        f"configuration must be one of {', '.join(CONFIGURATIONS)}": p.configuration in CONFIGURATIONS,
-        f"antennas - missing_antennas must be at least 5 and antennas at most {VLA_ANTENNAS}": (
-            0 <= p.missing_antennas <= p.antennas - 5 and p.antennas <= VLA_ANTENNAS
-        ),
-        "science_spws must be different, ascending numbers within 2…17": bool(spws)
-        and list(p.science_spws) == sorted(spws)
-        and spws <= set(ALL_SPWS),
-        "channels must be 2, 3 or at least 5 (CASA's pipeline takes 1 and 4 for something else)": p.channels
-        >= 2
-        and p.channels != 4,
-        "imsize must be at least 64 in both directions": min(p.imsize) >= 64,
-        "cell_arcsec must be positive": p.cell_arcsec > 0,
-        "cube_spws must consist of science_spws, comma-separated within a plane": all(
-            part.isdecimal() and int(part) in spws for plane in p.cube_spws for part in plane.split(",")
-        ),
-        "points and gaussians must not be negative, with at least one point source": p.points >= 1
-        and p.gaussians >= 0,
-        "flux_range_jy must ascend from above 0": 0 < p.flux_range_jy[0] <= p.flux_range_jy[1],
-        "gaussian_fwhm_arcsec must ascend from above 0": 0
-        < p.gaussian_fwhm_arcsec[0]
-        <= p.gaussian_fwhm_arcsec[1],
-        "noise_scale, phase_error_deg, rfi_jy and nan_visibilities must not be negative": min(
-            p.noise_scale, p.phase_error_deg, p.rfi_jy, p.nan_visibilities
-        )
-        >= 0,
-        "fractions must lie within 0…1": all(
-            0 <= fraction <= 1 for fraction in (p.flagged_row_fraction, p.heavily_flagged_fraction)
-        ),
-        "rfi_spws, flagged_spws and heavily_flagged_spws must be among science_spws": {
-            *p.rfi_spws,
-            *p.flagged_spws,
-            *p.heavily_flagged_spws,
-        }
-        <= spws,
-        "heavily_flagged_fields must lie within 0…number of fields": 0
-        <= p.heavily_flagged_fields
-        <= p.rows * p.fields_per_row,
-        "flagged_correlation must be empty or RR, RL, LR, LL": p.flagged_correlation
-        in ("", "RR", "RL", "LR", "LL"),
-        "beam_at must be 'field' or 'dump'": p.beam_at in ("field", "dump"),
-        "continuum_model must be 'clean' or 'truth'": p.continuum_model in ("clean", "truth"),
-        "continuum_predict must be 'tclean' or 'direct'": p.continuum_predict in ("tclean", "direct"),
-        "continuum_major_cycles must be -1 or positive": p.continuum_major_cycles == -1
-        or p.continuum_major_cycles > 0,
-        "continuum_predict='direct' needs continuum_model='truth'": p.continuum_predict == "tclean"
-        or p.continuum_model == "truth",
-    }
-    return [text for text, holds in rules.items() if not holds]
+    ascending = list(p.science_spws) == sorted(spws) and spws <= set(ALL_SPWS)
+    yield bool(spws) and ascending, "science_spws must be different, ascending numbers within 2…17"
+    # The official pipeline takes windows of 1 and 4 channels for channel averages and radiometers.
+    yield p.channels >= 2 and p.channels != 4, "channels must be at least 2, and not 4"
+    parts = [part for plane in p.cube_spws for part in plane.split(",")]
+    known = all(part.isdecimal() and int(part) in spws for part in parts)
+    yield known, "cube_spws must consist of science_spws, comma-separated within a plane"
+
+
+def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
+    yield p.points >= 1 and p.gaussians >= 0, "points must be at least 1 and gaussians not negative"
+    low, high = p.flux_range_jy
+    yield 0 < low <= high, "flux_range_jy must ascend from above 0"
+    low, high = p.gaussian_fwhm_arcsec
+    yield 0 < low <= high, "gaussian_fwhm_arcsec must ascend from above 0"
+    amounts = p.noise_scale, p.phase_error_deg, p.rfi_jy, p.nan_visibilities
+    yield min(amounts) >= 0, "noise_scale, phase_error_deg, rfi_jy, nan_visibilities must not be negative"
+    fractions = p.flagged_row_fraction, p.heavily_flagged_fraction
+    yield min(fractions) >= 0 and max(fractions) <= 1, "flagged_row_fraction and heavily_flagged_fraction must be 0…1"
+    affected = {*p.rfi_spws, *p.flagged_spws, *p.heavily_flagged_spws}
+    yield affected <= set(p.science_spws), "rfi_spws, flagged_spws, heavily_flagged_spws must be science_spws"
+    fields = p.rows * p.fields_per_row
+    yield 0 <= p.heavily_flagged_fields <= fields, f"heavily_flagged_fields must lie within 0…{fields}"
+    is_known = p.flagged_correlation in ("", "RR", "RL", "LR", "LL")
+    yield is_known, "flagged_correlation must be empty, RR, RL, LR or LL"
+    yield p.beam_at in ("field", "dump"), "beam_at must be 'field' or 'dump'"
+
+
+def _continuum_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
+    yield p.continuum_model in ("clean", "truth"), "continuum_model must be 'clean' or 'truth'"
+    yield p.continuum_predict in ("tclean", "direct"), "continuum_predict must be 'tclean' or 'direct'"
+    cycles = p.continuum_major_cycles
+    yield cycles == -1 or cycles > 0, "continuum_major_cycles must be positive, or -1 for no limit"
+    consistent = p.continuum_predict != "direct" or p.continuum_model == "truth"
+    yield consistent, "continuum_predict='direct' needs continuum_model='truth'"
 
 
 _SMALL = FieldSimulation(
@@ -286,6 +278,7 @@ PRESETS: dict[str, FieldSimulation] = {
     "wide": dataclasses.replace(
         _SMALL,
         name="wide",
+        antennas=15,
         rows=13,
         fields_per_row=31,
         science_spws=(2, 8, 14),
@@ -296,6 +289,7 @@ PRESETS: dict[str, FieldSimulation] = {
         first_field_id=23000,
         continuum_model="truth",
         continuum_predict="direct",
+        keep_final_state=False,
     ),
     "production": FieldSimulation(
         name="production",
@@ -315,7 +309,7 @@ PRESETS: dict[str, FieldSimulation] = {
         keep_final_state=False,
     ),
 }
-"""``tiny`` for tests, ``demo`` to look at, ``wide`` (2°, 403 fields, coarse pixels), ``production`` (full size)."""
+"""``tiny`` for tests, ``demo`` to look at, ``wide`` (2°, coarse pixels), ``production`` (full size)."""
 
 
 def preset(name: str, **overrides: Any) -> FieldSimulation:

@@ -1,8 +1,8 @@
 """The EVLA power beam as CASA uses it for the S band.
 
-The polynomials are those of EVLA Memo 195 (R. Perley 2016), PB = 1 + a₂x² + a₄x⁴ + a₆x⁶ with x = r[arcmin] · ν[GHz].
-Which of them CASA takes was measured on single-pointing images: the one tabulated nearest in frequency, without
-interpolation, from the S-band set above 2.003 GHz and from the L-band set below.
+The polynomials are those of EVLA Memo 195 (R. Perley 2016), PB = 1 + a₂x² + a₄x⁴ + a₆x⁶ with
+x = r[arcmin] · ν[GHz]. Which of them CASA takes was measured on single-pointing images: the one nearest in
+frequency, without interpolation, from the S-band set above 2.003 GHz and from the L-band set below.
 """
 
 from __future__ import annotations
@@ -76,6 +76,6 @@ def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.
     coefficients = coefficients.reshape(*np.shape(freq_hz), 3)
     x2 = (np.asarray(radius_arcmin, dtype=float) * np.asarray(freq_hz, dtype=float) / 1e9) ** 2
     a2, a4, a6 = np.moveaxis(coefficients, -1, 0)
-    # All sets fall from 1 to negative values without a second maximum above zero, so clipping ends the beam at its null.
+    # All sets stay negative beyond their first zero, so clipping ends the beam there, as CASA does.
     beam: NDArray[np.float64] = np.maximum(1.0 + x2 * (a2 + x2 * (a4 + x2 * a6)), 0.0)
     return beam

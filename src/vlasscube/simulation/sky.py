@@ -98,7 +98,7 @@ def random_sky(
 ) -> tuple[Source, ...]:
     """Draw sources at random in a box, brightest first.
 
-    The brightest is a polarised point source without V, every third source is unpolarised, and the second has V.
+    The brightest is a polarised point source without V; one in three is unpolarised, one in four has V.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def random_sky(
     gaussian_fwhm_arcsec : tuple of float
         Range of the major axis (FWHM) of Gaussian sources.
     pixel_grid_arcsec : float, optional
-        Put the sources on the pixel centres of an orthographic (SIN) image of this pixel size around the centre.
+        Put the sources on the pixel centres of a SIN-projected image of this pixel size around the centre.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Visibilities by direct sum over the sources.
 
-CASA's conventions, found by comparison with its simulator: V = Σ S exp(+2πi (u·l + v·m + w·(n − 1)) ν / c) for the UVW
-of a measurement set (position of ANTENNA1 minus position of ANTENNA2); RR = I + V, LL = I − V, RL = Q + iU,
-LR = Q − iU.
+CASA's conventions, found by comparison with its simulator: V = Σ S exp(+2πi (u·l + v·m + w·(n − 1)) ν / c)
+for the UVW of a measurement set (position of ANTENNA1 minus that of ANTENNA2); RR = I + V, LL = I − V,
+RL = Q + iU, LR = Q − iU.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def predict(
 def _gaussian_taper(
     source: Source, baselines_m: NDArray[np.float64], wavenumber: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Fourier transform of a unit Gaussian, exp(−π² θ² q² / (4 ln 2)) along each axis; shape (channels, rows)."""
+    """Fourier transform of a unit Gaussian: exp(−π² θ² q² / (4 ln 2)) along each axis; (channels, rows)."""
     angle = math.radians(source.position_angle_deg)
     along_major = baselines_m[:, 0] * math.sin(angle) + baselines_m[:, 1] * math.cos(angle)
     along_minor = baselines_m[:, 0] * math.cos(angle) - baselines_m[:, 1] * math.sin(angle)

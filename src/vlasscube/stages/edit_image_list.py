@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vlasscube import naming
@@ -9,25 +10,37 @@ from vlasscube.errors import MeasurementSetError, ParameterFileError
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, format_frequency
 from vlasscube.measurement_set.flags import PlaneRejectionMs, group_flags, reject_by_flags
 from vlasscube.measurement_set.selection import (
+    DEFAULT_SEARCH_RADIUS_ARCSEC,
+    FLAG_BOX_HALF_WIDTH_ARCSEC,
+    cutout_image_size,
     data_selection,
+    field_box_half_widths,
     fields_in_box,
-    optimum_size,
     spw_group_mean_frequency_hz,
 )
 from vlasscube.options import RunOptions
-from vlasscube.parameters import ImageListParameters, read_parameter_file, validate_spw_groups
+from vlasscube.parameters import (
+    ImageListParameters,
+    read_parameter_file,
+    require_supported_mode,
+    resolve_continuum_spw,
+    validate_spw_groups,
+)
 from vlasscube.records import FlagCount, ImageGeometry, MeasurementSetSummary, Outcome, PlaneTarget
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import ContinuumTarget, CubePlan, FlagResult, ImportResult, RestoreResult
 
-BOX_HALF_WIDTH_ARCSEC = 1800.0
-"""Of the central square degree."""
-DEFAULT_SEARCH_RADIUS_ARCSEC = 1000.0
 DEFAULT_IMSIZE = 12500
 DEFAULT_CELL_ARCSEC = 0.6
 DEFAULT_UVRANGE = "<12km"
-CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"
-CUBE_MODE = "VLASS-SE-CUBE"
+_CONTINUUM_VALUES: Mapping[str, tuple[object, ...]] = {
+    "gridder": ("mosaic",),
+    "deconvolver": ("mtmfs",),
+    "specmode": ("cont", "mfs"),
+    "sensitivity": (0.0,),
+    "conjbeams": (False,),
+}
+_CUBE_VALUES = {**_CONTINUUM_VALUES, "stokes": ("IQUV",), "nterms": (1,), "datacolumn": ("corrected",)}
 
 
 @dataclass(frozen=True)
@@ -44,14 +57,20 @@ def edit_image_list_continuum(inputs: ContinuumListInputs, context: StageContext
     """Re-create the target of the continuum run's first imaging, which its model belongs to."""
     path = context.workspace.directory / inputs.parameter_file
     parameters = read_parameter_file(path)
-    _require(parameters, inputs.parameter_file, (CONTINUUM_MODE,))
+    require_supported_mode(parameters, "continuum")
+    _require_production_values(parameters, inputs.parameter_file, _CONTINUUM_VALUES)
     summary = inputs.imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
-    spw = parameters.spw if isinstance(parameters.spw, str) and parameters.spw else None
-    spws = spw or ",".join(str(spw_id) for spw_id in inputs.imported.science_spws)
+    science = {
+        window.id: window.mean_frequency_hz
+        for window in summary.spectral_windows
+        if window.id in inputs.imported.science_spws
+    }
+    spw_ids = resolve_continuum_spw(parameters.spw, science) if isinstance(parameters.spw, str) else science
+    spws = ",".join(str(spw_id) for spw_id in sorted(spw_ids))
     selection = data_selection(summary, field_ids, spws, parameters.uvrange or DEFAULT_UVRANGE)
     return ContinuumTarget(
-        image_name=str(parameters.imagename),
+        image_name=parameters.imagename,
         geometry=geometry,
         field_ids=field_ids,
         selection=selection,
@@ -91,13 +110,14 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     """
     path = context.workspace.directory / inputs.parameter_file
     parameters = read_parameter_file(path)
-    _require(parameters, inputs.parameter_file, (CUBE_MODE,))
+    require_supported_mode(parameters, "cube")
+    _require_production_values(parameters, inputs.parameter_file, _CUBE_VALUES)
     summary = inputs.imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
     available = {window.id for window in summary.spectral_windows}
     requested = parameters.spw or [str(spw) for spw in inputs.imported.science_spws]
     groups = validate_spw_groups(requested, available)
-    box_ids = fields_in_box(summary.fields, geometry.phasecenter, BOX_HALF_WIDTH_ARCSEC)
+    box_ids = fields_in_box(summary.fields, geometry.phasecenter, FLAG_BOX_HALF_WIDTH_ARCSEC)
     rejection = _rejection(parameters, inputs.options)
     targets = tuple(
         _target(group, parameters, summary, field_ids, box_ids, inputs.flags, inputs.options, rejection)
@@ -108,7 +128,7 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
             context.warn(f"spw {target.spw}: {target.outcome}: {target.reason}")
     windows = {window.id: window for window in summary.spectral_windows}
     return CubePlan(
-        image_name=str(parameters.imagename),
+        image_name=parameters.imagename,
         geometry=geometry,
         field_ids=field_ids,
         box_field_ids=box_ids,
@@ -128,32 +148,19 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     )
 
 
-def _require(parameters: ImageListParameters, file: str, modes: tuple[str, ...]) -> None:
-    """Report everything in the list that this stage cannot work with."""
+def _require_production_values(
+    parameters: ImageListParameters, file: str, supported: Mapping[str, tuple[object, ...]]
+) -> None:
+    """Refuse, all at once, values that would make something else than production makes."""
     problems = []
-    if parameters.imaging_mode not in modes:
-        given = repr(parameters.imaging_mode) if parameters.imaging_mode else "nothing"
-        problems.append(f"{file}: imaging_mode: {given} given, {' or '.join(modes)} expected")
-    for key in ("imagename", "phasecenter"):
-        if not getattr(parameters, key):
-            problems.append(f"{file}: {key}: missing")
-    fixed: dict[str, tuple[object, ...]] = {
-        "gridder": ("mosaic",),
-        "deconvolver": ("mtmfs",),
-        "specmode": ("cont", "mfs"),
-        "sensitivity": (0.0,),
-        "conjbeams": (False,),
-    }
-    if CUBE_MODE in modes:
-        fixed |= {"stokes": ("IQUV",), "nterms": (1,), "datacolumn": ("corrected",)}
-    for key, values in fixed.items():
+    for key, values in supported.items():
         value = getattr(parameters, key)
         if value is not None and value not in values:
             expected = " or ".join(repr(v) for v in values)
             problems.append(f"{file}: {key}: {value!r} is not supported here, only {expected}")
     if problems:
         raise ParameterFileError(
-            f"{file} cannot be used:", problems, hint="The keys are explained in the user guide."
+            f"{file} cannot be used:", problems, hint="Leave these keys out to get production's values."
         )
 
 
@@ -161,17 +168,13 @@ def _geometry_and_fields(
     parameters: ImageListParameters, summary: MeasurementSetSummary
 ) -> tuple[ImageGeometry, tuple[int, ...], float]:
     """Image geometry, ids of the fields to use, and the search radius around the image."""
-    phasecenter = str(parameters.phasecenter)
     cell = parameters.cell_arcsec or DEFAULT_CELL_ARCSEC
     radius = parameters.search_radius_arcsec
-    radius = DEFAULT_SEARCH_RADIUS_ARCSEC if radius is None else radius
-    half_width: float | tuple[float, float] = BOX_HALF_WIDTH_ARCSEC + radius
     nx, ny = parameters.imsize or (DEFAULT_IMSIZE, DEFAULT_IMSIZE)
-    if parameters.cutout_imsize is not None:
-        half_width = (cell * parameters.cutout_imsize[0] / 2, cell * parameters.cutout_imsize[1] / 2)
-        if parameters.imsize is None:
-            nx, ny = (optimum_size(n + _primary_beam_margin(summary, cell)) for n in parameters.cutout_imsize)
-    geometry = ImageGeometry(nx, ny, cell, phasecenter)
+    if parameters.cutout_imsize is not None and parameters.imsize is None:
+        lowest_hz = min(window.mean_frequency_hz for window in summary.spectral_windows)
+        nx, ny = (cutout_image_size(size, cell, lowest_hz) for size in parameters.cutout_imsize)
+    geometry = ImageGeometry(nx, ny, cell, parameters.phasecenter)
     if parameters.field:
         known = {field.id for field in summary.fields}
         if missing := sorted(set(parameters.field) - known):
@@ -179,15 +182,11 @@ def _geometry_and_fields(
                 f"fields without data in {summary.name}: {', '.join(map(str, missing))}",
                 hint="Give field ids of the measurement set, or leave 'field' out to select by position.",
             )
-        return geometry, tuple(parameters.field), radius
-    return geometry, fields_in_box(summary.fields, phasecenter, half_width), radius
-
-
-def _primary_beam_margin(summary: MeasurementSetSummary, cell_arcsec: float) -> int:
-    """Pixels to add around a cutout: 1.5 primary beams (1.22 λ_max / D) in all."""
-    longest_m = 299792458.0 / min(window.mean_frequency_hz for window in summary.spectral_windows)
-    beam_arcsec = 1.22 * longest_m / min(antenna.diameter_m for antenna in summary.antennas) * 206264.806
-    return 2 * int(-(-0.5 * 1.5 * beam_arcsec // cell_arcsec))
+        field_ids = tuple(parameters.field)
+    else:
+        half_widths = field_box_half_widths(radius, parameters.cutout_imsize, cell)
+        field_ids = fields_in_box(summary.fields, parameters.phasecenter, half_widths)
+    return geometry, field_ids, DEFAULT_SEARCH_RADIUS_ARCSEC if radius is None else radius
 
 
 def _rejection(parameters: ImageListParameters, options: RunOptions) -> PlaneRejectionMs:
@@ -229,7 +228,7 @@ def _target(
         spw=group,
         spw_ids=spw_ids,
         label=naming.plane_label(group),
-        image_root=naming.plane_image_root(str(parameters.imagename), group),
+        image_root=naming.plane_image_root(parameters.imagename, group),
         reffreq_hz=float(format_frequency(reffreq_hz).removesuffix("GHz")) * 1e9,
         selection=data_selection(summary, field_ids, group, parameters.uvrange or DEFAULT_UVRANGE),
         nominal_bandwidth_hz=sum(windows[spw].bandwidth_hz for spw in spw_ids),

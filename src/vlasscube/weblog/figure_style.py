@@ -1,4 +1,4 @@
-"""One look for all figures: colours that stay apart for the colour-blind, sizes that read at the shown size."""
+"""One look for all figures: colours that stay apart for the colour-blind, sizes that read as shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 DPI = 110
 
@@ -75,6 +77,13 @@ def plane_name(label: str) -> str:
 def spectral_colour(index: int, number: int) -> Any:
     """Colour of the ``index``-th of so many planes, from low to high frequency."""
     return mpl.colormaps["plasma"](0.05 + 0.85 * index / max(number - 1, 1))
+
+
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Few plain numbers on a logarithmic axis: those of one decade or less are not all powers of ten."""
+    axis.set_major_locator(LogLocator() if high > 30 * low else MaxNLocator(6))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def no_data(axes: Axes, text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,12 +19,15 @@ from vlasscube.weblog.figure_style import (
     STOKES_COLOURS,
     STOKES_MARKERS,
     WARNING,
+    log_ticks,
     new_figure,
     no_data,
     plane_name,
     short,
     spectral_colour,
 )
+
+FloatArray = npt.NDArray[np.float64]
 
 MAX_SCAN_TICKS = 16
 
@@ -57,7 +61,8 @@ def flag_summary(plan: CubePlan) -> Figure:
         label.set_color(WARNING if target.outcome is not None else "black")
     ticks = _first_of_scans(fields)
     axes.set_yticks(
-        [row + 0.5 for row in ticks], [f"{short(fields[row].name)} / scan {fields[row].scan}" for row in ticks]
+        [row + 0.5 for row in ticks],
+        [f"{short(fields[row].name)} / scan {fields[row].scan}" for row in ticks],
     )
     axes.tick_params(axis="y", labelsize=8)
     axes.set_xlabel(
@@ -81,14 +86,18 @@ def _first_of_scans(fields: Sequence[FieldFlags]) -> list[int]:
 
 
 def plane_summary(planes: Sequence[PlaneVerdict], beam_deviation: float, flag_fraction: float) -> Figure:
-    """Beam axes against frequency with the expectation from the reference plane; flagged fraction by plane."""
+    """Beam axes against frequency, with what the reference plane lets expect; flagged fraction by plane."""
     figure = new_figure(7.2, 5.6)
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
     _beams(above, planes, beam_deviation)
     positions = np.arange(len(planes))
     values = [100 * p.flagged_fraction if p.flagged_fraction is not None else 0.0 for p in planes]
-    below.bar(positions, values, color=["#b9bec7" if p.outcome == "imaged" else WARNING for p in planes], width=0.7)
-    below.axhline(100 * flag_fraction, color=WARNING, linestyle="--", linewidth=1, label="rejection threshold")
+    below.bar(
+        positions, values, color=["#b9bec7" if p.outcome == "imaged" else WARNING for p in planes], width=0.7
+    )
+    below.axhline(
+        100 * flag_fraction, color=WARNING, linestyle="--", linewidth=1, label="rejection threshold"
+    )
     below.set_ylim(0, 105)
     below.set_xticks(positions, [short(p.spw, 9) for p in planes], fontsize=8)
     below.set_xlabel("spectral windows of the plane (orange: rejected or not imaged)")
@@ -106,7 +115,8 @@ def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None
         no_data(axes, "no plane has a beam")
         return
     reference = next((plane for plane in with_beam if plane.is_reference), None)
-    ghz = np.linspace(*(f(p.frequency_hz for p in with_beam) / 1e9 for f in (min, max)), 60)
+    frequencies = [plane.frequency_hz / 1e9 for plane in with_beam]
+    ghz = np.linspace(min(frequencies), max(frequencies), 60)
     for axis, name, colour in (("bmaj_arcsec", "major axis", ACCENT), ("bmin_arcsec", "minor axis", SECOND)):
         for plane in with_beam:
             kept = plane.outcome == "imaged"
@@ -121,9 +131,11 @@ def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None
             )
         if reference is not None:
             expected = getattr(reference.beam, axis) * reference.frequency_hz / 1e9 / ghz
-            axes.plot(ghz, expected, color=colour, linestyle="--", linewidth=1, label=f"{name}, expected ∝ 1/ν")
+            axes.plot(
+                ghz, expected, color=colour, linestyle="--", linewidth=1, label=f"{name}, expected ∝ 1/ν"
+            )
             band = (expected * (1 - deviation), expected * (1 + deviation))
-            axes.fill_between(ghz, *band, color=colour, alpha=0.12, linewidth=0)
+            axes.fill_between(ghz, band[0], band[1], color=colour, alpha=0.12, linewidth=0)
     axes.plot([], [], "s", color=MUTED, label="reference plane")
     axes.plot([], [], "o", color=MUTED, markerfacecolor="white", label="rejected")
     axes.legend(ncols=2)
@@ -134,7 +146,7 @@ def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None
 
 def clean_course(images: PlaneImages) -> Figure:
     """Flux density cleaned and peak residual of each Stokes plane after each major cycle."""
-    figure = new_figure(7.2, 5.6)
+    figure = new_figure(5.6, 4.8)
     above, below = figure.subplots(2, 1, sharex=True)
     offset, something = 0, False
     for iteration in images.iterations:
@@ -162,14 +174,14 @@ def clean_course(images: PlaneImages) -> Figure:
                 f"iter{iteration.number}",
                 (offset, 1.0),
                 xycoords=("data", "axes fraction"),
-                xytext=(-3, -3),
+                xytext=(0, 2),
                 textcoords="offset points",
-                ha="right",
-                va="top",
+                ha="center",
+                va="bottom",
                 fontsize=8,
                 color="#555b64",
             )
-    above.set_title(f"Course of the clean, spw {short(images.target.spw)}")
+    above.set_title(f"Course of the clean, spw {short(images.target.spw)}", pad=16)
     above.set_ylabel("|flux density cleaned| [Jy]")
     below.set_ylabel("|peak residual| [Jy/beam]")
     below.set_xlabel("minor-cycle iterations of the Stokes plane")
@@ -177,8 +189,13 @@ def clean_course(images: PlaneImages) -> Figure:
         no_data(above, "nothing was cleaned")
         return figure
     for axes in (above, below):
-        if any(np.any(np.asarray(line.get_ydata()) > 0) for line in axes.get_lines()):
+        values = np.concatenate(
+            [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()[::-1]]
+        )
+        positive = values[values > 0]
+        if positive.size:
             axes.set_yscale("log")
+            log_ticks(axes.yaxis, positive.min(), positive.max())
     for stokes in STOKES:
         below.plot([], [], color=STOKES_COLOURS[stokes], marker=STOKES_MARKERS[stokes], label=stokes)
     below.legend(ncols=4, loc="upper right")
@@ -190,7 +207,14 @@ def pb_histogram(result: PbcorResult) -> Figure:
     figure = new_figure(4.2, 2.6)
     axes = figure.subplots()
     edges = np.array(result.pb_histogram_edges)
-    axes.bar(edges[:-1], result.pb_histogram_counts, width=np.diff(edges), align="edge", color=ACCENT, edgecolor="white")
+    axes.bar(
+        edges[:-1],
+        result.pb_histogram_counts,
+        width=np.diff(edges),
+        align="edge",
+        color=ACCENT,
+        edgecolor="white",
+    )
     axes.set_xlim(0, 1)
     axes.set_xlabel("primary-beam response")
     axes.set_ylabel("number of pixels")
@@ -205,8 +229,9 @@ def noise_spectrum(
     frequencies_hz: Mapping[str, float],
     rejected: Collection[str],
     rms_jy: Mapping[str, Mapping[str, float | None]],
+    expected: tuple[FloatArray, FloatArray] | None,
 ) -> Figure:
-    """Noise against frequency by Stokes parameter, with that of the receivers scaled to it.
+    """Noise against frequency by Stokes parameter.
 
     Parameters
     ----------
@@ -218,8 +243,10 @@ def noise_spectrum(
         Labels of rejected planes.
     rms_jy : mapping
         Noise in Jy/beam by plane label and Stokes parameter.
+    expected : tuple of ndarray, optional
+        Frequencies in Hz and the noise of the receivers in Jy/beam, scaled to the planes.
     """
-    figure = new_figure(7.2, 4.6)
+    figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
     for stokes in STOKES:
         points = [
@@ -227,17 +254,37 @@ def noise_spectrum(
             for label, hertz in sorted(frequencies_hz.items(), key=lambda item: item[1])
             if (value := rms_jy[label].get(stokes)) is not None and np.isfinite(value)
         ]
-        look: dict[str, Any] = {"color": STOKES_COLOURS[stokes], "marker": STOKES_MARKERS[stokes], "markersize": 5}
+        look: dict[str, Any] = {
+            "color": STOKES_COLOURS[stokes],
+            "marker": STOKES_MARKERS[stokes],
+            "markersize": 5,
+        }
         kept = [point for point in points if point[2] not in rejected]
-        axes.plot([x for x, _, _ in kept], [y for _, y, _ in kept], linewidth=1, label=f"Stokes {stokes}", **look)
+        axes.plot(
+            [x for x, _, _ in kept], [y for _, y, _ in kept], linewidth=1, label=f"Stokes {stokes}", **look
+        )
         marked = [point for point in points if point[2] in rejected]
-        axes.plot([x for x, _, _ in marked], [y for _, y, _ in marked], linestyle="", markerfacecolor="white", **look)
+        axes.plot(
+            [x for x, _, _ in marked],
+            [y for _, y, _ in marked],
+            linestyle="",
+            markerfacecolor="white",
+            **look,
+        )
         for x, y, label in points if stokes == "I" else ():
-            axes.annotate(plane_name(label), (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
-    values = [v for by_stokes in rms_jy.values() for v in by_stokes.values() if v is not None and np.isfinite(v)]
+            axes.annotate(
+                plane_name(label), (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
+            )
+    if expected is not None:
+        axes.plot(
+            expected[0] / 1e9, expected[1] * 1e3, color=MUTED, linewidth=1, zorder=1, label="SEFD, scaled"
+        )
+    values = [
+        v for by_stokes in rms_jy.values() for v in by_stokes.values() if v is not None and np.isfinite(v)
+    ]
     axes.set_xlim(1.9, 4.1)
     if values:
-        axes.set_ylim(0, 1.25e3 * max(values))
+        axes.set_ylim(0, 1.15e3 * max(values))
     axes.set_title(title)
     axes.set_xlabel("frequency [GHz] (open: rejected)")
     axes.set_ylabel("noise [mJy/beam]")
@@ -254,7 +301,7 @@ def _ordered(region: RegionSpectrum) -> list[StokesMeasurement]:
 
 def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
     """U/I against Q/I, one point per plane; both axes reach ±limit."""
-    figure = new_figure(5.6, 5.2)
+    figure = new_figure(6.0, 4.2)
     axes = figure.subplots()
     measured = [m for m in _ordered(region) if m.stokes_i > 0]
     for index, m in enumerate(measured):
@@ -282,13 +329,13 @@ def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
     axes.set_xlabel("Q/I")
     axes.set_ylabel("U/I")
     if measured:
-        figure.legend(loc="outside right upper", fontsize=8)
+        figure.legend(loc="outside right upper", fontsize=8, handletextpad=0.2, labelspacing=0.35)
     return figure
 
 
 def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, float]) -> Figure:
     """Stokes I against frequency with the power law and the 2σ level of each plane."""
-    figure = new_figure(5.6, 4.4)
+    figure = new_figure(6.0, 4.2)
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -307,8 +354,9 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
             elinewidth=1,
         )
     levels = [(m.frequency_hz / 1e9, 2e3 * m.rms_median["I"]) for m in measured if m.rms_median.get("I")]
-    if levels:
-        axes.fill_between(*zip(*levels, strict=True), limits_mjy[0], color="#d5d8dd", label="below 2σ", linewidth=0)
+    if any(level > limits_mjy[0] for _, level in levels):
+        x, y = (np.array(values) for values in zip(*levels, strict=True))
+        axes.fill_between(x, y, limits_mjy[0], color="#d5d8dd", label="below 2σ", linewidth=0)
     if region.power_law is not None and region.power_law.flux_3ghz_jy > 0:
         law = region.power_law
         ghz = np.geomspace(1.95, 4.05, 50)
@@ -322,12 +370,13 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
     axes.set_xlim(1.9, 4.15)
     axes.set_ylim(*limits_mjy)
     axes.set_xticks([2, 2.5, 3, 3.5, 4], ["2", "2.5", "3", "3.5", "4"])
-    axes.minorticks_off()
+    axes.set_xticks([], minor=True)
+    log_ticks(axes.yaxis, *limits_mjy)
     axes.set_title(title)
     axes.set_xlabel("frequency [GHz] (open: rejected, not fitted)")
     axes.set_ylabel("Stokes I [mJy/beam]")
     if levels or region.power_law is not None:
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower left")
     return figure
 
 
@@ -346,7 +395,7 @@ def shared_fraction_limit(regions: Sequence[RegionSpectrum]) -> float:
 def shared_flux_limits(regions: Sequence[RegionSpectrum]) -> tuple[float, float]:
     """Limits in mJy of the axis of `flux_spectrum` that suit several spectra."""
     values = [m.stokes_i * 1e3 for region in regions for m in region.measurements if m.stokes_i > 0]
-    levels = [2e3 * m.rms_median["I"] for r in regions for m in r.measurements if m.rms_median.get("I", 0) > 0]
     if not values:
         return 0.1, 10.0
-    return 0.6 * min([*values, *levels]), 1.8 * max([*values, *levels])
+    # Room for the legend below; the 2σ levels show as far as they come near.
+    return 0.4 * min(values), 1.4 * max(values)

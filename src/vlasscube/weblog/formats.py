@@ -103,7 +103,9 @@ def sky_position(ra_deg: float | None, dec_deg: float | None) -> str:
 
 def limited(text: Any, limit: int = MAX_TEXT) -> str:
     """Text without control characters other than line ends, cut to a readable length."""
-    shown = "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[:limit])
+    shown = "".join(
+        c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[:limit]
+    )
     left = len(str(text)) - limit
     return shown if left <= 0 else f"{shown} … ({left} more characters in the record)"
 

@@ -98,7 +98,7 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
     workspace : Workspace
         Run directory.
     stage : str
-        ``make_images``, ``pbcor``, ``make_rms_images`` or ``make_cutout_images``; nothing happens for another.
+        ``make_images``, ``pbcor``, ``make_rms_images`` or ``make_cutout_images``; others leave no pictures.
     label : str
         Plane.
 
@@ -246,14 +246,18 @@ def _centre(plane: FloatArray, side: int) -> FloatArray:
     return plane[y : y + side, x : x + side]
 
 
+_FIXED: dict[Scale, tuple[Ramp, Stretch]] = {
+    "psf": ("inferno", Stretch(-0.1, 0.3)),
+    "response": ("cividis", Stretch(0.0, 1.0)),
+    "mask": ("mask", Stretch(0.0, 1.0)),
+}
+
+
 def _colours(plane: FloatArray, scale: Scale, stokes: str) -> tuple[Ramp, str, Stretch]:
-    """Colour table, unit and stretch; a plane without noise or values gets a stretch that shows it as flat."""
-    if scale == "psf":
-        return "inferno", "", Stretch(-0.1, 0.3)
-    if scale == "response":
-        return "cividis", "", Stretch(0.0, 1.0)
-    if scale == "mask":
-        return "mask", "", Stretch(0.0, 1.0)
+    """Colour table, unit and stretch; a plane without noise or values gets one that shows it as flat."""
+    if scale in _FIXED:
+        ramp, stretch = _FIXED[scale]
+        return ramp, "", stretch
     if scale == "noise":
         return "viridis", "Jy/beam", Stretch(0.0, 3 * (pictures.typical(plane) or 1.0))
     if scale == "model":

@@ -1,4 +1,4 @@
-"""Render the web log: one page per stage and per plane, from the records alone, as far as the run has come."""
+"""Render the web log: a page per stage and per plane, from the records alone, as far as the run has come."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def _render(page: _Page, common: dict[str, Any]) -> str:
         return _environment().get_template("failure.html").render(**common, page=page, reason=reason)
     except Exception:  # not even the frame of the page
         text = html.escape(f"{page.title}: this page could not be rendered: {formats.limited(reason)}")
-        return f'<!DOCTYPE html>\n<html lang="en"><head><title>vlasscube</title></head><body><p>{text}</p></body></html>\n'
+        head = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>vlasscube</title></head>'
+        return f"{head}<body><p>{text}</p></body></html>\n"
 
 
 @cache
@@ -152,7 +153,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(formats.FILTERS)
-    environment.globals.update(stage_page=stage_page, plane_page=plane_page, sky_position=formats.sky_position)
+    environment.globals.update(
+        stage_page=stage_page, plane_page=plane_page, sky_position=formats.sky_position
+    )
     return environment
 
 

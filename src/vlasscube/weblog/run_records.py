@@ -160,7 +160,7 @@ class RunRecords:
         return self._steps[place]
 
     def result(self, cls: type[Result], stage: str, plane: str | None = None) -> Result | None:
-        """Return the typed result of a finished step; None, and a problem noted, if it is not what it should be."""
+        """Return the typed result of a finished step; None, and the problem kept, if it is not one."""
         place = (stage, plane)
         if place not in self._results:
             record = self.step(stage, plane).record
@@ -192,11 +192,21 @@ class RunRecords:
         for _, stage, plane, step in list(self.steps()):
             if step.record is None or step.problem:
                 continue
-            upstream = step.record.inputs.get("upstream") if isinstance(step.record.inputs, Mapping) else None
-            if isinstance(upstream, list) and not keys.issuperset(str(key) for key in upstream):
+            inputs = step.record.inputs if isinstance(step.record.inputs, Mapping) else {}
+            if stage == GATHER:
+                outdated = self._is_overtaken(step.record)
+            else:
+                outdated = not keys.issuperset(str(key) for key in inputs.get("upstream") or ())
+            if outdated:
                 self._steps[stage, plane] = Step(step.record, outdated=True)
             elif step.record.status == "done":
                 keys.add(step.record.key)
+
+    def _is_overtaken(self, gathered: StepRecord) -> bool:
+        """Whether planes were imaged, or are being imaged, after they were compared."""
+        labels = gathered.inputs.get("images", ()) if isinstance(gathered.inputs, Mapping) else ()
+        records = [self.step("make_images", str(label)).record for label in labels]
+        return any(record is None or record.finished > gathered.finished for record in records)
 
     # ----------------------------------------------------------------------------------------------- planes
 
@@ -208,7 +218,9 @@ class RunRecords:
         if plan is not None and any(not _is_label(target) for target in plan.targets):
             place = ("edit_image_list_cube", None)
             self._results[place] = None
-            self._steps[place] = Step(self.step(*place).record, "the plane labels in the record are not valid")
+            self._steps[place] = Step(
+                self.step(*place).record, "the plane labels in the record are not valid"
+            )
             return None
         return plan
 
@@ -260,7 +272,7 @@ class RunRecords:
                 flagged_fraction=verdict.flagged_fraction,
                 stop=verdict.stop,
                 rms_jy=verdict.rms_jy,
-                seconds=verdict.seconds,
+                seconds=verdict.seconds or None,
                 is_reference=verdict.is_reference,
             )
         outcome, reason, progress = target.outcome, target.reason, ""
@@ -325,23 +337,23 @@ class RunRecords:
         labels = [t.label for t in self.targets if t.outcome is None or t.outcome.has_images]
         for label in labels:
             step = self.step(entry.name, label)
-            failed = self.failed_step(label)
-            unreached = step.record is None and not step.problem and failed is not None
+            unreached = step.status == "pending" and self.failed_step(label) is not None
             counts["unreached" if unreached else step.status] += 1
             seconds += step.record.seconds if step.record else 0.0
-        text = f"{counts['done']} of {len(labels)} planes"
-        if counts["failed"] or counts["unreached"]:
-            text += f", {counts['failed'] + counts['unreached']} failed"
+        texts = [f"{counts['done']} of {len(labels)} planes"]
+        texts += [f"{counts['failed']} failed"] if counts["failed"] else []
+        texts += [f"{counts['damaged']} with damaged records"] if counts["damaged"] else []
+        texts += [f"{counts['unreached']} failed before"] if counts["unreached"] else []
         status: StatusName
-        if not labels or counts["pending"] == len(labels):
-            status, text = "pending", "not run"
+        if not labels or counts["pending"] + counts["unreached"] == len(labels):
+            status, texts = "pending", ["not run"]
         elif counts["pending"] or counts["outdated"]:
             status = "running"
-        elif counts["done"] == len(labels):
-            status = "done"
-        else:
+        elif counts["failed"] or counts["damaged"]:
             status = "partial" if counts["done"] else "failed"
-        return StageStatus(entry, status, text, seconds or None)
+        else:
+            status = "done"
+        return StageStatus(entry, status, ", ".join(texts), seconds or None)
 
     # --------------------------------------------------------------------------------------------- messages
 

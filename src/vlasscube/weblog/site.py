@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -153,7 +154,8 @@ class Site:
 
     def product_link(self, name: str) -> str:
         """Link to a product; ``''`` if it is not there."""
-        if "/" in name or not (self.workspace.products / name).is_file():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not (self.workspace.products / path).is_file():
             return ""
         return f"../{self.workspace.products.name}/{quote(name)}"
 
@@ -166,5 +168,7 @@ class Site:
             "CASA calls": calls,
         }
         return [
-            Link(text, f"../{quote(self.workspace.relative(path))}") for text, path in named.items() if path.is_file()
+            Link(text, f"../{quote(self.workspace.relative(path))}")
+            for text, path in named.items()
+            if path.is_file()
         ]

@@ -7,8 +7,9 @@ from typing import Any
 
 from vlasscube.errors import VlassCubeError
 from vlasscube.measurement_set.archive import ResourceReport
+from vlasscube.measurement_set.flags import flags_by_spw
 from vlasscube.parameters import ImageListParameters
-from vlasscube.records import FlagCount, from_plain
+from vlasscube.records import from_plain
 from vlasscube.stages.results import (
     ContinuumTarget,
     FlagResult,
@@ -22,7 +23,10 @@ from vlasscube.weblog.site import Site
 def import_data(site: Site) -> dict[str, Any]:
     """Facts of the measurement set."""
     result = site.run.result(ImportResult, "import_data")
-    return {"summary": result.summary if result else None, "science_spws": result.science_spws if result else ()}
+    return {
+        "summary": result.summary if result else None,
+        "science_spws": result.science_spws if result else (),
+    }
 
 
 def edit_image_list_continuum(site: Site) -> dict[str, Any]:
@@ -51,7 +55,12 @@ def restore_pims(site: Site) -> dict[str, Any]:
     result = site.run.result(RestoreResult, "restore_pims")
     record = site.run.step("restore_pims").record
     report = result.report if result else None
-    if report is None and record is not None and record.error is not None and record.error.details is not None:
+    if (
+        report is None
+        and record is not None
+        and record.error is not None
+        and record.error.details is not None
+    ):
         try:
             report = from_plain(ResourceReport, record.error.details)
         except VlassCubeError:
@@ -62,11 +71,7 @@ def restore_pims(site: Site) -> dict[str, Any]:
 def flag_targets_data(site: Site) -> dict[str, Any]:
     """Flags by spectral window before and after the template."""
     result = site.run.result(FlagResult, "flag_targets_data")
-    after: dict[int, FlagCount] = {}
-    for field in result.fields if result else ():
-        for spw, flags in field.by_spw.items():
-            after[spw] = after.get(spw, FlagCount(0, 0)) + flags
-    return {"result": result, "after": after}
+    return {"result": result, "after": flags_by_spw(result.fields) if result else {}}
 
 
 def edit_image_list_cube(site: Site) -> dict[str, Any]:
@@ -86,9 +91,9 @@ def edit_image_list_cube(site: Site) -> dict[str, Any]:
         "figure": site.figure(
             "flag-summary",
             site.keys("edit_image_list_cube"),
-            f"Colour map of the flagged fraction of {len(plan.box_fields)} fields in {len(plan.targets)} planes.",
-            "Flagged fraction by field of the central square degree (from bottom to top in the order of observation) "
-            "and plane. Grey: no data.",
+            f"Colour map of the flagged fraction: {len(plan.box_fields)} fields, {len(plan.targets)} planes.",
+            "Flagged fraction by plane and field of the central square degree, fields upwards in the order "
+            "of observation. Grey: no data.",
             draw,
         ),
     }

@@ -78,9 +78,12 @@ def analyze_stokes_cubes(site: Site) -> dict[str, Any]:
     }
 
 
-def _spectrum(site: Site, resolution: str, region: RegionSpectrum, both: Sequence[RegionSpectrum]) -> Spectrum:
-    short = resolution.split()[0]
-    where = f"{_TITLES[region.name].lower()}, {resolution}"
+def _spectrum(
+    site: Site, resolution: str, region: RegionSpectrum, both: Sequence[RegionSpectrum]
+) -> Spectrum:
+    short = resolution.split(maxsplit=1)[0]
+    title = _TITLES[region.name]
+    where = f"{title[0].lower()}{title[1:]}, {resolution}"
 
     def draw_u_vs_q() -> Figure:
         from vlasscube.weblog.figures import shared_fraction_limit, stokes_u_vs_q
@@ -122,7 +125,9 @@ def _row(measurement: StokesMeasurement, region: RegionSpectrum) -> SpectrumRow:
         snr=below(derived.snr, formats.fixed(derived.snr, 1), SNR_LIMITS),
         model=formats.mjy(derived.model_jy),
         residual=formats.mjy(derived.residual_jy),
-        residual_percent=above(abs(off) if off is not None else None, formats.fixed(off, 1), RESIDUAL_PERCENT_LIMITS),
+        residual_percent=above(
+            abs(off) if off is not None else None, formats.fixed(off, 1), RESIDUAL_PERCENT_LIMITS
+        ),
     )
 
 

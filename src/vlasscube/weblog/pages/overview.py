@@ -37,7 +37,9 @@ def _changed(options: RunOptions | None) -> list[tuple[str, Any, Any]]:
     if options is None:
         return []
     default = RunOptions()
-    values = ((field.name, getattr(options, field.name), getattr(default, field.name)) for field in fields(options))
+    values = (
+        (field.name, getattr(options, field.name), getattr(default, field.name)) for field in fields(options)
+    )
     return [(name, value, usual) for name, value, usual in values if value != usual]
 
 

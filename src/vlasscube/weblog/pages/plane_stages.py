@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from vlasscube import naming
 from vlasscube.images.statistics import max_over_madrms
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER
@@ -31,7 +32,8 @@ class PlaneBlock:
     iterations: tuple[Iteration, ...]
     figure: FigureLink | None
     pictures: dict[tuple[str, str], PictureLink]
-    error: str
+    image_file: str
+    """Name of the final restored image, ``''`` without one."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +46,23 @@ class Row:
 
 def make_images(site: Site) -> dict[str, Any]:
     """All planes: outcomes, course of the clean, pictures and numbers of each Stokes parameter."""
-    blocks = [_block(site, state) for state in site.run.plane_states()]
     return {
         "stokes": STOKES,
-        "blocks": blocks,
-        "failed": [block for block in blocks if block.error],
+        "blocks": [_block(site, state) for state in site.run.plane_states()],
         "figure": _plane_summary(site),
     }
 
 
 def _block(site: Site, state: PlaneState) -> PlaneBlock:
     images = site.run.images(state.label)
-    failed = site.run.failed_step(state.label)
+    root = naming.iteration_root(images.target.image_root, images.last.number) if images else ""
     return PlaneBlock(
         state=state,
         images=images,
         iterations=site.run.iterations(state.label),
         figure=_clean_course(site, images) if images else None,
         pictures=site.pictures(state.label),
-        error=state.reason if failed is not None else "",
+        image_file=naming.tclean_product(root, "image") if root else "",
     )
 
 
@@ -76,8 +76,8 @@ def _clean_course(site: Site, images: PlaneImages) -> FigureLink:
     return site.figure(
         f"clean-{label}",
         site.keys("make_images", plane=label),
-        f"Course of the clean of spw {images.target.spw}: flux density cleaned and peak residual of Stokes I, Q, U, V "
-        f"over {images.last.number} iterations.",
+        f"Course of the clean of spw {images.target.spw}: flux density cleaned and peak residual by Stokes "
+        f"parameter over {images.last.number} iterations.",
         "Flux density cleaned and peak residual after each major cycle; dotted: end of each iteration.",
         draw,
     )
@@ -98,9 +98,9 @@ def _plane_summary(site: Site) -> FigureLink | None:
         "plane-summary",
         site.keys(GATHER),
         f"Beam axes against frequency and flagged fraction of {len(verdicts)} planes.",
-        "Above: beam axes against frequency, with the size expected from the reference plane and the deviation "
-        f"({options.reject_beam_deviation:.0%}) from which a plane can be rejected. Below: flagged fraction over the "
-        "fields of the central square degree.",
+        "Above: beam axes against frequency, with the size expected from the reference plane and the "
+        f"deviation ({options.reject_beam_deviation:.0%}) from which a plane can be rejected. Below: flagged "
+        "fraction over the fields of the central square degree.",
         draw,
     )
 
@@ -172,7 +172,9 @@ def make_cutout_images(site: Site) -> dict[str, Any]:
     figures = []
     if results:
         figures = [
-            noise_figure(site, "image-noise", "Scaled MAD of the restored image (not corrected)", image_noise),
+            noise_figure(
+                site, "image-noise", "Scaled MAD of the restored image (not corrected)", image_noise
+            ),
             noise_figure(site, "rms-median", "Median of the rms image", rms_noise),
         ]
     return {
@@ -211,7 +213,9 @@ def _cutout_rows(site: Site, results: list[tuple[PlaneState, CutoutResult]], sto
     if stokes == "I":
         beams = [state.beam for state, _ in results]
         columns += [
-            outliers([s.rms_masked_fraction if s else None for s in statistics], formats.percent, only_high=True),
+            outliers(
+                [s.rms_masked_fraction if s else None for s in statistics], formats.percent, only_high=True
+            ),
             [Cell(formats.fixed(beam.bmaj_arcsec if beam else None)) for beam in beams],
             [Cell(formats.fixed(beam.bmin_arcsec if beam else None)) for beam in beams],
             [Cell(formats.fixed(beam.bpa_deg if beam else None, 1)) for beam in beams],

@@ -1,0 +1,110 @@
+import math
+
+import erfa
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlasscube.simulation import layout
+from vlasscube.simulation.presets import preset
+
+
+def test_field_names_follow_vlass():
+    name = layout.field_name(
+        math.radians((14 + 47 / 60 + 21.4 / 3600) * 15), -math.radians(16 + 19 / 60 + 11 / 3600)
+    )
+    assert name == "1447214-161911"
+
+
+@given(st.floats(0, 2 * math.pi), st.floats(-0.7, 1.48))
+def test_field_names_parse_back(ra, dec):
+    name = layout.field_name(ra, dec)
+    assert name[0] in "012"
+    assert len(name) == 14
+    parsed = layout.parse_field_name(name)
+    assert abs((parsed[0] - ra + math.pi) % math.tau - math.pi) <= math.radians(0.05 / 240) * 1.001
+    assert abs(parsed[1] - dec) <= math.radians(0.5 / 3600) * 1.001
+    assert layout.field_name(*parsed) == name
+
+
+def test_rows_are_scans_to_and_fro():
+    p = preset("tiny", rows=3, fields_per_row=4, first_scan=346, first_field_id=100)
+    fields = layout.pointings(p)
+    assert [f.field_id for f in fields] == list(range(100, 112))
+    assert [f.scan for f in fields] == [346] * 4 + [349] * 4 + [353] * 4
+    ra = np.array([f.ra_rad for f in fields]).reshape(3, 4)
+    assert np.all(np.diff(ra, axis=1)[[0, 2]] > 0)
+    assert np.all(np.diff(ra, axis=1)[1] < 0)
+    dec = np.degrees([f.dec_rad for f in fields]).reshape(3, 4)
+    assert np.diff(dec[:, 0]) * 60 == pytest.approx([7.2, 7.2], abs=0.02)
+    steps = np.degrees(np.diff(ra, axis=1)) * np.cos(np.radians(dec[:, 1:])) * 60
+    assert np.abs(steps) == pytest.approx(2.98, abs=0.03)
+
+
+def test_integrations_are_contiguous_within_a_row():
+    p = preset("tiny", rows=2, fields_per_row=3, dumps_per_field=2, row_gap_s=180.0)
+    times = np.array([f.times_mjd_s for f in layout.pointings(p)]).ravel()
+    steps = np.diff(times)
+    assert steps[[0, 1, 2, 3, 4, 6, 7]] == pytest.approx(0.45, abs=1e-5)
+    assert steps[5] == pytest.approx(180.45, abs=1e-5)
+
+
+def test_antennas_move_through_the_phase_centre():
+    p = preset("tiny", dumps_per_field=2)
+    for field in layout.pointings(p):
+        offsets = [(ra - field.ra_rad) * math.cos(field.dec_rad) for ra, _ in field.dump_directions_rad]
+        assert sum(offsets) == pytest.approx(0.0, abs=1e-9)
+        assert abs(math.degrees(offsets[1] - offsets[0]) * 60) == pytest.approx(2.98 / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize(("ra", "hour_angle"), [(10.0, -3.0), (150.0, 0.5), (359.0, 2.0)])
+def test_hour_angle_at_mid_observation(ra, hour_angle):
+    p = preset("tiny", ra_deg=ra, hour_angle_h=hour_angle)
+    times = np.array([f.times_mjd_s for f in layout.pointings(p)])
+    mjd = (times.min() + times.max()) / 2 / 86400
+    sidereal = erfa.gst06a(2400000.5, mjd, 2400000.5, mjd) + layout.VLA_LONGITUDE_RAD
+    found = math.degrees(sidereal) / 15 - ra / 15
+    assert (found - hour_angle + 12) % 24 - 12 == pytest.approx(0.0, abs=1e-3)
+    assert p.start_mjd <= mjd <= p.start_mjd + 1
+
+
+def test_uvw_is_a_rotation():
+    baselines = np.random.default_rng(1).normal(size=(20, 3)) * 1000
+    rotated = layout.uvw_m(baselines, 59066.3 * 86400, 2.6, 0.6)
+    assert rotated @ rotated.T == pytest.approx(baselines @ baselines.T)
+
+
+def test_w_of_a_vertical_baseline_at_the_zenith():
+    p = preset("tiny", dec_deg=34.078, hour_angle_h=0.0)
+    field = layout.pointings(p)[0]
+    up = layout.array(p, 1).positions_m[:1]
+    uvw = layout.uvw_m(up, field.times_mjd_s[0], *p.centre_rad)
+    # Zenith and geocentric direction differ by the 0.18° between geodetic and geocentric latitude.
+    assert uvw[0, 2] / np.linalg.norm(up) == pytest.approx(1.0, abs=2e-5)
+
+
+def test_array_is_determined_by_the_seed():
+    p = preset("tiny", antennas=20, missing_antennas=3)
+    array, again, other = (layout.array(p, seed) for seed in (1, 1, 2))
+    assert array.pads == again.pads
+    assert array.pads != other.pads
+    assert len(array.names) == len(set(array.pads)) == 20
+    assert len(array.active) == 17
+    first, second = array.baselines
+    assert len(first) == 17 * 16 // 2
+    assert np.all(first < second)
+    assert set(first) | set(second) == set(array.active)
+
+
+@pytest.mark.parametrize(("configuration", "longest_km"), [("d", 1.03), ("c", 3.4), ("b", 11.1)])
+def test_configurations(configuration, longest_km):
+    p = preset("tiny", configuration=configuration, antennas=27)
+    assert layout.array(p, 1).longest_baseline_m / 1000 == pytest.approx(longest_km, rel=0.03)
+
+
+def test_empty_fields_lie_far_from_the_image():
+    p = preset("production")
+    empty = layout.empty_fields(p)
+    assert len(empty) == p.first_field_id
+    assert all(abs(math.degrees(dec) - p.dec_deg) > 5 for _, _, dec in empty)

@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from xml.etree.ElementTree import Element
+
+import html5lib
+import pytest
+from synthetic_run import HOSTILE, SyntheticRun, fake_plane, noise_jy, spw_frequency
+
+from vlasscube.recipe import RECIPE
+from vlasscube.records import to_json
+from vlasscube.weblog import figure_style, previews, render
+from vlasscube.weblog.render import render_weblog
+from vlasscube.weblog.site import stage_page
+from vlasscube.workspace import Workspace
+
+
+class SmallRun(SyntheticRun):
+    flagged, empty, rejected, failed, noisy = 6, 7, 5, 8, 4
+
+
+def small_run(directory: Path) -> SmallRun:
+    directory.mkdir(parents=True, exist_ok=True)
+    return SmallRun(directory, spws=range(2, 9))
+
+
+def parse(path: Path) -> Element:
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    return parser.parse(path.read_text(encoding="utf-8"))
+
+
+def pages(workspace: Workspace) -> dict[str, Element]:
+    return {path.name: parse(path) for path in sorted(workspace.weblog.glob("*.html"))}
+
+
+def text_of(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def rows_of(page: Element) -> list[list[str]]:
+    return [[text_of(cell) for cell in row if cell.tag in ("td", "th")] for row in page.iter("tr")]
+
+
+def assert_sound(workspace: Workspace) -> None:
+    """Valid HTML, nothing active, policy present, no dead links."""
+    documents = pages(workspace)
+    assert set(documents) >= {"index.html", *(stage_page(entry) for entry in RECIPE)}
+    for name, page in documents.items():
+        ids = [element.get("id") for element in page.iter() if element.get("id")]
+        assert len(ids) == len(set(ids)), name
+        head = page.find("head")
+        assert head is not None
+        policy = head.findall("meta")[1]
+        assert policy.get("http-equiv") == "Content-Security-Policy"
+        assert policy.get("content", "").startswith("default-src 'none'")
+        for element in page.iter():
+            assert element.tag not in ("script", "iframe", "object", "embed", "base", "form"), name
+            assert not [key for key in element.attrib if key.startswith("on") or key == "style"], name
+            if element.tag == "img":
+                assert element.get("alt"), name
+            for link in (element.get("href"), element.get("src")):
+                assert_leads_somewhere(link, workspace, documents, name)
+
+
+def assert_leads_somewhere(
+    link: str | None, workspace: Workspace, documents: dict[str, Element], name: str
+) -> None:
+    if link is None or link == "data:,":
+        return
+    parts = urlsplit(link)
+    assert not parts.scheme, (name, link)
+    assert not parts.netloc, (name, link)
+    if parts.path:
+        target = (workspace.weblog / unquote(parts.path)).resolve()
+        assert target.is_file(), (name, link)
+        assert target.is_relative_to(workspace.directory.resolve()), (name, link)
+    if parts.fragment:
+        document = documents[parts.path or name]
+        assert any(element.get("id") == parts.fragment for element in document.iter()), (name, link)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    run = small_run(tmp_path_factory.mktemp("finished"))
+    run.finished()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(previews, "read_plane", lambda path, stokes=0: fake_plane(path, stokes, size=96))
+        run.make_image_names(3)
+        for stage in ("make_images", "pbcor", "make_rms_images", "make_cutout_images"):
+            previews.make_previews(run.workspace, stage, "spw3")
+    render_weblog(run.workspace)
+    return run
+
+
+class TestNothingRun:
+    def test_pages_stand(self, tmp_path: Path) -> None:
+        workspace = Workspace(tmp_path)
+        assert render_weblog(workspace) == tmp_path / "weblog" / "index.html"
+        assert_sound(workspace)
+        table = rows_of(parse(tmp_path / "weblog" / "index.html"))
+        assert [row[1] for row in table[1:]] == ["· not run"] * 12
+
+
+class TestFinishedRun:
+    def test_sound(self, finished: SmallRun) -> None:
+        assert_sound(finished.workspace)
+
+    def test_every_page_rendered(self, finished: SmallRun) -> None:
+        for name, page in pages(finished.workspace).items():
+            assert "could not be" not in text_of(page), name
+
+    def test_hostile_text_is_text(self, finished: SmallRun) -> None:
+        shown = HOSTILE.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
+        assert "<script>" in shown
+        for name in ("index.html", "stage01-import_data.html", "stage07-make_images.html", "plane-spw8.html"):
+            path = finished.workspace.weblog / name
+            assert shown in text_of(parse(path)), name
+            assert "<script" not in path.read_text(), name
+            assert "\x1b" not in path.read_text(), name
+
+    def test_overview_numbers(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "index.html")
+        table = {row[0]: row for row in rows_of(page)}
+        for spw in (2, 3, 4, 5):
+            row = table[str(spw)]
+            beam = finished.beam(spw)
+            flags = finished.plane_target(spw).box_flags
+            assert row[1] == f"{spw_frequency(spw) / 1e9:.3f}"
+            assert row[2] == ("rejected" if spw == 5 else "imaged")
+            assert row[4] == f"{beam.bmaj_arcsec:.2f} × {beam.bmin_arcsec:.2f}, {beam.bpa_deg:.0f}°"
+            assert row[5] == f"{100 * flags.flagged / flags.total:.1f} %"
+            assert row[6] == f"{noise_jy(spw, 'I') * 1e3:.3f}"
+            assert row[7] == "[2] threshold"
+        assert [table[str(spw)][2] for spw in (6, 7, 8)] == ["flagged", "empty", "failed"]
+        assert "7 requested: 3 imaged, 1 rejected, 1 flagged, 1 empty, 1 failed." in text_of(page)
+
+    def test_failures_stand_first(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "index.html")
+        notices = [item for item in page.iter("li") if item.get("class") in ("error", "warning")]
+        assert [item.get("class") for item in notices] == ["error"] + ["warning"] * 4
+        assert "spw8 iter1: the clean diverged" in text_of(notices[0])
+        assert "Look at the residual images." in text_of(notices[0])
+
+    def test_changed_options(self, finished: SmallRun) -> None:
+        table = rows_of(parse(finished.workspace.weblog / "index.html"))
+        assert ["nmajor", "220", "None"] in table
+        assert ["reject_by_beam", "True", "False"] in table
+
+    def test_targets_have_their_rows(self, finished: SmallRun) -> None:
+        table = rows_of(parse(finished.workspace.weblog / "stage06-edit_image_list_cube.html"))
+        row = next(row for row in table if row[0] == "3")
+        target = finished.plane_target(3)
+        assert row[1:3] == ["2.156", target.image_root]
+        assert row[3].endswith("combined-tier2.maskpb")
+        assert row[4] == f"{100 * target.flags.flagged / target.flags.total:.2f} %"
+
+    def test_stokes_in_columns(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage07-make_images.html")
+        section = next(s for s in page.iter("section") if s.get("id") == "spw3")
+        table = rows_of(section)
+        assert ["iter3", "I", "Q", "U", "V"] in table
+        noise = [f"{noise_jy(3, s) * 1e3:.3f}" for s in "IQUV"]
+        assert ["rms of the image (not corrected), mJy/beam", *noise] in table
+        images = [i.get("src", "") for i in section.iter("img")]
+        assert [f"images/spw3/iter3.image.{s}.thumb.png" for s in "IQUV"] == images[1:5]
+        assert "tclean(vis=" in text_of(section)
+
+    def test_outliers_are_shaded(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage09-make_rms_images.html")
+        shaded = {
+            text_of(row[0]): [cell.get("class", "") for cell in row if "shade" in cell.get("class", "")]
+            for row in page.iter("tr")
+        }
+        assert len(shaded["4"]) == 24
+        assert set(shaded["4"]) == {"num shade4"}
+        assert not shaded["2"]
+
+    def test_cutout_statistics(self, finished: SmallRun) -> None:
+        table = rows_of(parse(finished.workspace.weblog / "stage10-make_cutout_images.html"))
+        row = next(row for row in table if row[0] == "2")
+        sigma = noise_jy(2, "I") * 1e3
+        assert row[1:4] == [f"{40 * sigma:.3f}", f"{sigma:.3f}", "40.0"]
+        assert row[7:11] == [f"{3 * sigma:.3f}", f"{sigma:.3f}", "97.0 %", "2.0 %"]
+
+    def test_spectra_at_both_resolutions(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage11-analyze_stokes_cubes.html")
+        assert "81.200 mJy/beam at 3 GHz, α = -0.950 ± 0.020" in text_of(page)
+        assert "81.200 mJy/beam at 3 GHz, α = -0.720 ± 0.020" in text_of(page)
+        assert len(list(page.iter("img"))) == 9
+
+    def test_products_are_linked(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage12-export_vlass_data.html")
+        links = [a.get("href", "") for a in page.iter("a") if a.get("href", "").startswith("../products/")]
+        assert len(links) == 8
+        assert "gone %&#.fits not there" in text_of(page)
+
+    def test_planes_have_all_pictures(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "plane-spw3.html")
+        shown = {i.get("src", "").rpartition("/")[2] for i in page.iter("img")}
+        for name in ("psf.I", "pb.I", "model.V", "iter0.residual.Q", "iter2.cleanmask.I", "cutout.pbcor.U"):
+            assert f"{name}.thumb.png" in shown
+
+
+class TestRestoreFailed:
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> SmallRun:
+        run = small_run(tmp_path)
+        run.start().field_stages(last=3)
+        run.fail_restore()
+        render_weblog(run.workspace)
+        return run
+
+    def test_sound(self, run: SmallRun) -> None:
+        assert_sound(run.workspace)
+
+    def test_seven_resources(self, run: SmallRun) -> None:
+        page = parse(run.workspace.weblog / "stage04-restore_pims.html")
+        rows = [row for row in rows_of(page) if len(row) == 4][1:]
+        assert [row[1] for row in rows] == [
+            "✗ missing" if row[0] in ("Selfcal Table", "Combined Final Mask") else "✓ found" for row in rows
+        ]
+        assert len(rows) == 7
+        assert all(row[3] for row in rows)
+        missing = next(row for row in rows if row[0] == "Selfcal Table")
+        assert missing[2].startswith("nothing matches <script>")
+        assert missing[3].endswith(".phase-self-cal.tbl*")
+        assert "Take the archive of the continuum run of this image." in text_of(page)
+
+    def test_overview_tells(self, run: SmallRun) -> None:
+        text = text_of(parse(run.workspace.weblog / "index.html"))
+        assert "missing in reimaging_resources.tgz: selfcal_table, tier2_mask" in text
+
+    def test_later_stages_of_an_earlier_run(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path / "again")
+        run.start().field_stages()
+        run.fail_restore()
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        status = {
+            row[0]: row[1] for row in rows_of(parse(run.workspace.weblog / "index.html")) if len(row) == 3
+        }
+        assert status["4. Restore the continuum run's state"] == "✗ failed"
+        assert status["5. Flag the target data"] == "↻ to be done again"
+
+
+class TestUnderWay:
+    def test_planes_under_way(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        run.plane_stages(2, last="pbcor")
+        run.write_iteration(3, 0)
+        run.write_iteration(3, 1)
+        run.fail_plane(8)
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        table = {
+            row[0]: row[2] for row in rows_of(parse(run.workspace.weblog / "index.html")) if len(row) == 9
+        }
+        assert table["2"] == "pbcor done"
+        assert table["3"] == "iter1 done"
+        assert table["4"] == "waiting"
+        assert table["6"] == "flagged"
+        assert table["8"] == "failed"
+
+    def test_planes_imaged_again_lose_their_verdict(self, finished: SmallRun, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.finished()
+        run.workspace.remove_record("make_images", "spw3")
+        records = render.Site(run.workspace).run
+        states = {state.label: state.word for state in records.plane_states()}
+        assert states["spw3"] == "make_cutout_images done" or states["spw3"] == "waiting"
+        assert not records.verdicts
+
+    def test_pages_of_planes_no_longer_asked_for(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        stale = run.workspace.weblog / "plane-spw99.html"
+        stale.parent.mkdir()
+        stale.write_text("old")
+        render_weblog(run.workspace)
+        assert not stale.exists()
+
+
+class TestDamage:
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"stage": 3}', "\x00\xff"])
+    def test_damaged_record(self, tmp_path: Path, text: str) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        run.workspace.record_path("flag_targets_data").write_text(text)
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        for name in ("index.html", "stage05-flag_targets_data.html"):
+            assert "damaged record: records/flag_targets_data.json" in text_of(
+                parse(run.workspace.weblog / name)
+            )
+
+    @pytest.mark.parametrize("stage", [entry.name for entry in RECIPE])
+    def test_result_of_another_version(self, tmp_path: Path, stage: str) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        plane = "spw2" if stage in ("make_images", "pbcor", "make_rms_images", "make_cutout_images") else None
+        run.write(stage, None, plane)
+        path = run.workspace.record_path(stage, plane)
+        path.write_text(path.read_text().replace('"result": null', '"result": {"other": 1}'))
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        assert "not a valid" in text_of(parse(run.workspace.weblog / "index.html"))
+
+    def test_damaged_options(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path).start()
+        (run.workspace.records / "options.json").write_text("{")
+        render_weblog(run.workspace)
+        assert "The options cannot be read" in text_of(parse(run.workspace.weblog / "index.html"))
+
+    def test_labels_never_leave_the_directory(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        path = run.workspace.record_path("edit_image_list_cube")
+        path.write_text(path.read_text().replace('"label": "spw2"', '"label": "../../spw2"'))
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        assert "labels in the record are not valid" in text_of(parse(run.workspace.weblog / "index.html"))
+
+    def test_page_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(site: object) -> dict[str, Any]:
+            raise ValueError(HOSTILE)
+
+        monkeypatch.setitem(render._STAGE_CONTENT, "flag_targets_data", fail)
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        for name, page in pages(run.workspace).items():
+            broken = "This page could not be rendered" in text_of(page)
+            assert broken == (name == "stage05-flag_targets_data.html")
+
+    def test_long_messages_are_cut(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        run.fail_plane(2, "x" * 1_000_000)
+        render_weblog(run.workspace)
+        assert sum(path.stat().st_size for path in run.workspace.weblog.glob("*.html")) < 500_000
+        assert "more characters in the record" in text_of(parse(run.workspace.weblog / "index.html"))
+
+    def test_product_links_stay_inside(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        (tmp_path / "secret").write_text("")
+        run.workspace.products.mkdir()
+        site = render.Site(run.workspace)
+        assert site.product_link("../secret") == ""
+        assert site.product_link(str(tmp_path / "secret")) == ""
+        assert site.product_link("javascript:alert(1)") == ""
+
+
+class TestFigures:
+    def test_drawn_once(self, finished: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(figure: object) -> bytes:
+            raise AssertionError("drawn again")
+
+        monkeypatch.setattr(figure_style, "to_png", fail)
+        before = sorted((finished.workspace.weblog / "figures").iterdir())
+        render_weblog(finished.workspace)
+        assert sorted((finished.workspace.weblog / "figures").iterdir()) == before
+        assert len(before) == 4 + 4 + 1 + 1 + 2 + 9
+
+    def test_failure_is_shown_in_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(figure: object) -> bytes:
+            raise RuntimeError("no ink")
+
+        monkeypatch.setattr(figure_style, "to_png", fail)
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        page = parse(run.workspace.weblog / "stage06-edit_image_list_cube.html")
+        assert "This figure could not be drawn: RuntimeError: no ink" in text_of(page)
+        assert "2.156" in text_of(page)
+
+    def test_drawn_anew_for_a_new_record(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        render_weblog(run.workspace)
+        old = set((run.workspace.weblog / "figures").iterdir())
+        record = run.workspace.read_record("edit_image_list_cube")
+        assert record is not None
+        path = run.workspace.record_path("edit_image_list_cube")
+        path.write_text(to_json(replace(record, finished="2026-02-02T00:00:00Z")))
+        render_weblog(run.workspace)
+        new = set((run.workspace.weblog / "figures").iterdir())
+        assert len(old) == len(new) == 1
+        assert old != new
+
+    def test_pictures_of_an_earlier_run_are_not_shown(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        run.plane_stages(2)
+        path = previews.list_path(run.workspace, "make_images", "spw2")
+        path.parent.mkdir(parents=True)
+        listed = {
+            "kind": "iter3.image",
+            "stokes": "I",
+            "file": "a.png",
+            "thumb": "b.png",
+            "width": 1,
+            "height": 1,
+            "ramp": "inferno",
+            "low": 0.0,
+            "high": 1.0,
+            "unit": "Jy/beam",
+            "caption": "c",
+        }
+        for name in ("a.png", "b.png"):
+            (path.parent / name).write_bytes(b"")
+        path.write_text(json.dumps({"key": "of another run", "previews": [listed]}))
+        assert render.Site(run.workspace).pictures("spw2") == {}
+        path.write_text(json.dumps({"key": run.key("make_images", "spw2"), "previews": [listed]}))
+        assert list(render.Site(run.workspace).pictures("spw2")) == [("iter3.image", "I")]
