@@ -463,7 +463,9 @@ _USAGE_ERROR: type[Exception] = next(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
-        status = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        status = app(
+            prog_name="vlasscube", args=None if arguments is None else list(arguments), standalone_mode=False
+        )
     except _USAGE_ERROR as error:
         # The usual status of wrong usage, 2, says here that some planes are not fine.
         error.show()  # type: ignore[attr-defined]

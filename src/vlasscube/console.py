@@ -441,14 +441,15 @@ class Interrupted(BaseException):
 
 INTERRUPTED_TEXT = "vlasscube: interrupted; the same command again goes on where it was."
 GRACE_S = 5.0
+"""Seconds that the main thread has to end after a signal."""
 
 
 @contextlib.contextmanager
-def ending_on_signals(grace_s: float = GRACE_S) -> Iterator[None]:
+def ending_on_signals() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `Interrupted`, and make sure that the process ends.
 
     Python handles a signal only between two of its own instructions, and a CASA task may take hours until
-    then. So a thread hears of the signal at once, and if the main thread has not ended after ``grace_s`` it
+    then. So a thread hears of the signal at once, and if the main thread has not ended after `GRACE_S` it
     stops the workers, says so and ends the process. That is safe at any moment: what stands under a final
     name is whole, and the lock ends with the process.
     """
@@ -461,7 +462,7 @@ def ending_on_signals(grace_s: float = GRACE_S) -> Iterator[None]:
 
     ears, mouth = socket.socketpair()
     mouth.setblocking(False)
-    watcher = threading.Thread(target=_watch, args=(ears, grace_s), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(ears,), daemon=True)
     before: Mapping[int, Any] = {
         number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
     }
@@ -479,7 +480,7 @@ def ending_on_signals(grace_s: float = GRACE_S) -> Iterator[None]:
         ears.close()
 
 
-def _watch(ears: socket.socket, grace_s: float) -> None:
+def _watch(ears: socket.socket) -> None:
     from vlasscube.parallel import stop_workers
 
     wanted: int | None = None
@@ -489,7 +490,7 @@ def _watch(ears: socket.socket, grace_s: float) -> None:
             return
         if heard[0] in (signal.SIGINT, signal.SIGTERM):
             wanted = heard[0]
-    ears.settimeout(grace_s)
+    ears.settimeout(GRACE_S)
     with contextlib.suppress(TimeoutError):
         while ears.recv(16):
             pass

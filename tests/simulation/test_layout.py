@@ -80,8 +80,8 @@ def test_w_of_a_vertical_baseline_at_the_zenith():
     field = layout.pointings(p)[0]
     up = layout.array(p, 1).positions_m[:1]
     uvw = layout.uvw_m(up, field.times_mjd_s[0], *p.centre_rad)
-    # Zenith and geocentric direction differ by the 0.18° between geodetic and geocentric latitude.
-    assert uvw[0, 2] / np.linalg.norm(up) == pytest.approx(1.0, abs=2e-5)
+    # The first integration is early, the position is J2000, the pad's direction geocentric: 0.6° in all.
+    assert uvw[0, 2] / np.linalg.norm(up) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_array_is_determined_by_the_seed():

@@ -173,7 +173,7 @@ class TestFinishedRun:
         page = parse(finished.workspace.weblog / "stage09-make_rms_images.html")
         shaded = {
             text_of(row[0]): [cell.get("class", "") for cell in row if "shade" in cell.get("class", "")]
-            for row in page.iter("tr")
+            for row in next(page.iter("table")).iter("tr")
         }
         assert len(shaded["4"]) == 24
         assert set(shaded["4"]) == {"num shade4"}

@@ -65,7 +65,7 @@ def field_name(ra_rad: float, dec_rad: float) -> str:
     hours, rest = divmod(tenths, 36000)
     minutes, tenths = divmod(rest, 600)
     arcseconds = round(math.degrees(abs(dec_rad)) * 3600)
-    sign = "-" if dec_rad < 0 else "+"
+    sign = "-" if dec_rad < 0 and arcseconds else "+"
     degrees, rest = divmod(arcseconds, 3600)
     return f"{hours:02d}{minutes:02d}{tenths:03d}{sign}{degrees:02d}{rest // 60:02d}{rest % 60:02d}"
 

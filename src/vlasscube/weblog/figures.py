@@ -288,7 +288,7 @@ def noise_spectrum(
     axes.set_title(title)
     axes.set_xlabel("frequency [GHz] (open: rejected)")
     axes.set_ylabel("noise [mJy/beam]")
-    axes.legend(ncols=3, loc="lower left")
+    figure.legend(ncols=5, loc="outside lower center")
     return figure
 
 

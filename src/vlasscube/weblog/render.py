@@ -80,12 +80,18 @@ def render_weblog(workspace: Workspace) -> Path:
     common = _common(site)
     pages = list(_pages(site))
     for page in pages:
-        write_text(workspace.weblog / page.file, _render(page, common))
+        _write(workspace.weblog / page.file, _render(page, common))
     style = resources.files(__package__).joinpath("static", STYLE).read_text(encoding="utf-8")
-    write_text(workspace.weblog / STYLE, style)
+    _write(workspace.weblog / STYLE, style)
     _remove_other_pages(workspace, {page.file for page in pages})
     site.remove_unused_figures()
     return workspace.weblog / INDEX
+
+
+def _write(path: Path, text: str) -> None:
+    # Most pages stay as they are when a plane is done; each write waits for the disk.
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
 
 
 def _common(site: Site) -> dict[str, Any]:

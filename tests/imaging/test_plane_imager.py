@@ -1,0 +1,182 @@
+"""Files handed from iteration to iteration, with a fake engine; a stop anywhere ends in the same files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vlasscube.errors import ImagingError
+from vlasscube.images.casa_images import ImageFacts
+from vlasscube.imaging import plane_imager
+from vlasscube.imaging.clean_sequence import CleanParameters
+from vlasscube.imaging.engine import CleanResult
+from vlasscube.records import (
+    Beam,
+    DataSelection,
+    FlagCount,
+    ImageGeometry,
+    PlaneTarget,
+)
+
+TARGET = PlaneTarget(
+    spw="2",
+    spw_ids=(2,),
+    label="spw2",
+    image_root="s7_0.N.spw2.IQUV",
+    reffreq_hz=2.028e9,
+    selection=DataSelection("1", "2", "0&", "3", "", ""),
+    nominal_bandwidth_hz=128e6,
+    flags=FlagCount(0, 1),
+    box_flags=FlagCount(0, 1),
+    fields_above_threshold=0,
+    outcome=None,
+)
+
+
+class Killed(BaseException):
+    """Ends a run at once, as a kill does: no handler of the code under test may catch it."""
+
+
+class FakeEngine:
+    """Writes what tclean would, each image saying how it came about."""
+
+    name = "fake"
+
+    def __init__(self, kill_in=None, stop_code=8):
+        self.kill_in = kill_in
+        self.stop_code = stop_code
+        self.made = []
+
+    def clean(self, request):
+        root, number = request.image_root, request.iteration.number
+        self.made.append(number)
+        kinds = ["residual", "model"]
+        kinds += ["psf", "pb", "weight", "sumwt"] if request.iteration.is_first else ["image"]
+        for kind in kinds:
+            path = root.with_name(f"{root.name}.{kind}.tt0")
+            before = (path / "data").read_text() if path.exists() else ""
+            path.mkdir(exist_ok=True)
+            (path / "data").write_text(f"{before}{number}")
+            if number == self.kill_in:
+                raise Killed
+        if number:
+            root.with_name(f"{root.name}.mask").mkdir()
+        return CleanResult("tclean()", number, 1, self.stop_code if number else 0, {})
+
+
+class Store:
+    def __init__(self):
+        self.kept = []
+        self.kill_at = None
+
+    def load(self):
+        return tuple(self.kept)
+
+    def save(self, iteration, paths):
+        if iteration.number == self.kill_at:
+            raise Killed
+        assert all(path.exists() for path in paths)
+        self.kept.append(iteration)
+
+
+@pytest.fixture
+def image(tmp_path, monkeypatch):
+    facts = ImageFacts(8, 8, ("I", "Q", "U", "V"), (4, 4), 0.0, 0.0, 1.0, 2e9, 1e8, Beam(3.0, 2.0, 0.0))
+    monkeypatch.setattr(plane_imager, "image_facts", lambda path: facts)
+    monkeypatch.setattr(plane_imager, "read_plane", lambda path, stokes=0, box=None: np.ones((8, 8), "f4"))
+    monkeypatch.setattr(plane_imager, "set_missing_beams", lambda psf, images: ())
+    monkeypatch.setattr(plane_imager, "make_cleanmask", lambda mask, template, output: output.mkdir() or ())
+    parameters = CleanParameters(ImageGeometry(8, 8, 1.0, ""), ("/m1", "/m2", "pb"))
+    messages = []
+
+    def run(engine, store):
+        return plane_imager.image_plane(
+            TARGET, tmp_path / "a.ms", tmp_path, parameters, engine, store, messages.append
+        )
+
+    run.directory = tmp_path
+    run.messages = messages
+    return run
+
+
+def tree(directory):
+    return {
+        path.name: (path / "data").read_text() if (path / "data").exists() else ""
+        for path in directory.iterdir()
+    }
+
+
+EXPECTED = {
+    "s7_0.N.spw2.IQUV.iter0.residual.tt0": "0",
+    "s7_0.N.spw2.IQUV.iter1.cleanmask": "",
+    "s7_0.N.spw2.IQUV.iter1.image.tt0": "1",
+    "s7_0.N.spw2.IQUV.iter1.residual.tt0": "01",
+    "s7_0.N.spw2.IQUV.iter2.cleanmask": "",
+    "s7_0.N.spw2.IQUV.iter2.image.tt0": "2",
+    "s7_0.N.spw2.IQUV.iter2.residual.tt0": "012",
+    "s7_0.N.spw2.IQUV.iter3.image.tt0": "3",
+    "s7_0.N.spw2.IQUV.iter3.mask": "",
+    "s7_0.N.spw2.IQUV.iter3.model.tt0": "0123",
+    "s7_0.N.spw2.IQUV.iter3.pb.tt0": "0",
+    "s7_0.N.spw2.IQUV.iter3.psf.tt0": "0",
+    "s7_0.N.spw2.IQUV.iter3.residual.tt0": "0123",
+    "s7_0.N.spw2.IQUV.iter3.sumwt.tt0": "0",
+    "s7_0.N.spw2.IQUV.iter3.weight.tt0": "0",
+}
+
+
+def test_files_kept_are_those_of_production(image):
+    images = image(FakeEngine(), Store())
+    assert tree(image.directory) == EXPECTED
+    assert [iteration.number for iteration in images.iterations] == [0, 1, 2, 3]
+    assert images.last.mask == "pb"
+    assert images.beam == Beam(3.0, 2.0, 0.0)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("where", ["engine", "before the record"])
+def test_killed_anywhere_it_goes_on_with_that_iteration(image, number, where):
+    store, engine = Store(), FakeEngine()
+    if where == "engine":
+        engine.kill_in = number
+    else:
+        store.kill_at = number
+    with pytest.raises(Killed):
+        image(engine, store)
+    assert [iteration.number for iteration in store.kept] == list(range(number))
+    store.kill_at = None
+    again = FakeEngine()
+    image(again, store)
+    assert again.made == list(range(number, 4))
+    assert tree(image.directory) == EXPECTED
+
+
+def test_files_of_other_planes_are_left_alone(image):
+    names = ["s7_0.N.spw2_3.IQUV.iter1.image.tt0", "s7_0.N.spw12.IQUV.iter0.psf.tt0"]
+    for name in names:
+        (image.directory / name).mkdir()
+    (image.directory / "s7_0.N.spw2.IQUV.iter1.old").mkdir()
+    image(FakeEngine(), Store())
+    assert set(tree(image.directory)) == {*EXPECTED, *names}
+
+
+@pytest.mark.parametrize("code", [5, 6])
+def test_a_diverged_clean_fails_with_its_code(image, code):
+    with pytest.raises(ImagingError, match=rf"spw2 iter1: .*\[{code}\]"):
+        image(FakeEngine(stop_code=code), Store())
+
+
+@pytest.mark.parametrize(
+    ("code", "warns"), [(0, True), (1, True), (9, True), (2, False), (7, False), (8, False)]
+)
+def test_a_clean_that_stopped_early_warns(image, code, warns):
+    image(FakeEngine(stop_code=code), Store())
+    assert bool(image.messages) == warns
+    assert all(message.level == "warning" for message in image.messages)
+
+
+def test_missing_psf_beam_is_an_error(image, monkeypatch):
+    facts = plane_imager.image_facts(None)
+    monkeypatch.setattr(plane_imager, "image_facts", lambda path: replace(facts, beam=None))
+    with pytest.raises(ImagingError, match="no beam"):
+        image(FakeEngine(), Store())

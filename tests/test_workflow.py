@@ -1,0 +1,183 @@
+"""Steps and planes without CASA: what is done, skipped, done again; how failures end."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from vlasscube import casa, workflow
+from vlasscube.errors import ImagingError, StageOrderError, VlassCubeError
+from vlasscube.options import RunOptions
+from vlasscube.parallel import SerialExecutor
+from vlasscube.recipe import RECIPE, stage_entry
+from vlasscube.records import Outcome
+from vlasscube.stages.results import CubeImages, PlaneVerdict
+from vlasscube.wiring import STEPS, Step
+from vlasscube.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Inputs:
+    value: int = 1
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.setattr(casa, "configure", lambda *args: None)
+    return Workspace(tmp_path)
+
+
+class Counter:
+    """A step that counts how often it is done and leaves one output."""
+
+    def __init__(self):
+        self.done = 0
+
+    def __call__(self, context, key):
+        self.done += 1
+        path = context.workspace.working / "image"
+        path.write_text(str(self.done))
+        context.add_output(path)
+        return Inputs(self.done)
+
+
+def do(workspace, run, inputs=None, stage="pbcor"):
+    return workflow.do_step(workspace, stage, "spw2", inputs or Inputs(), run)
+
+
+def test_a_finished_step_is_not_done_again(workspace):
+    counter = Counter()
+    first = do(workspace, counter)
+    assert do(workspace, counter) == first
+    assert counter.done == 1
+
+
+def test_changed_inputs_do_a_step_again(workspace):
+    counter = Counter()
+    do(workspace, counter)
+    do(workspace, counter, Inputs(2))
+    assert counter.done == 2
+
+
+def test_another_code_version_does_a_step_again(workspace, monkeypatch):
+    counter = Counter()
+    do(workspace, counter)
+    monkeypatch.setattr(workflow, "__version__", "99")
+    do(workspace, counter)
+    assert counter.done == 2
+
+
+@pytest.mark.parametrize("damage", ["delete", "alter", "record"])
+def test_lost_or_altered_results_are_made_again(workspace, damage):
+    counter = Counter()
+    do(workspace, counter)
+    output = workspace.working / "image"
+    if damage == "delete":
+        output.unlink()
+    elif damage == "alter":
+        output.write_text("X")
+    else:
+        workspace.record_path("pbcor", "spw2").write_text("{")
+    do(workspace, counter)
+    assert counter.done == 2
+    assert output.read_text() == "2"
+
+
+def test_a_failure_is_recorded_and_tried_again(workspace):
+    def fail(context, key):
+        context.warn("before")
+        raise ImagingError("it broke", hint="mend it")
+
+    with pytest.raises(ImagingError):
+        do(workspace, fail)
+    record = workspace.read_record("pbcor", "spw2")
+    assert (record.status, record.error.type, record.error.hint) == ("failed", "ImagingError", "mend it")
+    assert [message.text for message in record.messages] == ["before"]
+    counter = Counter()
+    do(workspace, counter)
+    assert counter.done == 1
+    assert workspace.read_record("pbcor", "spw2").error is None
+
+
+def test_one_failing_plane_leaves_the_others(workspace, monkeypatch):
+    def run(inputs, context, key):
+        if context.plane == "spw3":
+            raise ImagingError("diverged")
+        return inputs
+
+    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), run))
+    reports = [
+        workflow.run_plane(workspace, label, ("pbcor",), RunOptions()) for label in ("spw2", "spw3", "spw4")
+    ]
+    assert [report.failed_stage for report in reports] == [None, "pbcor", None]
+    assert workspace.read_record("pbcor", "spw3").error.message == "diverged"
+
+
+def test_inputs_that_cannot_be_had_fail_the_plane_only(workspace):
+    report = workflow.run_plane(workspace, "spw2", ("pbcor",), RunOptions())
+    assert report.failed_stage == "pbcor"
+    assert "make_images" in report.error
+    assert workspace.read_record("pbcor", "spw2").status == "failed"
+
+
+class DyingExecutor(SerialExecutor):
+    def submit(self, fn, /, workspace, label, *args, **kwargs):
+        if label == "spw3":
+            return super().submit(lambda: 1 / 0)
+        return super().submit(fn, workspace, label, *args, **kwargs)
+
+
+def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
+    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), lambda i, context, key: i))
+    monkeypatch.setattr(workflow, "_render_weblog", lambda workspace: None)
+    events = []
+    walk = workflow._Walk(workspace, RunOptions(), ("pbcor",), 3, events.append)
+    assert walk.run(DyingExecutor(), ["spw2", "spw3", "spw4"]) == ["spw3"]
+    assert {label: report.failed_stage for label, report in walk.reports.items()} == {
+        "spw2": None,
+        "spw3": "pbcor",
+        "spw4": None,
+    }
+    assert [event.plane for event in events if event.kind == "plane_done"][-1] is not None
+
+
+def verdict(outcome, label="spw2"):
+    return PlaneVerdict(label, label[3:], outcome, "", 2e9, None, None, "", None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ([Outcome.IMAGED] * 3, 0),
+        ([Outcome.IMAGED, Outcome.FLAGGED, Outcome.EMPTY], 0),
+        ([Outcome.IMAGED, Outcome.REJECTED], 2),
+        ([Outcome.IMAGED, Outcome.FAILED], 2),
+        ([Outcome.REJECTED], 2),
+        ([Outcome.FAILED, Outcome.FLAGGED], 1),
+        ([Outcome.FLAGGED], 1),
+    ],
+)
+def test_exit_status(outcomes, status):
+    result = workflow.RunResult(CubeImages(tuple(map(verdict, outcomes))), 1.0)
+    assert result.exit_status == status
+
+
+def test_stages_are_found_by_name_number_and_task():
+    assert [stage_entry(e.name).number for e in RECIPE] == list(range(1, 13))
+    assert stage_entry("7").name == "make_images"
+    assert stage_entry("Make-Images").number == 7
+    assert stage_entry("hifv_pbcor").number == 8
+    with pytest.raises(StageOrderError, match="ambiguous"):
+        stage_entry("hif_editimlist")
+    with pytest.raises(StageOrderError) as caught:
+        stage_entry("imaging")
+    assert "7 make_images" in caught.value.hint
+
+
+def test_stages_in_the_wrong_order_are_refused(workspace):
+    with pytest.raises(VlassCubeError, match="comes after"):
+        workflow.run_workflow(workspace, first="8", last="7")
+
+
+def test_a_stage_without_its_predecessors_says_which(workspace):
+    with pytest.raises(StageOrderError, match=r"stage 1 \(import_data\) has not been run"):
+        workflow.run_workflow(workspace, first="restore_pims", last="flag_targets_data")
