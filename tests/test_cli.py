@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from vlasscube import casa, cli, workflow
 from vlasscube.command_options import combined_options
-from vlasscube.console import data_size, duration, neutralise
+from vlasscube.console import RichProgress, data_size, duration, neutralise
 from vlasscube.errors import CasaUnavailableError, ImagingError
 from vlasscube.options import RunOptions
 from vlasscube.records import Beam, Outcome
@@ -344,6 +346,20 @@ def test_log_file_keeps_events(tmp_path: Path, fake: FakeWorkflow) -> None:
     log = (tmp_path / "logs" / "vlasscube.log").read_text(encoding="utf-8")
     assert "[import_data] stage: Import the measurement set" in log
     assert "[make_images spw2] plane_done: done" in log
+
+
+def test_terminal_shows_what_is_at_work_and_leaves_lines_behind() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100)
+    with RichProgress(console) as progress:
+        FakeWorkflow()(Workspace(Path()), RunOptions(), listener=progress)
+        progress.close(finished=True)
+    shown = stream.getvalue()
+    assert "✓" in shown
+    assert "spw2: done" in shown
+    assert "warning: one\\x1b[31m antenna" in shown
+    # The cursor is back.
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ _INSTALL_HINT = (
 )
 _STALE_LEAP_SECONDS = ("Leap second table", "Until the table is updated", "derived from UTC")
 """CASA calls an old leap-second table severe; no leap second has been announced since 2017."""
-_state: dict[str, Any] = {"configured": False, "log": None, "call_log": None}
+_state: dict[str, Any] = {"configured": False, "log": None, "call_log": None, "scratch": None}
 
 
 def check_installation() -> None:
@@ -47,7 +47,9 @@ def check_installation() -> None:
         raise CasaUnavailableError(f"CASA is not usable: missing {', '.join(missing)}.", hint=_INSTALL_HINT)
 
 
-def configure(log_file: Path | None = None, call_log: Path | None = None) -> None:
+def configure(
+    log_file: Path | None = None, call_log: Path | None = None, scratch: Path | None = None
+) -> None:
     """Point CASA at its data and its log, importing it if need be.
 
     Parameters
@@ -56,6 +58,9 @@ def configure(log_file: Path | None = None, call_log: Path | None = None) -> Non
         CASA's own log; its directory must exist. Without it CASA writes no log.
     call_log : Path, optional
         File to which each task call is appended as Python text.
+    scratch : Path, optional
+        Existing directory for CASA's temporary files, by default one of the system's. They can be as large as
+        the images.
 
     Raises
     ------
@@ -73,12 +78,19 @@ def configure(log_file: Path | None = None, call_log: Path | None = None) -> Non
         _state["log"] = log_file
     if call_log is not None:
         _state["call_log"] = call_log
+    if scratch is not None:
+        _state["scratch"] = scratch
+
+
+def _system_scratch() -> Path:
+    scratch = Path(tempfile.gettempdir()) / f"vlasscube-{os.getuid()}"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    return scratch
 
 
 def _import_casa(log_file: Path | None) -> None:
     # matplotlib, which casatasks imports, would otherwise write its font cache into the user's home.
-    scratch = Path(tempfile.gettempdir()) / f"vlasscube-{os.getuid()}"
-    scratch.mkdir(mode=0o700, exist_ok=True)
+    scratch = _system_scratch()
     os.environ.setdefault("MPLCONFIGDIR", str(scratch))
     os.environ.setdefault("MPLBACKEND", "Agg")
     # TBB or OpenMP pools of several planes would fight for the same cores.
@@ -149,7 +161,9 @@ def run_task(name: str, /, **parameters: Any) -> Any:
     log_start = _log_size()
     _record_call(name, parameters)
     try:
-        result = task(**parameters)
+        # CASA puts temporary images into the current directory, which need not be writable, or ours.
+        with contextlib.chdir(_state["scratch"] or _system_scratch()):
+            result = task(**parameters)
     except Exception as error:
         raise CasaTaskError(_describe_failure(name, str(error), log_start)) from error
     if result is False:

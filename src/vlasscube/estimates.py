@@ -26,8 +26,8 @@ KEPT_IQUV_IMAGES = 15
 weight and mask of iter3; image.pbcor, residual.pbcor and rms."""
 KEPT_I_IMAGES = 2
 """Per plane: the clean masks of iter1 and iter2, Stokes I only."""
-TRANSIENT_IQUV_IMAGES = 12
-"""Per plane at work: psf, pb, weight and model handed on by iter0, iter1, iter2, until it is finished."""
+TRANSIENT_IQUV_IMAGES = 4
+"""Per plane at work: psf, pb, weight and model, which exist twice while an iteration is under way."""
 CUTOUT_KINDS = 7
 """Cutouts per plane: image, residual, pbcor, residual.pbcor, rms, psf, pb."""
 FITS_IQUV_IMAGES = 4

@@ -5,8 +5,11 @@ The defaults are the workflow as it was specified in 2022; later changes of prod
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
+
+from vlasscube.errors import ProblemListError
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class RunOptions:
     engine: Literal["casa"] = "casa"
     """Imaging engine."""
     flag_region: Literal["all", "box"] = "all"
-    """Where a plane must be completely flagged to be left out: everywhere, or in the central square degree."""
+    """Where all must be flagged for a plane to be left out: everywhere, or in the central square degree."""
     reject_by_flags: bool = False
     """Mark planes with many heavily flagged fields as rejected (``vlass_plane_reject_ms``)."""
     reject_flag_fraction: float = 0.9
@@ -43,3 +46,24 @@ class RunOptions:
     """Rejected planes take no part in finding the common beam."""
     latitude: Literal["geocentric", "geodetic"] = "geocentric"
     """Observatory latitude in the position correction; geocentric reproduces the archive."""
+
+    def __post_init__(self) -> None:
+        fractions = ("reject_flag_fraction", "reject_beam_flag_fraction", "reject_beam_deviation")
+        problems = [
+            f"{name} is {getattr(self, name)}, not between 0 and 1"
+            for name in fractions
+            if not 0 <= getattr(self, name) <= 1
+        ]
+        if self.reject_field_count < 0:
+            problems.append(f"reject_field_count is {self.reject_field_count}, negative")
+        if self.nmajor is not None and self.nmajor < 1:
+            problems.append(f"nmajor is {self.nmajor}; leave it out for no limit")
+        if not re.fullmatch(r"(\s*\d+\s*(,\s*\d+\s*)*)?", self.reject_exclude_spw, re.ASCII):
+            problems.append(f"reject_exclude_spw is {self.reject_exclude_spw!r}, not ids such as '2,3'")
+        if problems:
+            raise ProblemListError("the options cannot be used:", problems)
+
+    @property
+    def excluded_spw_ids(self) -> frozenset[int]:
+        """Spectral windows that are never rejected."""
+        return frozenset(int(spw) for spw in self.reject_exclude_spw.split(",") if spw.strip())

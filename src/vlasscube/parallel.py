@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
@@ -37,6 +38,21 @@ class SerialExecutor(Executor):
 def usable_cores() -> int:
     """Number of cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def available_memory_bytes() -> int:
+    """Memory that can be used now: what the kernel calls available, less where a control group limits it."""
+    available = 0
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return available
+    return min(available, max(limit - used, 0))
 
 
 _PR_SET_PDEATHSIG = 1

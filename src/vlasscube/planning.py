@@ -21,7 +21,7 @@ from vlasscube.errors import StageOrderError, VlassCubeError
 from vlasscube.images.cutouts import cutout_box
 from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.options import RunOptions
-from vlasscube.parallel import usable_cores
+from vlasscube.parallel import available_memory_bytes, usable_cores
 from vlasscube.recipe import GATHER, RECIPE, StageEntry
 from vlasscube.records import FieldFlags, FlagCount, MeasurementSetSummary, Message, StepRecord, to_plain
 from vlasscube.stages.context import StageContext
@@ -103,21 +103,6 @@ class RunPlan:
 
 
 # ------------------------------------------------------------------------------------------------ machine
-
-
-def available_memory_bytes() -> int:
-    """Memory that can be used now: what the kernel calls available, less where a control group limits it."""
-    available = 0
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return available
-    return min(available, max(limit - used, 0))
 
 
 def look_at_machine(workspace: Workspace) -> Machine:

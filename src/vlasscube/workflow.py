@@ -15,12 +15,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vlasscube import __version__, casa
 from vlasscube.errors import VlassCubeError, WorkspaceError
+from vlasscube.estimates import affordable_workers, worker_memory_bytes
 from vlasscube.options import RunOptions
-from vlasscube.parallel import make_executor, stop_workers, usable_cores
+from vlasscube.parallel import available_memory_bytes, make_executor, stop_workers, usable_cores
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import ErrorInfo, Message, Outcome, StepRecord, from_plain, to_plain
 from vlasscube.stages.context import Progress, StageContext
@@ -116,12 +118,12 @@ def do_step(
     if existing is not None and is_current(workspace, existing, key):
         return existing
     casa_log, call_log = workspace.step_logs(stage, plane)
-    casa.configure(casa_log, call_log)
+    workspace.casa_scratch.mkdir(parents=True, exist_ok=True)
+    casa.configure(casa_log, call_log, workspace.casa_scratch)
     if existing is None or existing.key != key:
         # Calls of an interrupted run with the same key belong to the images that are kept of it.
         call_log.unlink(missing_ok=True)
     workspace.remove_record(stage, plane)
-    workspace.working.mkdir(exist_ok=True)
     context = StageContext(workspace, stage, plane, progress)
     started, clock = _utc_now(), time.monotonic()
     error: Exception | None = None
@@ -241,8 +243,8 @@ def run_workflow(
     first, last : str
         Stages to begin and end with, by name, number or task name.
     workers : int, optional
-        Number of planes imaged at the same time, each in its own process; by default one per core, no more
-        than there are planes; 0 images in this process.
+        Number of planes imaged at the same time, each in its own process; by default as many as cores and
+        memory allow, no more than there are planes; 0 images in this process.
     executor : concurrent.futures.Executor, optional
         Executor for the planes instead of local processes (dask, MPI).
     listener : callable, optional
@@ -320,7 +322,8 @@ def _run_planes(
     labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
     tell(Event("stage", stages[0], None, f"{len(labels)} planes: {', '.join(stages)}"))
     if workers is None:
-        workers = min(usable_cores(), max(len(labels), 1))
+        need = worker_memory_bytes(plan.geometry.nx, plan.geometry.ny)
+        workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
     walk = _Walk(workspace, options, tuple(stages), len(labels), tell)
     if executor is not None:
         walk.run(executor, labels)
@@ -344,6 +347,7 @@ class _Walk:
         self._count = count
         self._tell = tell
         self._seen: set[tuple[str, str]] = set()
+        self._start_s = time.time()
         self.reports: dict[str, PlaneReport] = {}
 
     def run_locally(self, labels: Sequence[str], workers: int) -> list[str]:
@@ -394,9 +398,16 @@ class _Walk:
             iterations = [f"{stage}.iter{n}" for n in range(4)] if stage == "make_images" else []
             for name in (*iterations, stage):
                 place = (label, name)
-                if place not in self._seen and self._workspace.record_path(name, label).exists():
+                if place not in self._seen and self._is_new(self._workspace.record_path(name, label)):
                     self._seen.add(place)
                     self._tell(Event("plane", name, label, name.replace("_", " ")))
+
+    def _is_new(self, record: Path) -> bool:
+        """Whether a record was written in this run."""
+        try:
+            return record.stat().st_mtime >= self._start_s
+        except FileNotFoundError:
+            return False
 
 
 def _gather(

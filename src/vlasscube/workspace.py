@@ -34,6 +34,9 @@ SEIP_PARAMETER_FILE = "SEIP_parameter.list"
 CCIP_PARAMETER_FILE = "CCIP_parameter.list"
 RESOURCES_ARCHIVE = "reimaging_resources.tgz"
 
+_SMALL_BYTES = 1 << 20
+"""Files in a table up to this size are digested by content, larger ones by modification time."""
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that its name only ever stands for the whole text."""
@@ -65,18 +68,21 @@ def publish(partial: Path, final: Path) -> None:
 
 def digest(path: Path) -> str:
     """Digest of a file or directory as in `FileRecord`."""
-    state = hashlib.sha256()
     if path.is_file():
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                state.update(block)
-        return state.hexdigest()
+        return _sha256(path)
+    state = hashlib.sha256()
     for entry in sorted(path.rglob("*")):
-        # CASA touches table.lock whenever it opens a table for reading.
+        # CASA changes table.lock whenever it opens a table, and writes small files anew as they were.
         if entry.is_file() and entry.name != "table.lock":
             facts = entry.stat()
-            state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+            content = _sha256(entry) if facts.st_size <= _SMALL_BYTES else str(facts.st_mtime_ns)
+            state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
     return f"tree:{state.hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def size_bytes(path: Path) -> int:
@@ -126,6 +132,11 @@ class Workspace:
     def working(self) -> Path:
         """Directory of the working measurement set and the CASA images."""
         return self.directory / "working"
+
+    @property
+    def casa_scratch(self) -> Path:
+        """Directory of CASA's temporary files, emptied at the start of a run."""
+        return self.working / ".casa.partial"
 
     @property
     def products(self) -> Path:

@@ -36,7 +36,7 @@ def test_broadcasts():
     assert evla_power_beam(1.0, 3e9).shape == ()
 
 
-@pytest.mark.parametrize("frequency", [1.0e9, np.nan])
+@pytest.mark.parametrize("frequency", [1.0e9, 5.0e9, np.nan])
 def test_rejects_frequencies_without_a_polynomial(frequency):
     with pytest.raises(ValueError, match="tabulated"):
         evla_power_beam(1.0, frequency)

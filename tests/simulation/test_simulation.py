@@ -39,28 +39,32 @@ def test_a_sky_that_does_not_fit_is_found_before_anything_is_written(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.fixture(scope="module")
+def directory(tiny_simulation):
+    return Path(tiny_simulation.directory)
+
+
+@pytest.fixture(scope="module")
+def observation(tiny_simulation):
+    return observe(tiny_simulation.parameters, tiny_simulation.seed)
+
+
+@pytest.fixture(scope="module")
+def state(tiny_simulation, directory):
+    with np.load(directory / tiny_simulation.final_state) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def resources(tiny_simulation, directory, tmp_path_factory):
+    target = tmp_path_factory.mktemp("resources")
+    with tarfile.open(directory / tiny_simulation.resources) as archive:
+        archive.extractall(target, filter="data")
+    return target
+
+
 @pytest.mark.casa
 class TestTiny:
-    @pytest.fixture(scope="class")
-    def directory(self, tiny_simulation):
-        return Path(tiny_simulation.directory)
-
-    @pytest.fixture(scope="class")
-    def observation(self, tiny_simulation):
-        return observe(tiny_simulation.parameters, tiny_simulation.seed)
-
-    @pytest.fixture(scope="class")
-    def state(self, tiny_simulation, directory):
-        with np.load(directory / tiny_simulation.final_state) as arrays:
-            return dict(arrays)
-
-    @pytest.fixture(scope="class")
-    def resources(self, tiny_simulation, directory, tmp_path_factory):
-        target = tmp_path_factory.mktemp("resources")
-        with tarfile.open(directory / tiny_simulation.resources) as archive:
-            archive.extractall(target, filter="data")
-        return target
-
     def test_directory_holds_the_inputs_and_the_truth_only(self, tiny_simulation, directory):
         assert names(directory) == sorted(
             [

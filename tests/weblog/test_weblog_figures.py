@@ -68,6 +68,7 @@ class TestPlanes:
         np.testing.assert_allclose(first.get_ydata(), cycles.model_flux_jy)
         assert [text.get_text() for text in above.texts] == ["iter1", "iter2", "iter3"]
 
+    @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("flux", [0.0, -1.0])
     def test_clean_that_found_nothing(self, run: SyntheticRun, flux: float) -> None:
         images = run.images(3)

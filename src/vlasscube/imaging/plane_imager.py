@@ -103,6 +103,8 @@ def image_plane(
     """
     sequence = iteration_sequence(parameters)
     finished = list(store.load())
+    for iteration in finished[:-1]:
+        _drop_handed_on(directory, target.image_root, iteration.number)
     for settings in sequence[len(finished) :]:
         is_last = settings.number == sequence[-1].number
         iteration, paths = _make_iteration(
@@ -110,8 +112,8 @@ def image_plane(
         )
         store.save(iteration, paths)
         finished.append(iteration)
-    for settings in sequence[:-1]:
-        _drop_handed_on(directory, target.image_root, settings.number)
+        if not settings.is_first:
+            _drop_handed_on(directory, target.image_root, settings.number - 1)
     last_root = naming.iteration_root(target.image_root, sequence[-1].number)
     facts = image_facts(directory / naming.tclean_product(last_root, "psf"))
     if facts.beam is None:

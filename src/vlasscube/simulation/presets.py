@@ -222,7 +222,10 @@ def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     amounts = p.noise_scale, p.phase_error_deg, p.rfi_jy, p.nan_visibilities
     yield min(amounts) >= 0, "noise_scale, phase_error_deg, rfi_jy, nan_visibilities must not be negative"
     fractions = p.flagged_row_fraction, p.heavily_flagged_fraction
-    yield min(fractions) >= 0 and max(fractions) <= 1, "flagged_row_fraction and heavily_flagged_fraction must be 0…1"
+    yield (
+        min(fractions) >= 0 and max(fractions) <= 1,
+        "flagged_row_fraction and heavily_flagged_fraction must be 0…1",
+    )
     affected = {*p.rfi_spws, *p.flagged_spws, *p.heavily_flagged_spws}
     yield affected <= set(p.science_spws), "rfi_spws, flagged_spws, heavily_flagged_spws must be science_spws"
     fields = p.rows * p.fields_per_row
@@ -257,7 +260,7 @@ PRESETS: dict[str, FieldSimulation] = {
         points=6,
         flux_range_jy=(0.05, 0.3),
         rfi_spws=(3,),
-        continuum_major_cycles=5,
+        continuum_major_cycles=4,
     ),
     "demo": dataclasses.replace(
         _SMALL,

@@ -2,7 +2,8 @@
 
 The polynomials are those of EVLA Memo 195 (R. Perley 2016), PB = 1 + a₂x² + a₄x⁴ + a₆x⁶ with
 x = r[arcmin] · ν[GHz]. Which of them CASA takes was measured on single-pointing images: the one nearest in
-frequency, without interpolation, from the S-band set above 2.003 GHz and from the L-band set below.
+frequency, without interpolation, of the band that the frequency belongs to. The ends of VLASS's range belong to
+the L band (below 2.003 GHz) and the C band (above 4 GHz).
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _S_BAND = {
     3820: (-1.534, 8.57, -1.77),
     3948: (-1.516, 8.30, -1.66),
 }
+_C_BAND = {4052: (-1.406, 7.41, -1.48)}
 _L_BAND_LIMIT_HZ = 2.0032e9
-_LOWEST_HZ = 1.84e9
+_C_BAND_LIMIT_HZ = 4.0005e9
+_LOWEST_HZ, _HIGHEST_HZ = 1.84e9, 4.116e9
 
 
 def _table(band: dict[int, tuple[float, float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -51,7 +54,7 @@ def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.
     radius_arcmin : array_like
         Distance from the pointing centre in arcmin; broadcast against `freq_hz`.
     freq_hz : array_like
-        Frequency in Hz, 1.84 GHz or higher (S band; below 2.003 GHz with L-band polynomials).
+        Frequency in Hz, 1.84 to 4.116 GHz.
 
     Returns
     -------
@@ -61,18 +64,20 @@ def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.
     Raises
     ------
     ValueError
-        If a frequency lies below the tabulated range.
+        If a frequency lies outside the tabulated range.
     """
     frequency = np.atleast_1d(np.asarray(freq_hz, dtype=float))
-    if np.any(frequency < _LOWEST_HZ) or not np.all(np.isfinite(frequency)):
+    if not np.all((frequency >= _LOWEST_HZ) & (frequency <= _HIGHEST_HZ)):
         raise ValueError(
-            f"the power beam is tabulated from {_LOWEST_HZ / 1e9} GHz, not {frequency.min() / 1e9} GHz"
+            f"the power beam is tabulated for {_LOWEST_HZ / 1e9}…{_HIGHEST_HZ / 1e9} GHz, "
+            f"not for all of {frequency.min() / 1e9}…{frequency.max() / 1e9} GHz"
         )
     coefficients = np.empty((*frequency.shape, 3))
-    for band, chosen in ((_L_BAND, frequency < _L_BAND_LIMIT_HZ), (_S_BAND, frequency >= _L_BAND_LIMIT_HZ)):
+    band_of = np.digitize(frequency, [_L_BAND_LIMIT_HZ, _C_BAND_LIMIT_HZ])
+    for number, band in enumerate((_L_BAND, _S_BAND, _C_BAND)):
         tabulated, values = _table(band)
-        nearest = np.abs(frequency[chosen][:, None] - tabulated).argmin(axis=1)
-        coefficients[chosen] = values[nearest]
+        chosen = band_of == number
+        coefficients[chosen] = values[np.abs(frequency[chosen][:, None] - tabulated).argmin(axis=1)]
     coefficients = coefficients.reshape(*np.shape(freq_hz), 3)
     x2 = (np.asarray(radius_arcmin, dtype=float) * np.asarray(freq_hz, dtype=float) / 1e9) ** 2
     a2, a4, a6 = np.moveaxis(coefficients, -1, 0)

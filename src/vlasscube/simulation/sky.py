@@ -179,12 +179,14 @@ def _offsets(
 ) -> NDArray[np.float64]:
     """Draw positions in a box with a smallest separation; shape (count, 2), arcmin."""
     accepted: list[NDArray[np.float64]] = []
-    for _ in range(2000 * max(count, 1)):
-        if len(accepted) == count:
-            break
+    rejected = 0
+    while len(accepted) < count and rejected < 1000:
         candidate = rng.uniform(-1.0, 1.0, 2) * half_width_arcmin
         if all(np.hypot(*(candidate - other)) >= separation_arcmin for other in accepted):
             accepted.append(candidate)
+            rejected = 0
+        else:
+            rejected += 1
     if len(accepted) < count:
         raise ValueError(f"{count} sources {separation_arcmin}' apart do not fit into ±{half_width_arcmin}'")
     return np.array(accepted).reshape(count, 2)

@@ -110,14 +110,13 @@ def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
     """Give each requested plane its one outcome, comparing the beams of those imaged."""
     options, targets = inputs.options, inputs.plan.targets
     imaged = [target for target in targets if target.label in inputs.images]
-    excluded = {int(spw) for spw in options.reject_exclude_spw.split(",") if spw.strip()}
     verdicts = reject_by_beam(
         [inputs.images[target.label].beam for target in imaged],
         [target.reffreq_hz for target in imaged],
         [target.box_flags.fraction for target in imaged],
         beam_deviation=options.reject_beam_deviation,
         flag_fraction=options.reject_beam_flag_fraction,
-        excluded=[bool(excluded.intersection(target.spw_ids)) for target in imaged],
+        excluded=[not options.excluded_spw_ids.isdisjoint(target.spw_ids) for target in imaged],
         apply=options.reject_by_beam,
     )
     by_label = {target.label: verdict for target, verdict in zip(imaged, verdicts, strict=True)}

@@ -188,14 +188,15 @@ def clean_course(images: PlaneImages) -> Figure:
     if not something:
         no_data(above, "nothing was cleaned")
         return figure
-    for axes in (above, below):
-        values = np.concatenate(
-            [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()[::-1]]
-        )
-        positive = values[values > 0]
-        if positive.size:
+    courses = [c for iteration in images.iterations for c in iteration.cycles.values()]
+    for axes, values in (
+        (above, [abs(value) for course in courses for value in course.model_flux_jy]),
+        (below, [abs(value) for course in courses for value in course.peak_residual_jy]),
+    ):
+        positive = [value for value in values if value > 0]
+        if positive:
             axes.set_yscale("log")
-            log_ticks(axes.yaxis, positive.min(), positive.max())
+            log_ticks(axes.yaxis, min(positive), max(positive))
     for stokes in STOKES:
         below.plot([], [], color=STOKES_COLOURS[stokes], marker=STOKES_MARKERS[stokes], label=stokes)
     below.legend(ncols=4, loc="upper right")
