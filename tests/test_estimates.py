@@ -49,7 +49,7 @@ def test_disk_adds_up_and_the_peak_has_the_images_at_work() -> None:
     cost = estimate(production(), workers=4)
     parts = cost.ms_bytes + cost.images_bytes + cost.cutouts_bytes + cost.products_bytes
     assert cost.kept_bytes == parts
-    assert cost.disk_bytes - cost.kept_bytes == 4 * 12 * 2_500_000_000
+    assert cost.disk_bytes - cost.kept_bytes == 4 * 4 * 2_500_000_000
 
 
 def test_measurement_set() -> None:

@@ -121,8 +121,8 @@ class FileRecord:
     """An output as it was made: path relative to the run directory, size, and a digest.
 
     ``digest`` is the SHA-256 of a file; for a directory (a CASA image or table) ``tree:`` and the SHA-256 of
-    names, sizes, and the content of small or the modification times of large files; empty for what later steps
-    are meant to change.
+    names, sizes, and the content of small or the modification times of large files; empty for what later
+    steps are meant to change.
     """
 
     path: str
@@ -405,6 +405,22 @@ class PixelBox:
 
 
 @dataclass(frozen=True)
+class DerivedStokes:
+    """What the pages show beside a measurement; None where undefined."""
+
+    q_over_i: float | None
+    u_over_i: float | None
+    snr: float | None
+    """I over the median of the plane's rms image of Stokes I."""
+    model_jy: float | None
+    """I of the power law."""
+    residual_jy: float | None
+    """I minus the power law."""
+    residual_percent: float | None
+    """Residual in percent of I."""
+
+
+@dataclass(frozen=True)
 class StokesMeasurement:
     """Mean Stokes parameters in a box of pixels of one plane, Jy/beam."""
 
@@ -420,6 +436,8 @@ class StokesMeasurement:
     """Mean of the rms image in the box, Stokes I."""
     rms_median: Mapping[str, float]
     """Median of the rms image of the cutout, by Stokes parameter."""
+    derived: DerivedStokes | None = None
+    """Known once the spectrum is fitted."""
 
 
 @dataclass(frozen=True)

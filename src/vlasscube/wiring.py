@@ -32,38 +32,17 @@ from vlasscube.stages.make_rms_images import RmsInputs, make_rms_image
 from vlasscube.stages.pbcor import PbcorInputs, correct_primary_beam
 from vlasscube.stages.restore_pims import RestoreInputs, restore_pims
 from vlasscube.stages.results import (
+    RESULTS,
     ContinuumTarget,
     CubeImages,
     CubePlan,
     CutoutResult,
-    ExportResult,
-    FlagResult,
     ImportResult,
     PbcorResult,
-    RestoreResult,
-    RmsResult,
-    StokesAnalysis,
     TransformResult,
 )
 from vlasscube.stages.transform_image_data import TransformInputs, transform_image_data
 from vlasscube.workspace import Workspace, digest
-
-RESULTS: dict[str, type[Any]] = {
-    "import_data": ImportResult,
-    "edit_image_list_continuum": ContinuumTarget,
-    "transform_image_data": TransformResult,
-    "restore_pims": RestoreResult,
-    "flag_targets_data": FlagResult,
-    "edit_image_list_cube": CubePlan,
-    "make_images": PlaneImages,
-    GATHER: CubeImages,
-    "pbcor": PbcorResult,
-    "make_rms_images": RmsResult,
-    "make_cutout_images": CutoutResult,
-    "analyze_stokes_cubes": StokesAnalysis,
-    "export_vlass_data": ExportResult,
-}
-"""The typed result of each step."""
 
 
 def _record(workspace: Workspace, stage: str, plane: str | None = None) -> StepRecord:

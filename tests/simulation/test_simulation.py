@@ -191,10 +191,16 @@ class TestTiny:
 
 
 @pytest.mark.casa
-def test_continuum_from_the_truth_by_direct_sum(casa_session, tmp_path):
+def test_continuum_from_the_truth_by_direct_sum(casa_session, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
     p = preset(
         "tiny",
         antennas=12,
+        missing_antennas=1,
+        nan_visibilities=20,
+        flagged_correlation="LL",
         fields_per_row=3,
         science_spws=(2, 3),
         flagged_spws=(3,),
@@ -208,9 +214,14 @@ def test_continuum_from_the_truth_by_direct_sum(casa_session, tmp_path):
     record = simulate(tmp_path / "field", p, seed=7, progress=lambda step, done: steps.append((done, step)))
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     assert steps[-1] == (1.0, "done")
+    assert not list(elsewhere.iterdir()), "CASA wrote into the current directory"
     observation = observe(p, 7)
     with np.load(tmp_path / "field" / record.final_state) as state:
         assert state["FLAG"][:, :, state["DATA_DESC_ID"] == 3].all()
+        missing = np.isnan(state["CORRECTED_DATA"])
+        assert missing.sum() == 20
+        assert state["FLAG"][missing].all()
+        assert np.isfinite(state["WEIGHT"]).all()
         pointing = observation.pointings[2]
         rows = (state["FIELD_ID"] == pointing.field_id) & (state["DATA_DESC_ID"] == 2)
         sky = ideal_visibilities(

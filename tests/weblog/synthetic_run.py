@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import numpy as np
 from synthetic_field import HOSTILE, IMAGE_NAME, SyntheticField, noise_jy, spw_frequency
 
 from vlasscube import naming
+from vlasscube.polarization.stokes import derive
 from vlasscube.recipe import GATHER
 from vlasscube.records import (
     STOKES,
@@ -243,9 +245,9 @@ class SyntheticRun(SyntheticField):
                         rms_median={s: noise_jy(spw, s) for s in STOKES},
                     )
                 )
-            return RegionSpectrum(
-                name, 256, 260, 12.5, -2.5, tuple(measurements), PowerLaw(0.0812, steepness, 0.02)
-            )
+            law = PowerLaw(0.0812, steepness, 0.02)
+            derived = tuple(replace(m, derived=derive(m, law)) for m in measurements)
+            return RegionSpectrum(name, 256, 260, 12.5, -2.5, derived, law)
 
         result = StokesAnalysis(
             lowest_frequency_hz=spw_frequency(2),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from vlasscube.errors import ProductError
-from vlasscube.records import PowerLaw, StokesMeasurement
+from vlasscube.records import DerivedStokes, PowerLaw, StokesMeasurement
 
 FloatArray = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]
@@ -31,22 +31,6 @@ class PeakPixel:
     x: int
     y: int
     value: float
-
-
-@dataclass(frozen=True)
-class DerivedStokes:
-    """What the pages show beside a measurement; None where undefined."""
-
-    q_over_i: float | None
-    u_over_i: float | None
-    snr: float | None
-    """I over the median of the plane's rms image of Stokes I."""
-    model_jy: float | None
-    """I of the power law."""
-    residual_jy: float | None
-    """I minus the power law."""
-    residual_percent: float | None
-    """Residual in percent of I."""
 
 
 # --------------------------------------------------------------------------------------------- positions

@@ -260,7 +260,7 @@ PRESETS: dict[str, FieldSimulation] = {
         points=6,
         flux_range_jy=(0.05, 0.3),
         rfi_spws=(3,),
-        continuum_major_cycles=4,
+        continuum_major_cycles=5,
     ),
     "demo": dataclasses.replace(
         _SMALL,

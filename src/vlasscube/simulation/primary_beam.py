@@ -2,8 +2,8 @@
 
 The polynomials are those of EVLA Memo 195 (R. Perley 2016), PB = 1 + a₂x² + a₄x⁴ + a₆x⁶ with
 x = r[arcmin] · ν[GHz]. Which of them CASA takes was measured on single-pointing images: the one nearest in
-frequency, without interpolation, of the band that the frequency belongs to. The ends of VLASS's range belong to
-the L band (below 2.003 GHz) and the C band (above 4 GHz).
+frequency, without interpolation, of the band that the frequency belongs to. The ends of VLASS's range belong
+to the L band (below 2.003 GHz) and the C band (above 4 GHz).
 """
 
 from __future__ import annotations

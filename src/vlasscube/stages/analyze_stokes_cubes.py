@@ -16,6 +16,7 @@ from vlasscube.images.smoothing import smooth_and_shift
 from vlasscube.images.statistics import plane_statistics
 from vlasscube.polarization.stokes import (
     PeakPixel,
+    derive,
     find_peak_polarization,
     fit_power_law,
     joint_mask,
@@ -27,7 +28,6 @@ from vlasscube.records import (
     STOKES,
     Beam,
     PixelBox,
-    PowerLaw,
     RegionSpectrum,
     StokesMeasurement,
 )
@@ -185,7 +185,7 @@ def _measure(
                 },
             )
             spectra[name] = replace(region, measurements=(*region.measurements, measurement))
-    return tuple(replace(region, power_law=_power_law(region)) for region in spectra.values())
+    return tuple(_fitted(region) for region in spectra.values())
 
 
 def _regions(
@@ -217,8 +217,10 @@ def _sky(x: int, y: int, facts: ImageFacts) -> tuple[float, float]:
     return float(ra), float(dec)
 
 
-def _power_law(region: RegionSpectrum) -> PowerLaw | None:
+def _fitted(region: RegionSpectrum) -> RegionSpectrum:
     measured = region.measurements
-    return fit_power_law(
+    law = fit_power_law(
         [m.frequency_hz for m in measured], [m.stokes_i for m in measured], [m.kept for m in measured]
     )
+    derived = tuple(replace(m, derived=derive(m, law)) for m in measured)
+    return replace(region, measurements=derived, power_law=law)

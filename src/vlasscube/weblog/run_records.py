@@ -15,40 +15,16 @@ from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER, RECIPE, StageEntry
 from vlasscube.records import Beam, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord, from_plain
 from vlasscube.stages.results import (
-    ContinuumTarget,
+    RESULTS,
     CubeImages,
     CubePlan,
-    CutoutResult,
-    ExportResult,
-    FlagResult,
-    ImportResult,
-    PbcorResult,
     PlaneVerdict,
-    RestoreResult,
-    RmsResult,
-    StokesAnalysis,
-    TransformResult,
 )
 from vlasscube.workspace import Workspace
 
 Result = TypeVar("Result")
 
 PLANE_STAGES = tuple(entry for entry in RECIPE if entry.scope == "plane")
-_RESULTS: dict[str, type[Any]] = {
-    "import_data": ImportResult,
-    "edit_image_list_continuum": ContinuumTarget,
-    "transform_image_data": TransformResult,
-    "restore_pims": RestoreResult,
-    "flag_targets_data": FlagResult,
-    "edit_image_list_cube": CubePlan,
-    "make_images": PlaneImages,
-    GATHER: CubeImages,
-    "pbcor": PbcorResult,
-    "make_rms_images": RmsResult,
-    "make_cutout_images": CutoutResult,
-    "analyze_stokes_cubes": StokesAnalysis,
-    "export_vlass_data": ExportResult,
-}
 MAX_ITERATIONS = 20
 """More iterations than any mask list asks for; ends the search for records of a plane under way."""
 
@@ -145,7 +121,7 @@ class RunRecords:
         self._mark_outdated()
         for _, stage, plane, _ in list(self.steps()):
             # Now, so that every page tells the same of a result that cannot be read.
-            self.result(_RESULTS[stage], stage, plane)
+            self.result(RESULTS[stage], stage, plane)
 
     # ---------------------------------------------------------------------------------------------- reading
 

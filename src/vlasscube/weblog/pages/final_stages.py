@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlasscube.polarization.stokes import derive
-from vlasscube.records import RegionSpectrum, StokesMeasurement
+from vlasscube.records import DerivedStokes, RegionSpectrum, StokesMeasurement
 from vlasscube.stages.results import ExportResult, ProductFile, StokesAnalysis
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages.noise import noise_figure
@@ -99,7 +98,7 @@ def _spectrum(
     return Spectrum(
         resolution=resolution,
         region=region,
-        rows=[_row(measurement, region) for measurement in region.measurements],
+        rows=[_row(measurement) for measurement in region.measurements],
         u_vs_q=site.figure(
             f"stokes-{region.name}-{short}-u-vs-q",
             key,
@@ -117,8 +116,8 @@ def _spectrum(
     )
 
 
-def _row(measurement: StokesMeasurement, region: RegionSpectrum) -> SpectrumRow:
-    derived = derive(measurement, region.power_law)
+def _row(measurement: StokesMeasurement) -> SpectrumRow:
+    derived = measurement.derived or DerivedStokes(None, None, None, None, None, None)
     off = derived.residual_percent
     return SpectrumRow(
         measurement=measurement,
