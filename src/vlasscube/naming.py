@@ -473,7 +473,7 @@ def format_field_name(ra_deg: float, dec_deg: float) -> str:
         )
     tenths = round(ra_deg % 360 / 15 * 36000) % 864000
     arcsec = round(abs(dec_deg) * 3600)
-    sign = "-" if dec_deg < 0 else "+"
+    sign = "-" if dec_deg < 0 and arcsec else "+"
     return (
         f"{tenths // 36000:02d}{tenths // 600 % 60:02d}{tenths % 600:03d}"
         f"{sign}{arcsec // 3600:02d}{arcsec // 60 % 60:02d}{arcsec % 60:02d}"

@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+import sys
 import tarfile
 import xml.etree.ElementTree as ET
 
@@ -295,3 +296,16 @@ def test_nothing_is_done_twice_and_lost_products_are_made_again(finished_run):
     assert np.array_equal(fits.getdata(lost), content, equal_nan=True)
     redone = {path.name for path, time in times().items() if before.get(path) != time}
     assert redone <= {"options.json", "export_vlass_data.json"}
+
+
+def test_the_recipe_runs_as_a_script(finished_run):
+    """The exported recipe has no main guard; everything being done, it does nothing again."""
+    workspace = finished_run.workspace
+    before = {path: path.stat().st_mtime_ns for path in workspace.records.rglob("*.json")}
+    script = workspace.products / "casa_pipescript.py"
+    result = subprocess.run(
+        [sys.executable, script], cwd=workspace.directory, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    redone = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert redone <= {"options.json"}

@@ -6,11 +6,6 @@ from vlasscube.simulation.layout import array, pointings
 from vlasscube.simulation.presets import preset
 
 
-def test_sefd_interpolates_the_measurements():
-    assert corruption.sefd_jy(np.array([2.087e9, 3.054e9])) == pytest.approx([364.0, 352.0])
-    assert corruption.sefd_jy(np.array([(2.087e9 + 2.1065e9) / 2])) == pytest.approx([366.5])
-
-
 def test_noise_follows_the_radiometer_equation():
     # 352 Jy / sqrt(2 * 2 MHz * 0.45 s)
     assert corruption.noise_jy(np.array([3.054e9]), 2e6, 0.45) == pytest.approx([0.26237], rel=1e-4)
@@ -18,11 +13,22 @@ def test_noise_follows_the_radiometer_equation():
 
 def test_phase_errors_belong_to_the_scan():
     p = preset("tiny", phase_error_deg=20.0, antennas=27)
-    first = corruption.phase_errors_rad(p, 1, 346)
+    positions = array(p, 1).positions_m
+    first = corruption.phase_errors_rad(p, 1, 346, positions)
     assert first.shape == (27,)
-    np.testing.assert_array_equal(first, corruption.phase_errors_rad(p, 1, 346))
-    assert not np.array_equal(first, corruption.phase_errors_rad(p, 1, 349))
+    np.testing.assert_array_equal(first, corruption.phase_errors_rad(p, 1, 346, positions))
+    assert not np.array_equal(first, corruption.phase_errors_rad(p, 1, 349, positions))
     assert np.degrees(np.std(first)) == pytest.approx(20.0, rel=0.5)
+
+
+def test_phase_errors_do_not_shift_the_sky():
+    """A shift is a phase linear in the antenna positions: the errors have none, nor a common phase."""
+    p = preset("tiny", phase_error_deg=20.0, antennas=27)
+    positions = array(p, 1).positions_m
+    errors = corruption.phase_errors_rad(p, 1, 346, positions)
+    assert errors.sum() == pytest.approx(0.0, abs=1e-12)
+    moments = (positions - positions.mean(axis=0)).T @ errors
+    assert np.abs(moments).max() < 1e-9 * np.abs(positions).max()
 
 
 def test_interference_is_where_its_flag_command_says():

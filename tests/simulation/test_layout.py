@@ -3,29 +3,9 @@ import math
 import erfa
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vlasscube.simulation import layout
 from vlasscube.simulation.presets import preset
-
-
-def test_field_names_follow_vlass():
-    name = layout.field_name(
-        math.radians((14 + 47 / 60 + 21.4 / 3600) * 15), -math.radians(16 + 19 / 60 + 11 / 3600)
-    )
-    assert name == "1447214-161911"
-
-
-@given(st.floats(0, 2 * math.pi), st.floats(-0.7, 1.48))
-def test_field_names_parse_back(ra, dec):
-    name = layout.field_name(ra, dec)
-    assert name[0] in "012"
-    assert len(name) == 14
-    parsed = layout.parse_field_name(name)
-    assert abs((parsed[0] - ra + math.pi) % math.tau - math.pi) <= math.radians(0.05 / 240) * 1.001
-    assert abs(parsed[1] - dec) <= math.radians(0.5 / 3600) * 1.001
-    assert layout.field_name(*parsed) == name
 
 
 def test_rows_are_scans_to_and_fro():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from vlasscube import casa
+from vlasscube.naming import parse_field_position
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe
-from vlasscube.simulation.layout import parse_field_name
 from vlasscube.simulation.measurement_set import ideal_visibilities, spw_name, write_measurement_set
 
 pytestmark = pytest.mark.casa
@@ -91,7 +91,7 @@ def test_data_are_the_sky_with_phase_errors_noise_and_interference(main, observa
         model = ideal_visibilities(
             PARAMETERS, observation.sources, pointing, main["UVW"].T[rows], frequencies
         )
-        phases = corruption.phase_errors_rad(PARAMETERS, 3, pointing.scan)
+        phases = corruption.phase_errors_rad(PARAMETERS, 3, pointing.scan, observation.array.positions_m)
         model *= np.exp(1j * (phases[main["ANTENNA1"][rows]] - phases[main["ANTENNA2"][rows]]))
         residual = main["DATA"][:, :, rows] - model
         expected = corruption.noise_jy(frequencies, 16e6, 0.45)
@@ -124,7 +124,7 @@ def test_fields(ms, observation):
     directions = column(ms, "FIELD", "PHASE_DIR")[:, 0]
     assert len(names) == 38
     for name, direction in zip(names, directions.T, strict=True):
-        ra, dec = parse_field_name(name)
+        ra, dec = np.deg2rad(parse_field_position(name))
         assert (direction[0] - ra + np.pi) % (2 * np.pi) - np.pi == pytest.approx(0.0, abs=1e-9)
         assert direction[1] == pytest.approx(dec, abs=1e-9)
     assert list(names[30:]) == [pointing.name for pointing in observation.pointings]

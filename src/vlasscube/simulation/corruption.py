@@ -13,24 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vlasscube.polarization.sefd import sefd_jy
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.presets import FieldSimulation
 
 CORRELATIONS = ("RR", "RL", "LR", "LL")
-
-# System equivalent flux density of the VLA's S band, MHz: Jy, from the VLA's sensitivity measurements.
-_SEFD_JY = {
-    1850.5: 1192, 1889.5: 608, 1909: 519, 1959: 413, 1998: 390, 2037: 378, 2056.5: 381, 2087: 364,
-    2106.5: 369, 2165: 355, 2234.5: 374, 2273.5: 369, 2312.5: 371, 2362.5: 407, 2401.5: 411, 2440.5: 397,
-    2561.5: 401, 2689.5: 390, 2798: 400, 2945.5: 362, 3054: 352, 3182: 319, 3310: 315, 3438: 293,
-    3559: 275, 3687: 290, 3815: 326, 3943: 323, 4001.5: 340, 4090.5: 326, 4149: 421, 4168.5: 474,
-    4199: 929, 4218.5: 1416,
-}  # fmt: skip
-
-
-def sefd_jy(freq_hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """System equivalent flux density of a VLA antenna, interpolated linearly."""
-    return np.interp(np.asarray(freq_hz) / 1e6, list(_SEFD_JY), list(_SEFD_JY.values()))
 
 
 def noise_jy(
@@ -40,10 +27,26 @@ def noise_jy(
     return sefd_jy(freq_hz) / math.sqrt(2 * channel_width_hz * integration_s)
 
 
-def phase_errors_rad(parameters: FieldSimulation, seed: int, scan: int) -> NDArray[np.float64]:
-    """Phase error of each antenna in a scan, the same for R and L so that the polarisation angle stays."""
+def phase_errors_rad(
+    parameters: FieldSimulation, seed: int, scan: int, positions_m: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Phase error of each antenna in a scan, the same for R and L so that the polarisation angle stays.
+
+    A phase common to all antennas, or one that grows linearly across the array (a shift of the sky), is left
+    out: self-calibration cannot see it, so the sources would not end up at their true positions.
+
+    Parameters
+    ----------
+    parameters : FieldSimulation
+    seed, scan : int
+    positions_m : ndarray, shape (n, 3)
+        Antenna positions.
+    """
     rng = np.random.default_rng([seed, 2, scan])
-    return math.radians(parameters.phase_error_deg) * rng.normal(size=parameters.antennas)
+    errors = math.radians(parameters.phase_error_deg) * rng.normal(size=parameters.antennas)
+    centred = positions_m - positions_m.mean(axis=0)
+    unseen = np.column_stack([np.ones(len(centred)), centred / np.abs(centred).max()])
+    return errors - unseen @ np.linalg.lstsq(unseen, errors, rcond=None)[0]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import erfa  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
+from vlasscube import naming
 from vlasscube.errors import CasaUnavailableError
 from vlasscube.simulation.presets import FieldSimulation
 from vlasscube.simulation.sky import direction_at
@@ -59,23 +60,12 @@ class Array:
         return float(np.linalg.norm(self.positions_m[first] - self.positions_m[second], axis=1).max())
 
 
-def field_name(ra_rad: float, dec_rad: float) -> str:
-    """VLASS name of an on-the-fly field: HHMMSSs±DDMMSS (right ascension to 0.1 s)."""
-    tenths = round(math.degrees(ra_rad) % 360.0 / 15 * 36000) % 864000
-    hours, rest = divmod(tenths, 36000)
-    minutes, tenths = divmod(rest, 600)
-    arcseconds = round(math.degrees(abs(dec_rad)) * 3600)
-    sign = "-" if dec_rad < 0 and arcseconds else "+"
-    degrees, rest = divmod(arcseconds, 3600)
-    return f"{hours:02d}{minutes:02d}{tenths:03d}{sign}{degrees:02d}{rest // 60:02d}{rest % 60:02d}"
-
-
-def parse_field_name(name: str) -> tuple[float, float]:
-    """Right ascension and declination (rad) that a field name tells."""
-    ra, dec = name[:7], name[8:]
-    hours = int(ra[:2]) + int(ra[2:4]) / 60 + int(ra[4:]) / 36000
-    degrees = int(dec[:2]) + int(dec[2:4]) / 60 + int(dec[4:]) / 3600
-    return math.radians(hours * 15), math.radians(degrees) * (-1 if name[7] == "-" else 1)
+def _named_position(ra_rad: float, dec_rad: float) -> tuple[str, float, float]:
+    """VLASS name of a field, and the position (rad) that the name tells."""
+    name = naming.format_field_name(math.degrees(ra_rad), math.degrees(dec_rad))
+    position = naming.parse_field_position(name)
+    assert position is not None, name
+    return name, math.radians(position[0]), math.radians(position[1])
 
 
 def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
@@ -97,8 +87,7 @@ def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
             along = direction * math.radians((column - (p.fields_per_row - 1) / 2) * p.field_step_arcmin / 60)
             dec = math.radians(p.dec_deg) + row_offset
             ra = math.radians(p.ra_deg) + along / math.cos(dec)
-            name = field_name(ra, dec)
-            ra, dec = parse_field_name(name)
+            name, ra, dec = _named_position(ra, dec)
             first = start + row * (row_s + p.row_gap_s) + column * p.dumps_per_field * p.integration_s
             numbers = range(p.dumps_per_field)
             step = direction * math.radians(p.field_step_arcmin / 60) / p.dumps_per_field
@@ -129,7 +118,7 @@ def empty_fields(parameters: FieldSimulation) -> list[tuple[str, float, float]]:
     positions = (
         (math.radians(p.ra_deg) - 0.3 - number * step) % math.tau for number in range(p.first_field_id)
     )
-    return [(field_name(ra, dec), *parse_field_name(field_name(ra, dec))) for ra in positions]
+    return [_named_position(ra, dec) for ra in positions]
 
 
 def _middle_mjd(parameters: FieldSimulation) -> float:

@@ -146,7 +146,7 @@ def _spw_block(
     first, second = observation.array.baselines
     frequencies = channel_frequencies_hz(p, spw)
     data = ideal_visibilities(p, observation.sources, pointing, uvw, frequencies)
-    phases = corruption.phase_errors_rad(p, seed, pointing.scan)
+    phases = corruption.phase_errors_rad(p, seed, pointing.scan, observation.array.positions_m)
     data *= np.tile(np.exp(1j * (phases[first] - phases[second])), len(uvw))
     rng = np.random.default_rng([seed, 5, index, spw])
     sigma = p.noise_scale * corruption.noise_jy(frequencies, BANDWIDTH_HZ / p.channels, p.integration_s)

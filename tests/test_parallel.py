@@ -1,0 +1,64 @@
+"""Workers: they run what is submitted, survive scripts without a main guard, and end with their parent."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vlasscube.parallel import SerialExecutor, available_memory_bytes, make_executor, usable_cores
+
+
+def run_script(tmp_path, text):
+    script = tmp_path / "recipe.py"
+    script.write_text(text)
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+
+
+def test_no_worker_means_this_process():
+    with make_executor(0) as executor:
+        assert isinstance(executor, SerialExecutor)
+        assert executor.submit(os.getpid).result() == os.getpid()
+        assert isinstance(executor.submit(int, "x").exception(), ValueError)
+
+
+def test_a_script_without_main_guard_is_not_run_again(tmp_path):
+    result = run_script(
+        tmp_path,
+        "import os\n"
+        "from vlasscube.parallel import make_executor\n"
+        "print('once')\n"
+        "executor = make_executor(2)\n"
+        "pids = {executor.submit(os.getpid).result() for _ in range(4)}\n"
+        "assert os.getpid() not in pids\n"
+        "executor.shutdown()\n",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "once\n"
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    result = run_script(
+        tmp_path,
+        "import os, signal, time\n"
+        "from vlasscube.parallel import make_executor\n"
+        "executor = make_executor(1)\n"
+        "print(executor.submit(os.getpid).result(), flush=True)\n"
+        "executor.submit(time.sleep, 60)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    worker = int(result.stdout)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker outlived its parent")
+
+
+def test_machine_facts():
+    assert 1 <= usable_cores() <= os.cpu_count()
+    assert available_memory_bytes() > 1 << 20
