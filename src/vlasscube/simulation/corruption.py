@@ -46,7 +46,8 @@ def phase_errors_rad(
     errors = math.radians(parameters.phase_error_deg) * rng.normal(size=parameters.antennas)
     centred = positions_m - positions_m.mean(axis=0)
     unseen = np.column_stack([np.ones(len(centred)), centred / np.abs(centred).max()])
-    return errors - unseen @ np.linalg.lstsq(unseen, errors, rcond=None)[0]
+    seen: NDArray[np.float64] = errors - unseen @ np.linalg.lstsq(unseen, errors, rcond=None)[0]
+    return seen
 
 
 @dataclass(frozen=True)

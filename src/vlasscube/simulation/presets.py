@@ -265,8 +265,6 @@ PRESETS: dict[str, FieldSimulation] = {
     "demo": dataclasses.replace(
         _SMALL,
         name="demo",
-        rows=3,
-        fields_per_row=4,
         science_spws=ALL_SPWS,
         imsize=(512, 512),
         cell_arcsec=4.8,
@@ -274,7 +272,7 @@ PRESETS: dict[str, FieldSimulation] = {
         gaussians=2,
         rfi_spws=(3, 4, 16),
         flagged_spws=(17,),
-        cube_spws=("2", "6", "10", "17"),
+        cube_spws=("2", "6", "10", "14", "17"),
         continuum_model="truth",
         continuum_predict="direct",
     ),
