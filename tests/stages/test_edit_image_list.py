@@ -1,7 +1,5 @@
 """From parameter lists to planes: outcomes, precedence, refusals; without CASA."""
 
-from dataclasses import replace
-
 import pytest
 
 from vlasscube.errors import MeasurementSetError, ParameterFileError
@@ -170,7 +168,6 @@ def test_rejection_by_flags_is_an_option(plan, heavy, rejected):
 def test_what_the_list_says_takes_precedence(plan):
     assert plan().clean.masks == ("tier1.mask", "tier2.mask", "pb")
     given = plan(
-        RunOptions and None,
         nsigma=5.0,
         niter=100,
         robust=0.5,
@@ -220,4 +217,3 @@ def test_continuum_target_has_production_values(tmp_path):
     assert (target.robust, target.uvtaper, target.nterms) == (-2.0, ("2.6476arcsec",), 2)
     assert (target.reffreq, target.pblimit) == ("3.0GHz", 0.1)
     assert target.selection.spw == "2,3,4"
-    assert replace(target) == target
