@@ -23,6 +23,7 @@ from vlasscube.errors import VlassCubeError, WorkspaceError
 from vlasscube.estimates import affordable_workers, worker_memory_bytes
 from vlasscube.options import RunOptions
 from vlasscube.parallel import available_memory_bytes, make_executor, stop_workers, usable_cores
+from vlasscube.products.command_log import begin_call_log
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import ErrorInfo, Message, Outcome, StepRecord, from_plain, to_plain
 from vlasscube.stages.context import Progress, StageContext
@@ -120,9 +121,7 @@ def do_step(
     casa_log, call_log = workspace.step_logs(stage, plane)
     workspace.casa_scratch.mkdir(parents=True, exist_ok=True)
     casa.configure(casa_log, call_log, workspace.casa_scratch)
-    if existing is None or existing.key != key:
-        # Calls of an interrupted run with the same key belong to the images that are kept of it.
-        call_log.unlink(missing_ok=True)
+    begin_call_log(call_log, key)
     workspace.remove_record(stage, plane)
     context = StageContext(workspace, stage, plane, progress)
     started, clock = _utc_now(), time.monotonic()

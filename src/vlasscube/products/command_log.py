@@ -6,11 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vlasscube.recipe import RECIPE
+from vlasscube.workspace import write_text
 
 _HEADER = """raise RuntimeError("casa_commands.log is a record of a run; it is not meant to be executed")
 
 # Directories are left out; every call is as it was executed.
 """
+
+
+_STEP_LINE = "# step "
+
+
+def begin_call_log(path: Path, key: str) -> None:
+    """Start the log of a step's CASA calls, or go on with that of an interrupted step with the same key.
+
+    The calls of an interrupted step made images that are kept of it.
+    """
+    line = f"{_STEP_LINE}{key}\n"
+    if not path.is_file() or not path.read_text(encoding="utf-8").startswith(line):
+        write_text(path, line)
 
 
 def merged_command_log(call_logs: Path, directories: Sequence[Path], planes: Sequence[str]) -> str:
@@ -36,11 +50,16 @@ def merged_command_log(call_logs: Path, directories: Sequence[Path], planes: Seq
                 what = f"# Stage {entry.number}: {entry.task}: {entry.title}" + (
                     f": {plane}" if plane else ""
                 )
-                parts.append(f"\n# {rule}\n{what}\n{path.read_text(encoding='utf-8')}")
+                parts.append(f"\n# {rule}\n{what}\n{_calls(path)}")
     text = "".join(parts)
     for directory in sorted((str(d) for d in directories), key=len, reverse=True):
         text = text.replace(f"{directory}/", "")
     return text
+
+
+def _calls(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(_STEP_LINE))
 
 
 def recipe_script() -> str:
