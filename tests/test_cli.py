@@ -475,10 +475,8 @@ def test_missing_casa_is_told_before_a_simulation(
     def missing() -> None:
         raise CasaUnavailableError("CASA is not usable", hint="Install it.")
 
-    from vlasscube import simulation_command
 
     monkeypatch.setattr(casa, "check_installation", missing)
-    monkeypatch.setattr(simulation_command, "check_installation", missing)
     assert cli.main([command, str(tmp_path / "sim")]) == 1
     assert "Install it." in capsys.readouterr().err
     assert not (tmp_path / "sim").exists()

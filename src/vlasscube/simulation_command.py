@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from vlasscube.casa import check_installation
+from vlasscube import casa
 from vlasscube.console import foreign_output_to, make_console, make_table, neutralise
 from vlasscube.errors import VlassCubeError
 from vlasscube.simulation.presets import FieldSimulation
 from vlasscube.workspace import RESOURCES_ARCHIVE, Workspace
-
-COMPARED_SNR = 20.0
-COMPARED_RESPONSE = 0.5
-"""Sources are compared above this signal to noise and mosaic response."""
 
 
 def restricted_to(base: FieldSimulation | None, spws: tuple[int, ...]) -> dict[str, Any]:
@@ -71,11 +66,13 @@ def show_presets(presets: Mapping[str, FieldSimulation]) -> None:
 
 def make_field(directory: Path, parameters: FieldSimulation, seed: int) -> None:
     """Simulate a field, showing what is being done."""
-    check_installation()
+    casa.check_installation()
     from vlasscube.simulation import simulate
 
-    directory.mkdir(parents=True, exist_ok=True)
-    with foreign_output_to(directory / "logs" / "output.log") as (stdout, _):
+    logs = directory / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with foreign_output_to(logs / "output.log") as (stdout, _):
+        casa.configure(logs / "casa" / "simulate.log", logs / "calls" / "simulate.py", scratch=logs)
         console = make_console(stdout)
         told: set[str] = set()
 
@@ -93,26 +90,16 @@ def is_simulated(directory: Path) -> bool:
 
 
 def comparison_line(workspace: Workspace) -> str:
-    """Compare Stokes I in the products with the true sky, in a sentence; empty if nothing can be compared."""
-    from vlasscube.simulation.comparison import compare_with_truth
-    from vlasscube.simulation.sky import read_truth
-    from vlasscube.stages.results import CubePlan, ImportResult
-    from vlasscube.wiring import require_result
+    """Compare the products with the true sky, in a sentence; empty where there is nothing to compare."""
+    from vlasscube.simulation.comparison import assess, compare_run
 
-    truth = workspace.directory / "truth" / "sky.ecsv"
-    if not truth.exists():
+    if not (workspace.directory / "truth" / "sky.ecsv").exists():
         return ""
-    imported: ImportResult = require_result(workspace, "import_data")
-    plan: CubePlan = require_result(workspace, "edit_image_list_cube")
-    used = set(plan.field_ids)
-    pointings = [(field.ra_deg, field.dec_deg) for field in imported.summary.fields if field.id in used]
-    sources = read_truth(truth)
-    # Which mask covers a source matters to other comparisons only.
-    measured = compare_with_truth(workspace.products, sources, pointings, [True] * len(sources))
-    ratios = [m.ratio for m in measured if m.snr >= COMPARED_SNR and m.pb >= COMPARED_RESPONSE]
-    if not ratios:
+    result = assess(compare_run(workspace))
+    if not result.source_count:
         return ""
+    polarized = "" if result.mean_p_ratio is None else f", polarised intensity {result.mean_p_ratio:.3f}"
     return (
-        f"Stokes I, measured over true: median {median(ratios):.3f} of {len(ratios)} measurements above "
-        f"{COMPARED_SNR:.0f} sigma ({min(ratios):.3f} to {max(ratios):.3f})."
+        f"Measured over true: Stokes I {result.mean_i_ratio:.3f} ± {result.scatter_i_ratio:.3f}{polarized} "
+        f"({result.source_count} measurements above 20 sigma)."
     )
