@@ -25,6 +25,7 @@ from vlasscube.products.headers import (
     header_frequency_hz,
     iso_time,
     normalize_beams,
+    set_file_name_keywords,
     set_outcome,
     set_single_beam,
     set_vlass_keywords,
@@ -372,3 +373,15 @@ def test_casa_reads_what_it_exported_and_we_changed(tmp_path):
     assert sorted(shape) == [1, 3, 8, 8]
     # It takes the beam of the primary header, which is that of all planes, and forgets the table.
     assert beam["major"]["value"] == pytest.approx(BEAM.bmaj_arcsec, rel=1e-6)
+
+
+def test_file_name_in_pieces_as_the_archive_reads_it():
+    header = fits.Header()
+    set_file_name_keywords(
+        header, "s7_0.VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1.spw10.IQU.iter3.image.pbcor.tt0.subim"
+    )
+    assert header["FILNAM05"] == "T10t02"
+    assert header["FILNAM06"] == "J005000-023000"
+    assert header["FILNAM09"] == "v1"
+    assert header["NFILNAM"] == 16
+    assert header["FILNAM16"] == "subim"

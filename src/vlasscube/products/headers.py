@@ -215,6 +215,23 @@ def _fitting_comment(value: object, comment: str) -> str:
     return comment if len(comment) <= room else ""
 
 
+def set_file_name_keywords(header: fits.Header, image_name: str) -> None:
+    """State the name of the CASA image in pieces, FILNAM01 … and NFILNAM, as the archive's ingestion reads.
+
+    Parameters
+    ----------
+    header : Header
+        Changed in place.
+    image_name : str
+        With the stage prefix, ``s7_0.VLASS2.1.cc.T10t02.J005000-023000...``; FILNAM06 is the object, FILNAM09
+        the version.
+    """
+    pieces = fits_text(image_name).split(".")
+    for number, piece in enumerate(pieces, start=1):
+        header[f"FILNAM{number:02d}"] = piece[:_MAX_STRING]
+    header["NFILNAM"] = len(pieces)
+
+
 def set_outcome(header: fits.Header, outcome: Outcome, reason: str = "") -> None:
     """State the outcome of the plane; a reason too long for one card goes to HISTORY in full."""
     header["OUTCOME"] = (outcome.value, "Outcome of the plane")

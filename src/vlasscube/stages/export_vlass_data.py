@@ -19,6 +19,7 @@ from vlasscube.products.headers import (
     add_history,
     fix_header,
     normalize_beams,
+    set_file_name_keywords,
     set_outcome,
     set_single_beam,
     set_vlass_keywords,
@@ -128,10 +129,10 @@ class _Export:
             source = plane.cutouts.images[cutout]
             for stokes in STOKES_SETS:
                 hdus = normalize_beams(export_stokes(self.workspace.working / source, stokes, self.scratch))
-                name = naming.fits_name(naming.stokes_variant(source, stokes))
+                casa_name = naming.stokes_variant(source, stokes)
                 apply_position_correction(hdus[0].header, plane.position)
-                self._finish(hdus, name, stokes, plane)
-                self._write(name, hdus, kind, plane.verdict.label, stokes)
+                self._finish(hdus, casa_name, stokes, plane)
+                self._write(naming.fits_name(casa_name), hdus, kind, plane.verdict.label, stokes)
 
     def write_common_beam_set(self) -> None:
         """Write the planes at the smallest common beam and on the nominal grid."""
@@ -191,10 +192,11 @@ class _Export:
             if not step.regrid:
                 apply_position_correction(hdus[0].header, plane.position)
             hdus = set_single_beam(hdus, step.beam)
-            native = naming.fits_name(naming.stokes_variant(source.name, stokes))
-            self._finish(hdus, native, stokes, plane)
+            casa_name = naming.stokes_variant(source.name, stokes)
+            self._finish(hdus, casa_name, stokes, plane)
             add_history(hdus[0].header, f"Common-beam set: {'; '.join(step.reasons)}")
-            self._write(naming.com_fits_name(native), hdus, "common_beam", plane.verdict.label, stokes)
+            name = naming.com_fits_name(naming.fits_name(casa_name))
+            self._write(name, hdus, "common_beam", plane.verdict.label, stokes)
         if aligned is not source:
             remove(aligned)
 
@@ -215,7 +217,7 @@ class _Export:
             peak_jy=intensity.pbcor.max,
         )
 
-    def _finish(self, hdus: fits.HDUList, name: str, stokes: str, plane: ExportPlane) -> None:
+    def _finish(self, hdus: fits.HDUList, casa_name: str, stokes: str, plane: ExportPlane) -> None:
         """Mend and complete the primary header."""
         header = hdus[0].header
         image_name = naming.parse_image_name(self.inputs.image_name)
@@ -226,12 +228,13 @@ class _Export:
             object_name=image_name.object_name,
         )
         keywords = replace(
-            self.keywords[plane.verdict.label], image_type=vlass_image_type(name), stokes=stokes
+            self.keywords[plane.verdict.label], image_type=vlass_image_type(casa_name), stokes=stokes
         )
         warnings = set_vlass_keywords(header, keywords)
         set_outcome(header, plane.verdict.outcome, plane.verdict.reason)
+        set_file_name_keywords(header, casa_name)
         for text in (*warnings, *tidy_header(header)):
-            self.context.warn(f"{name}: {text}")
+            self.context.warn(f"{casa_name}: {text}")
 
     def _write(self, name: str, hdus: fits.HDUList, kind: FileKind, label: str, stokes: str) -> None:
         path = self.products / name
