@@ -475,7 +475,6 @@ def test_missing_casa_is_told_before_a_simulation(
     def missing() -> None:
         raise CasaUnavailableError("CASA is not usable", hint="Install it.")
 
-
     monkeypatch.setattr(casa, "check_installation", missing)
     assert cli.main([command, str(tmp_path / "sim")]) == 1
     assert "Install it." in capsys.readouterr().err
