@@ -17,8 +17,6 @@ from vlasscube.simulation.presets import preset
 
 ACCURACY_FIELD = preset(
     "demo",
-    rows=2,
-    fields_per_row=5,
     cube_spws=(),
     flagged_spws=(),
     continuum_model="clean",
@@ -59,10 +57,10 @@ def report(result: Assessment) -> str:
     lines = [
         f"{result.source_count} measurements above 20σ inside half the primary beam",
         f"I/true = {result.mean_i_ratio:.4f} ± {result.scatter_i_ratio:.4f}",
-        f"P/true = {result.mean_p_ratio:.4f}" if result.mean_p_ratio is not None else "no polarised source",
+        "no polarised source" if result.mean_p_ratio is None else f"P/true = {result.mean_p_ratio:.4f}",
         *(
-            f"RM of {name}: true {true:.2f}, measured {rm:.2f} rad/m2"
-            for name, true, rm in result.rotation_measures
+            f"RM of {name}: {true:.2f}, measured {fit.rm:.2f} ± {fit.rm_error:.2f} rad/m2, {fit.snr:.0f}σ"
+            for name, true, fit in result.rotation_measures
         ),
         *(f"left out by the masks: {note}" for note in result.notes),
         *(f"MISSED: {miss}" for miss in result.misses),
