@@ -20,7 +20,8 @@ def workspace(tmp_path):
 
 def make_tree(path, content="x"):
     path.mkdir()
-    (path / "table.dat").write_text(content)
+    (path / "table.f0").write_text(content)
+    (path / "table.dat").write_text("book")
     (path / "table.lock").write_text("1")
     return path
 
@@ -56,21 +57,26 @@ def test_input_ms_is_the_only_one(workspace):
     assert Workspace(workspace.directory, "b.ms").input_ms.name == "b.ms"
 
 
-def test_digest_ignores_the_lock_but_no_change(tmp_path):
+def test_digest_ignores_bookkeeping_but_no_data(tmp_path):
     tree = make_tree(tmp_path / "image")
     before = digest(tree)
     (tree / "table.lock").write_text("22222")
+    (tree / "table.dat").write_text("koob")
+    (tree / "table.f0").write_text("x")
+    os.utime(tree / "table.f0", ns=(1, 1))
     assert digest(tree) == before
-    (tree / "table.dat").write_text("y")
+    (tree / "table.f0").write_text("y")
+    assert digest(tree) != before
+    (tree / "table.f0").unlink()
     assert digest(tree) != before
 
 
-def test_digest_ignores_small_files_written_anew_as_they_were(tmp_path):
+def test_digest_of_large_files_is_by_time(tmp_path):
     tree = make_tree(tmp_path / "image")
+    (tree / "table.f0_TSM0").write_bytes(bytes(1 << 21))
     before = digest(tree)
-    (tree / "table.dat").write_text("x")
-    os.utime(tree / "table.dat", ns=(1, 1))
-    assert digest(tree) == before
+    os.utime(tree / "table.f0_TSM0", ns=(1, 1))
+    assert digest(tree) != before
 
 
 def test_digest_survives_renaming(tmp_path):
@@ -84,7 +90,7 @@ def test_publish_replaces(tmp_path):
     make_tree(tmp_path / "old", "old")
     make_tree(tmp_path / "new", "new")
     publish(tmp_path / "new", tmp_path / "old")
-    assert (tmp_path / "old" / "table.dat").read_text() == "new"
+    assert (tmp_path / "old" / "table.f0").read_text() == "new"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old"]
 
 
@@ -92,7 +98,7 @@ def test_remove_does_not_follow_links(tmp_path):
     target = make_tree(tmp_path / "precious")
     (tmp_path / "link").symlink_to(target)
     remove(tmp_path / "link")
-    assert (target / "table.dat").exists()
+    assert (target / "table.f0").exists()
 
 
 def test_write_text_leaves_nothing_else(tmp_path):
@@ -119,7 +125,7 @@ def test_output_states(workspace):
     tree = make_tree(workspace.directory / "image")
     fixed, mutable = workspace.file_record(tree), workspace.file_record(tree, mutable=True)
     assert workspace.is_unchanged(fixed)
-    (tree / "table.dat").write_text("changed")
+    (tree / "table.f0").write_text("changed")
     assert not workspace.is_unchanged(fixed)
     assert workspace.is_unchanged(mutable)
     remove(tree)

@@ -34,6 +34,8 @@ SEIP_PARAMETER_FILE = "SEIP_parameter.list"
 CCIP_PARAMETER_FILE = "CCIP_parameter.list"
 RESOURCES_ARCHIVE = "reimaging_resources.tgz"
 
+_BOOKKEEPING = ("table.dat", "table.info")
+"""CASA writes these anew even where it only reads a table; as table.lock, whenever it opens one."""
 _SMALL_BYTES = 1 << 20
 """Files in a table up to this size are digested by content, larger ones by modification time."""
 
@@ -72,10 +74,14 @@ def digest(path: Path) -> str:
         return _sha256(path)
     state = hashlib.sha256()
     for entry in sorted(path.rglob("*")):
-        # CASA changes table.lock whenever it opens a table, and writes small files anew as they were.
         if entry.is_file() and entry.name != "table.lock":
             facts = entry.stat()
-            content = _sha256(entry) if facts.st_size <= _SMALL_BYTES else str(facts.st_mtime_ns)
+            if entry.name in _BOOKKEEPING:
+                content = ""
+            elif facts.st_size <= _SMALL_BYTES:
+                content = _sha256(entry)
+            else:
+                content = str(facts.st_mtime_ns)
             state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
     return f"tree:{state.hexdigest()}"
 

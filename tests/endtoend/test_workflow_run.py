@@ -223,7 +223,13 @@ def test_other_readers_agree(finished_run, tmp_path):
     intensity = cube.I
     assert intensity.spectral_axis[0].to_value("Hz") == pytest.approx(images.frequency_hz)
     assert fits.getheader(path)["BMAJ"] * 3600 == pytest.approx(images.beam.bmaj_arcsec, rel=1e-6)
-    casa.run_task("importfits", fitsimage=str(path), imagename=str(tmp_path / "again"), overwrite=True)
+    casa.run_task(
+        "importfits",
+        fitsimage=str(path),
+        imagename=str(tmp_path / "again"),
+        defaultaxes=True,  # RA, Dec, Stokes, frequency, as CASA's own images
+        defaultaxesvalues=["", "", "", ""],
+    )
     facts = image_facts(tmp_path / "again")
     assert facts.stokes == ("I", "Q", "U")
     assert facts.beam is not None

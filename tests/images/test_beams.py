@@ -220,6 +220,14 @@ def test_common_beam_does_not_depend_on_order(given_beams, rng: random.Random):
     assert common_beam(shuffled) == common_beam(given_beams)
 
 
+def test_common_beam_of_all_but_aligned_beams():
+    """Three points of their outlines all but coincide: the ellipse through them overflows."""
+    given_beams = [Beam(3.0, 1.5, 3.5e-193), Beam(4.0, 1.0, 0.0)]
+    common = common_beam(given_beams, margin=1.0)
+    assert (common.bmaj_arcsec, common.bmin_arcsec) == pytest.approx((4.0, 1.5))
+    assert common == common_beam(given_beams[::-1], margin=1.0)
+
+
 @settings(deadline=None)
 @given(st.lists(beams(), min_size=1, max_size=5), beams(), st.floats(0.01, 100.0))
 def test_common_beam_algebra(given_beams, extra, factor):

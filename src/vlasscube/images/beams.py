@@ -229,12 +229,15 @@ def _enclosing_points(points: Matrix) -> tuple[Matrix, Matrix]:
         else:
             x, y = held_by.T
             try:
-                a, b, c = np.linalg.solve(np.column_stack([x * x, 2 * x * y, y * y]), np.ones(3))
+                solution = np.linalg.solve(np.column_stack([x * x, 2 * x * y, y * y]), np.ones(3))
             except np.linalg.LinAlgError:
                 continue
-            if not (a > 0 and a * c - b * b > 0):
+            a, b, c = (float(value) for value in solution)
+            held = a * c - b * b
+            # Three points that all but coincide hold nothing: a, b, c overflow.
+            if not (a > 0 and 0 < held < math.inf):
                 continue
-            matrix = np.array([[c, -b], [-b, a]]) / (a * c - b * b)
+            matrix = np.array([[c, -b], [-b, a]]) / held
         determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] ** 2)
         if determinant <= 0 or (best is not None and determinant >= best[0]):
             continue
