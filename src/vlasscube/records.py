@@ -121,8 +121,8 @@ class FileRecord:
     """An output as it was made: path relative to the run directory, size, and a digest.
 
     ``digest`` is the SHA-256 of a file; for a directory (a CASA image or table) ``tree:`` and the SHA-256 of
-    names, sizes, and the content of small or the modification times of large files, casacore's bookkeeping left
-    out; empty for what later steps are meant to change.
+    names, sizes, and the content of small or the modification times of large files, casacore's bookkeeping
+    left out; empty for what later steps are meant to change.
     """
 
     path: str
