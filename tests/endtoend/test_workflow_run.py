@@ -44,6 +44,19 @@ def test_exit_status_and_outcomes(finished_run):
     assert any("spw 4" in message.text and message.level == "warning" for message in record.messages)
 
 
+@pytest.mark.parametrize("label", PLANES)
+def test_noise_is_that_inside_the_primary_beam_limit(finished_run, label):
+    """Beyond it tclean leaves pixels that are all but zero; at high frequencies they are the majority."""
+    images = require_result(finished_run.workspace, "make_images", label)
+    root = f"{images.target.image_root}.iter3"
+    pb = read_cube(finished_run.workspace.working / f"{root}.pb.tt0")
+    restored = read_cube(finished_run.workspace.working / f"{root}.image.tt0")
+    for index, stokes in enumerate("IQUV"):
+        values = restored[index][np.isfinite(pb[index]) & np.isfinite(restored[index])].astype(float)
+        expected = 1.4826 * np.median(np.abs(values - np.median(values)))
+        assert images.last.statistics[stokes].image_rms == pytest.approx(expected, rel=1e-4)
+
+
 def test_inputs_and_home_are_untouched(finished_run):
     assert input_digests(finished_run.workspace) == finished_run.input_digests
     assert list(finished_run.home.iterdir()) == []

@@ -175,6 +175,18 @@ def test_a_clean_that_stopped_early_warns(image, code, warns):
     assert all(message.level == "warning" for message in image.messages)
 
 
+def test_statistics_leave_out_what_is_beyond_the_primary_beam_limit(image, monkeypatch):
+    values = {"pb": np.where(np.arange(64).reshape(8, 8) < 16, 0.5, np.nan), "model": np.zeros((8, 8))}
+    noise = np.where(np.arange(64).reshape(8, 8) % 2, 1.0, -1.0)
+    kept = np.where(np.isfinite(values["pb"]), noise, 0.0)
+    monkeypatch.setattr(
+        plane_imager, "read_plane", lambda path, stokes=0: values.get(path.name.split(".")[-2], kept)
+    )
+    images = image(FakeEngine(), Store())
+    assert images.last.statistics["I"].image_rms == pytest.approx(1.4826)
+    assert images.last.statistics["V"].residual_madrms == pytest.approx(1.4826)
+
+
 def test_missing_psf_beam_is_an_error(image, monkeypatch):
     facts = plane_imager.image_facts(None)
     monkeypatch.setattr(plane_imager, "image_facts", lambda path: replace(facts, beam=None))

@@ -222,8 +222,11 @@ def _statistics(directory: Path, root: str, stokes: int, geometry: ImageGeometry
     def plane(kind: naming.TcleanProduct) -> Path:
         return directory / naming.tclean_product(root, kind)
 
-    residual = plane_statistics(read_plane(plane("residual"), stokes))
-    image = plane_statistics(read_plane(plane("image"), stokes)) if plane("image").exists() else None
+    # tclean leaves pixels beyond the primary-beam limit unmasked and all but zero (CAS-13818).
+    inside = np.isfinite(read_plane(plane("pb"), stokes))
+    residual = plane_statistics(read_plane(plane("residual"), stokes), inside)
+    has_image = plane("image").exists()
+    image = plane_statistics(read_plane(plane("image"), stokes), inside) if has_image else None
     positive = negative = inner = 0.0
     if plane("model").exists():
         model = np.nan_to_num(read_plane(plane("model"), stokes))
