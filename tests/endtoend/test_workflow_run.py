@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import spectral_cube
 from astropy.io import fits
 from running import command, input_digests
 
@@ -229,7 +230,6 @@ def test_common_beam_set(finished_run):
 
 
 def test_other_readers_agree(finished_run, tmp_path):
-    spectral_cube = pytest.importorskip("spectral_cube")
     path = product(finished_run, "spw2")
     images = require_result(finished_run.workspace, "make_images", "spw2")
     cube = spectral_cube.StokesSpectralCube.read(str(path))

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import radio_beam
+import spectral_cube
 from astropy.io import fits
 from astropy.time import Time
 from hypothesis import given
@@ -322,7 +323,6 @@ def test_beam_tables_are_normalised():
 
 
 def test_spectral_cube_reads_it(tmp_path):
-    spectral_cube = pytest.importorskip("spectral_cube")
     path = tmp_path / "plane.fits"
     normalize_beams(casa_export()).writeto(path)
     with warnings.catch_warnings():
