@@ -10,6 +10,7 @@ CASA is global to a process. One plane at a time is imaged in a process (see `vl
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -82,9 +83,13 @@ def configure(
         _state["scratch"] = scratch
 
 
+@functools.cache
 def _system_scratch() -> Path:
     scratch = Path(tempfile.gettempdir()) / f"vlasscube-{os.getuid()}"
     scratch.mkdir(mode=0o700, exist_ok=True)
+    if scratch.is_symlink() or scratch.stat().st_uid != os.getuid():
+        # Somebody else made it: it is not ours to trust.
+        scratch = Path(tempfile.mkdtemp(prefix="vlasscube-"))
     return scratch
 
 
