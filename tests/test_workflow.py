@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import pytest
 
 from vlasscube import casa, workflow
-from vlasscube.errors import ImagingError, StageOrderError, VlassCubeError
+from vlasscube.errors import ImagingError, ParameterFileError, StageOrderError, VlassCubeError
 from vlasscube.options import RunOptions
 from vlasscube.parallel import SerialExecutor
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import Outcome
 from vlasscube.stages.results import CubeImages, PlaneVerdict
-from vlasscube.wiring import STEPS, Step
+from vlasscube.wiring import STEPS, Step, read_flag_template
 from vlasscube.workspace import Workspace
 
 
@@ -181,3 +181,13 @@ def test_stages_in_the_wrong_order_are_refused(workspace):
 def test_a_stage_without_its_predecessors_says_which(workspace):
     with pytest.raises(StageOrderError, match=r"stage 1 \(import_data\) has not been run"):
         workflow.run_workflow(workspace, first="restore_pims", last="flag_targets_data")
+
+
+def test_a_flagging_template_that_is_no_text_is_named(tmp_path):
+    template = tmp_path / "a.flagtargetstemplate.txt"
+    template.write_text("mode='manual' spw='2'\n")
+    assert read_flag_template(template) == "mode='manual' spw='2'\n"
+    template.write_bytes(b"mode='manual' field='caf\xe9'")
+    with pytest.raises(ParameterFileError, match=r"a\.flagtargetstemplate\.txt") as caught:
+        read_flag_template(template)
+    assert "UTF-8" in caught.value.hint

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from vlasscube import naming
-from vlasscube.errors import StageOrderError
+from vlasscube.errors import ParameterFileError, StageOrderError
 from vlasscube.images.cutouts import cutout_box
 from vlasscube.imaging.clean_sequence import PB_MASK
 from vlasscube.imaging.plane_imager import inner_square_degree
@@ -129,6 +130,24 @@ def _restore_inputs(workspace: Workspace, options: RunOptions, plane: str | None
     )
 
 
+def read_flag_template(path: Path) -> str:
+    """Read a template of flagging commands.
+
+    Raises
+    ------
+    ParameterFileError
+        If it is not readable text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterFileError(
+            f"The flagging template {path.name} cannot be read:",
+            [str(error)],
+            hint="It is plain text (UTF-8) with one flagdata command a line; without it nothing is flagged.",
+        ) from error
+
+
 def _flag_inputs(workspace: Workspace, options: RunOptions, plane: str | None) -> FlagInputs:
     imported: ImportResult = require_result(workspace, "import_data")
     transformed: TransformResult = require_result(workspace, "transform_image_data")
@@ -138,7 +157,7 @@ def _flag_inputs(workspace: Workspace, options: RunOptions, plane: str | None) -
     return FlagInputs(
         working_ms=transformed.working_ms,
         template=template.name if exists else "",
-        template_text=template.read_text(encoding="utf-8") if exists else "",
+        template_text=read_flag_template(template) if exists else "",
         science_spws=imported.science_spws,
         upstream=_keys(workspace, "restore_pims"),
     )
