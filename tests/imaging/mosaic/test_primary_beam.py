@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vlasscube.simulation.primary_beam import evla_power_beam
+from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 
 
 def test_is_one_on_axis_and_zero_beyond_the_null():

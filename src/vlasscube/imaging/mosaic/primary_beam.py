@@ -84,3 +84,8 @@ def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.
     # All sets stay negative beyond their first zero, so clipping ends the beam there, as CASA does.
     beam: NDArray[np.float64] = np.maximum(1.0 + x2 * (a2 + x2 * (a4 + x2 * a6)), 0.0)
     return beam
+
+
+def beam_radius_rad(freq_hz: float) -> float:
+    """Return the radius up to which CASA tabulates the beam, 0.8564° at 1 GHz."""
+    return float(np.radians(0.8564) / (freq_hz / 1e9))

@@ -1,0 +1,100 @@
+"""The image grid of a mosaic and how the pointings lie on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """A plane of pixels in orthographic (SIN) projection, right ascension decreasing with x.
+
+    The centre is pixel ``(nx // 2, ny // 2)``, counted from 0.
+    """
+
+    nx: int
+    ny: int
+    cell_rad: float
+    ra_rad: float
+    """Of the centre."""
+    dec_rad: float
+
+    def __post_init__(self) -> None:
+        if min(self.nx, self.ny) < 1:
+            raise ValueError(f"an image of {self.nx}x{self.ny} pixels cannot be made")
+        if not self.cell_rad > 0:
+            raise ValueError(f"the pixel size must be positive, not {self.cell_rad}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of an image array, ``(ny, nx)``."""
+        return self.ny, self.nx
+
+
+@dataclass(frozen=True, eq=False)
+class Pointings:
+    """The pointing centres of a mosaic on an image grid."""
+
+    pixel_x: Array
+    """Shape (n,): pixel of the pointing centre, counted from 0."""
+    pixel_y: Array
+    rotation: Array
+    """Shape (n, 2, 2): takes (u, v) of the pointing to those of the image's tangent plane."""
+
+    @property
+    def count(self) -> int:
+        """Number of pointings."""
+        return int(self.pixel_x.size)
+
+    def on_image(self, grid: ImageGrid) -> npt.NDArray[np.bool_]:
+        """Tell which pointing centres lie on the image; shape (n,)."""
+        x, y = np.trunc(self.pixel_x), np.trunc(self.pixel_y)
+        inside: npt.NDArray[np.bool_] = (x >= 0) & (x < grid.nx) & (y >= 0) & (y < grid.ny)
+        return inside
+
+
+def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayLike) -> Pointings:
+    """Compute where pointings lie on an image.
+
+    Parameters
+    ----------
+    grid : ImageGrid
+        Image.
+    ra_rad, dec_rad : array_like, shape (n,)
+        Phase centres of the pointings, in the image's frame.
+
+    Returns
+    -------
+    Pointings
+        The rotation leaves the w axis out, as CASA's mosaic gridder does: it is the 2x2 block of the rotation
+        between the two coordinate systems. A source at the pointing centre is put where it is; one at a distance
+        r from it is displaced by about tan(z) r²/2 at zenith angle z.
+    """
+    ra = np.atleast_1d(np.asarray(ra_rad, dtype=float))
+    dec = np.atleast_1d(np.asarray(dec_rad, dtype=float))
+    delta = ra - grid.ra_rad
+    l = np.cos(dec) * np.sin(delta)  # noqa: E741
+    m = np.sin(dec) * np.cos(grid.dec_rad) - np.cos(dec) * np.sin(grid.dec_rad) * np.cos(delta)
+    east, north = uv_axes(ra, dec)
+    east0, north0 = uv_axes(np.array([grid.ra_rad]), np.array([grid.dec_rad]))
+    rotation = np.empty((ra.size, 2, 2))
+    rotation[:, 0, 0] = east @ east0[0]
+    rotation[:, 0, 1] = north @ east0[0]
+    rotation[:, 1, 0] = east @ north0[0]
+    rotation[:, 1, 1] = north @ north0[0]
+    return Pointings(grid.nx // 2 - l / grid.cell_rad, grid.ny // 2 + m / grid.cell_rad, rotation)
+
+
+def uv_axes(ra_rad: Array, dec_rad: Array) -> tuple[Array, Array]:
+    """Return the unit vectors of u (east) and v (north) towards directions, shape (n, 3) each."""
+    zero = np.zeros_like(ra_rad)
+    east = np.stack([-np.sin(ra_rad), np.cos(ra_rad), zero], axis=-1)
+    north = np.stack(
+        [-np.sin(dec_rad) * np.cos(ra_rad), -np.sin(dec_rad) * np.sin(ra_rad), np.cos(dec_rad)], axis=-1
+    )
+    return east, north
