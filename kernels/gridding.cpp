@@ -57,8 +57,11 @@ inline cfloat small_phasor(double phase) {
 struct GriddingPlan::Place {
     double x, y;    // exact position, cells, before folding
     int ix, iy;     // nearest cell after folding
-    int ox, oy;     // index of the offset in the kernel table
+    int ox, oy;     // index of the offset in the kernel table: the nearest, or the lower of the two around
+    float fx, fy;   // distance from there, steps; 0 unless interpolating
+    int plane;      // w plane of the kernel table
     bool folded;
+    bool conjugate_kernel;
 };
 
 bool GriddingPlan::place(std::int64_t row, int channel, Place& place) const {
@@ -71,19 +74,71 @@ bool GriddingPlan::place(std::int64_t row, int channel, Place& place) const {
     if (ix + cx < support || ix + cx + support >= shape_.nx || iy + cy < support ||
         iy + cy + support >= shape_.ny)
         return false;
-    const int ox = static_cast<int>(std::lround((ix - place.x) * kernels_.oversampling));
-    const int oy = static_cast<int>(std::lround((iy - place.y) * kernels_.oversampling));
     place.folded = block_.row_x[row] < 0;
     const int sign = place.folded ? -1 : 1;
     place.ix = sign * ix;
     place.iy = sign * iy;
-    place.ox = sign * ox + half;
-    place.oy = sign * oy + half;
+    const double tx = sign * (ix - place.x) * kernels_.oversampling + half;
+    const double ty = sign * (iy - place.y) * kernels_.oversampling + half;
+    if (kernels_.interpolate) {
+        place.ox = std::min(static_cast<int>(tx), 2 * half - 1);
+        place.oy = std::min(static_cast<int>(ty), 2 * half - 1);
+        place.fx = static_cast<float>(tx - place.ox);
+        place.fy = static_cast<float>(ty - place.oy);
+    } else {
+        place.ox = static_cast<int>(std::lround(tx));
+        place.oy = static_cast<int>(std::lround(ty));
+        place.fx = place.fy = 0;
+    }
+    if (kernels_.imaginary) {
+        const double w = block_.row_w[row] * f;
+        place.plane = std::min(static_cast<int>(std::lround(std::abs(w) / kernels_.w_step)), kernels_.planes - 1);
+        place.conjugate_kernel = (w < 0) != place.folded;
+    } else {
+        place.plane = 0;
+        place.conjugate_kernel = false;
+    }
     return true;
 }
 
-// The tabulated position that the kernel is centred on: within half a step of the exact one.
+// Room for the work of one thread.
+struct GriddingPlan::Workspace {
+    Patch patch, real, imaginary;
+    std::vector<cfloat> x, y, row;
+    Workspace(int tile, const Kernels& kernels)
+        : patch(std::int64_t(tile) * tile), real(kernels.size() * kernels.stride / kCell + 1),
+          imaginary(kernels.imaginary ? kernels.size() * kernels.stride / kCell + 1 : 1), row(tile) {}
+};
+
+// The convolution function of a visibility.
+struct GriddingPlan::Functions {
+    const float* real;
+    const float* imaginary;  // or null
+};
+
+GriddingPlan::Functions GriddingPlan::functions(int channel, const Place& p, Workspace& space) const {
+    const int beam = block_.beam[channel];
+    if (!kernels_.interpolate) {
+        const std::int64_t at = kernels_.at(beam, p.plane, p.oy, p.ox);
+        return {kernels_.real + at, kernels_.imaginary ? kernels_.imaginary + at : nullptr};
+    }
+    const float share[4] = {(1 - p.fy) * (1 - p.fx), (1 - p.fy) * p.fx, p.fy * (1 - p.fx), p.fy * p.fx};
+    auto blend = [&](const float* table, Patch& out) {
+        const float* around[4];
+        for (int i = 0; i < 4; ++i) around[i] = table + kernels_.at(beam, p.plane, p.oy + i / 2, p.ox + i % 2);
+        vector_loops().blend(out.data(), around, share, kernels_.size() * kernels_.stride);
+        return const_cast<const float*>(out.data());
+    };
+    const float* real = blend(kernels_.real, space.real);
+    return {real, kernels_.imaginary ? blend(kernels_.imaginary, space.imaginary) : nullptr};
+}
+
+// The position that the kernel is centred on: within half a step of the exact one.
 void GriddingPlan::tabulated_position(const Place& p, double& x, double& y) const {
+    if (kernels_.interpolate) {
+        x = p.x, y = p.y;
+        return;
+    }
     const int half = kernels_.oversampling / 2, sign = p.folded ? -1 : 1;
     x = sign * (p.ix - double(p.ox - half) / kernels_.oversampling);
     y = sign * (p.iy - double(p.oy - half) / kernels_.oversampling);
@@ -221,17 +276,14 @@ void GriddingPlan::ramp(const Chunk& chunk, std::vector<cfloat>& x, std::vector<
     fill(y, chunk.height, chunk.y, -kTwoPi * block_.pixel_y[pointing] / shape_.ny);
 }
 
-template <typename Value>
+template <bool WithW, typename Value>
 void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const {
     const VectorLoops& loops = vector_loops();
-    const int size = kernels_.size(), most = tile_;
-    struct Workspace {
-        Patch patch;
-        std::vector<cfloat> x, y, row;
-        explicit Workspace(int n) : patch(std::int64_t(n) * n), row(n) {}
-    };
+    const int size = kernels_.size();
+    // Two visibilities at a time, if their kernels are in the table.
+    const bool pairs = !kernels_.imaginary && !kernels_.interpolate;
     std::vector<std::unique_ptr<Workspace>> spaces;
-    for (int i = 0; i < std::max(threads, 1); ++i) spaces.push_back(std::make_unique<Workspace>(most));
+    for (int i = 0; i < std::max(threads, 1); ++i) spaces.push_back(std::make_unique<Workspace>(tile_, kernels_));
 
     auto work = [&](std::int64_t tile, Workspace& space) {
         float* patch = space.patch.data();
@@ -240,39 +292,51 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
             bool pending = false;
             Place waiting{};
             Cell waiting_value;
-            int waiting_beam = 0;
+            const float* waiting_kernel = nullptr;
             auto corner = [&](const Place& p) {
                 const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
                 return patch + (y * chunk.width + x) * kCell;
             };
             for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
-                const int beam = block_.beam[channel];
-                if (beam < 0) continue;
+                if (block_.beam[channel] < 0) continue;
                 for (std::int64_t i = chunk.first; i < chunk.first + chunk.rows; ++i) {
                     const std::int64_t row = block_.order[i];
                     if (!(block_.weight[row * block_.channels + channel] > 0)) continue;
                     Place p;
                     Cell cell;
                     if (!place(row, channel, p)) continue;
+                    // The point source at the image centre stands for one in any pointing: without w.
+                    if (!WithW) p.plane = 0;
                     value(row, channel, p, cell);
-                    if (!pending) {
-                        pending = true, waiting = p, waiting_value = cell, waiting_beam = beam;
+                    const Functions k = functions(channel, p, space);
+                    if (WithW && k.imaginary) {
+                        // (a + ib) v = a v + b (iv)
+                        Cell turned;
+                        const float sign = p.conjugate_kernel ? -1.0f : 1.0f;
+                        for (int stokes = 0; stokes < kCell / 2; ++stokes) {
+                            turned.values[2 * stokes] = -sign * cell.values[2 * stokes + 1];
+                            turned.values[2 * stokes + 1] = sign * cell.values[2 * stokes];
+                        }
+                        loops.spread_two(corner(p), chunk.width, k.real, k.imaginary, size, kernels_.stride,
+                                         cell.values, turned.values);
+                    } else if (!pairs) {
+                        loops.spread(corner(p), chunk.width, k.real, size, kernels_.stride, cell.values);
+                    } else if (!pending) {
+                        pending = true, waiting = p, waiting_value = cell, waiting_kernel = k.real;
                     } else if (waiting.ix == p.ix && waiting.iy == p.iy) {
-                        loops.spread_two(corner(p), chunk.width, kernels_.at(waiting_beam, waiting.oy, waiting.ox),
-                                         kernels_.at(beam, p.oy, p.ox), size, kernels_.stride,
+                        loops.spread_two(corner(p), chunk.width, waiting_kernel, k.real, size, kernels_.stride,
                                          waiting_value.values, cell.values);
                         pending = false;
                     } else {
-                        loops.spread(corner(waiting), chunk.width,
-                                     kernels_.at(waiting_beam, waiting.oy, waiting.ox), size, kernels_.stride,
+                        loops.spread(corner(waiting), chunk.width, waiting_kernel, size, kernels_.stride,
                                      waiting_value.values);
-                        waiting = p, waiting_value = cell, waiting_beam = beam;
+                        waiting = p, waiting_value = cell, waiting_kernel = k.real;
                     }
                 }
             }
             if (pending)
-                loops.spread(corner(waiting), chunk.width, kernels_.at(waiting_beam, waiting.oy, waiting.ox), size,
-                             kernels_.stride, waiting_value.values);
+                loops.spread(corner(waiting), chunk.width, waiting_kernel, size, kernels_.stride,
+                             waiting_value.values);
             ramp(chunk, space.x, space.y);
             for (int y = 0; y < chunk.height; ++y) {
                 for (int x = 0; x < chunk.width; ++x) space.row[x] = space.x[x] * space.y[y];
@@ -304,7 +368,7 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
 }
 
 void GriddingPlan::grid(const cfloat* data, float* grid, int threads) const {
-    grid_with(
+    grid_with<true>(
         [&](std::int64_t row, int channel, const Place& p, Cell& cell) {
             const std::int64_t at = row * block_.channels + channel;
             const cfloat rr = data[at * 4], rl = data[at * 4 + 1], lr = data[at * 4 + 2], ll = data[at * 4 + 3];
@@ -320,7 +384,7 @@ void GriddingPlan::grid(const cfloat* data, float* grid, int threads) const {
 }
 
 void GriddingPlan::grid_psf(float* grid, int threads) const {
-    grid_with(
+    grid_with<false>(
         [&](std::int64_t row, int channel, const Place& p, Cell& cell) {
             const std::int64_t at = row * block_.channels + channel;
             double x, y;
@@ -335,13 +399,9 @@ template <typename Store>
 void GriddingPlan::degrid_with(const Store& store, const float* grid, int threads) const {
     const VectorLoops& loops = vector_loops();
     const int size = kernels_.size();
-    struct Workspace {
-        Patch patch;
-        std::vector<cfloat> x, y, row;
-        explicit Workspace(int n) : patch(std::int64_t(n) * n), row(n) {}
-    };
+    const bool pairs = !kernels_.imaginary && !kernels_.interpolate;
     std::vector<std::unique_ptr<Workspace>> spaces;
-    for (int i = 0; i < std::max(threads, 1); ++i) spaces.push_back(std::make_unique<Workspace>(tile_));
+    for (int i = 0; i < std::max(threads, 1); ++i) spaces.push_back(std::make_unique<Workspace>(tile_, kernels_));
 
     auto work = [&](std::int64_t tile, Workspace& space) {
         float* patch = space.patch.data();
@@ -373,17 +433,29 @@ void GriddingPlan::degrid_with(const Store& store, const float* grid, int thread
                 store(w.row, w.channel, w.place, cell);
             };
             for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
-                const int beam = block_.beam[channel];
-                if (beam < 0) continue;
+                if (block_.beam[channel] < 0) continue;
                 for (std::int64_t i = chunk.first; i < chunk.first + chunk.rows; ++i) {
                     Waiting now{{}, block_.order[i], channel, nullptr};
                     if (!(block_.weight[now.row * block_.channels + channel] > 0)) continue;
                     if (!place(now.row, channel, now.place)) continue;
-                    now.kernel = kernels_.at(beam, now.place.oy, now.place.ox);
-                    if (!pending) {
+                    const Functions k = functions(channel, now.place, space);
+                    now.kernel = k.real;
+                    Cell first, second;
+                    if (k.imaginary) {
+                        // The adjoint: (a - ib) v = a v - b (iv)
+                        loops.gather_two(corner(now.place), chunk.width, k.real, k.imaginary, size,
+                                         kernels_.stride, first.values, second.values);
+                        const float sign = now.place.conjugate_kernel ? -1.0f : 1.0f;
+                        for (int stokes = 0; stokes < kCell / 2; ++stokes) {
+                            first.values[2 * stokes] += sign * second.values[2 * stokes + 1];
+                            first.values[2 * stokes + 1] -= sign * second.values[2 * stokes];
+                        }
+                        store(now.row, now.channel, now.place, first);
+                    } else if (!pairs) {
+                        alone(now);
+                    } else if (!pending) {
                         waiting = now, pending = true;
                     } else if (waiting.place.ix == now.place.ix && waiting.place.iy == now.place.iy) {
-                        Cell first, second;
                         loops.gather_two(corner(now.place), chunk.width, waiting.kernel, now.kernel, size,
                                          kernels_.stride, first.values, second.values);
                         store(waiting.row, waiting.channel, waiting.place, first);

@@ -22,18 +22,23 @@ struct GridShape {
     std::int64_t width() const { return margin + columns; }
 };
 
-// Convolution functions, real, tabulated at `oversampling` steps per cell:
-// values[beam][oy][ox][y][x] with oy, ox = 0 ... 2 (oversampling / 2) for offsets (cell - position) of
-// -oversampling / 2 ... oversampling / 2 steps, and 2 support + 1 rows of `stride` floats.
+// Convolution functions, tabulated at `oversampling` steps per cell:
+// real[beam][plane][oy][ox][y][x] with oy, ox = 0 ... 2 (oversampling / 2) for offsets (cell - position) of
+// -oversampling / 2 ... oversampling / 2 steps, and 2 support + 1 rows of `stride` floats. Plane p is for
+// |w| = p * w_step; without an imaginary part there is one plane and w is ignored. The function nearest to an offset
+// is taken, or the four around it are interpolated bilinearly.
 struct Kernels {
-    const float* values;
-    int beams, support, oversampling, stride;
+    const float* real;
+    const float* imaginary;          // or null
+    int beams, planes, support, oversampling, stride;
+    double w_step;
+    bool interpolate;
 
     int size() const { return 2 * support + 1; }
     int offsets() const { return 2 * (oversampling / 2) + 1; }
-    const float* at(int beam, int oy, int ox) const {
+    std::int64_t at(int beam, int plane, int oy, int ox) const {
         const std::int64_t n = offsets();
-        return values + ((beam * n + oy) * n + ox) * std::int64_t(size()) * stride;
+        return (((std::int64_t(beam) * planes + plane) * n + oy) * n + ox) * size() * stride;
     }
 };
 
@@ -43,6 +48,7 @@ struct VisibilityBlock {
     int channels;
     const double* row_x;             // [rows] position in cells is row_x * frequency
     const double* row_y;             // [rows]
+    const double* row_w;             // [rows] w in wavelengths is row_w * frequency, towards the pointing centre
     const double* frequency;         // [channels] Hz
     const std::int32_t* beam;        // [channels] convolution function, -1 for none
     const std::int32_t* pointing;    // [rows] index of the pointing
@@ -97,10 +103,13 @@ private:
     double phase_at_centre(std::int64_t row, double x, double y) const;
     void add_rows(std::int64_t first, std::int64_t last);
     void sort_into_tiles();
-    template <typename Value>
+    template <bool WithW, typename Value>
     void grid_with(const Value& value, float* grid, int threads) const;
     template <typename Store>
     void degrid_with(const Store& store, const float* grid, int threads) const;
+    struct Functions;
+    struct Workspace;
+    Functions functions(int channel, const Place& place, Workspace& space) const;
     void ramp(const Chunk& chunk, std::vector<cfloat>& x, std::vector<cfloat>& y) const;
 
     GridShape shape_;

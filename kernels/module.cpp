@@ -1,10 +1,12 @@
 // The Python module vlasscube.imaging.mosaic._kernels.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -29,24 +31,36 @@ void require(bool holds, const char* what) {
 // A plan together with the arrays it points into.
 class Gridder {
 public:
-    Gridder(int nx, int ny, int margin, int columns, Input<float, 5> kernels, int oversampling,
-            Input<double, 1> row_x, Input<double, 1> row_y, Input<double, 1> frequency,
+    Gridder(int nx, int ny, int margin, int columns, Input<float, 6> kernels,
+            std::optional<Input<float, 6>> kernels_imaginary, double w_step, int oversampling, bool interpolate,
+            Input<double, 1> row_x, Input<double, 1> row_y, Input<double, 1> row_w, Input<double, 1> frequency,
             Input<std::int32_t, 1> beam, Input<std::int32_t, 1> pointing, Input<double, 1> pixel_x,
             Input<double, 1> pixel_y, Input<float, 2> weight, Input<std::int32_t, 1> order,
             Input<std::int64_t, 1> group_start)
-        : kernels_(kernels), row_x_(row_x), row_y_(row_y), frequency_(frequency), beam_(beam),
+        : kernels_(kernels), kernels_imaginary_(kernels_imaginary), row_x_(row_x), row_y_(row_y), row_w_(row_w),
+          frequency_(frequency), beam_(beam),
           pointing_(pointing), pixel_x_(pixel_x), pixel_y_(pixel_y), weight_(weight), order_(order), group_start_(group_start), shape_{nx, ny, margin, columns},
           pointings_(static_cast<int>(pixel_x.shape(0))) {
         const std::size_t rows = row_x.shape(0), channels = frequency.shape(0);
-        require(row_y.shape(0) == rows && pointing.shape(0) == rows, "arrays of rows differ in length");
+        require(row_y.shape(0) == rows && row_w.shape(0) == rows && pointing.shape(0) == rows,
+                "arrays of rows differ in length");
         require(weight.shape(0) == rows && weight.shape(1) == channels, "weight must be [rows][channels]");
         require(beam.shape(0) == channels, "beam must be [channels]");
         require(channels < 32768, "too many channels");
         require(pixel_y.shape(0) == pixel_x.shape(0), "pixel_x and pixel_y differ in length");
         const std::size_t offsets = 2 * (oversampling / 2) + 1;
-        require(kernels.shape(1) == offsets && kernels.shape(2) == offsets, "kernels do not fit the oversampling");
-        require(kernels.shape(3) % 2 == 1 && kernels.shape(4) >= kernels.shape(3), "kernels must be odd in size");
-        const int support = static_cast<int>(kernels.shape(3) / 2);
+        require(kernels.shape(2) == offsets && kernels.shape(3) == offsets, "kernels do not fit the oversampling");
+        require(kernels.shape(4) % 2 == 1 && kernels.shape(5) >= kernels.shape(4), "kernels must be odd in size");
+        if (kernels_imaginary) {
+            for (int axis = 0; axis < 6; ++axis)
+                require(kernels_imaginary->shape(axis) == kernels.shape(axis),
+                        "real and imaginary kernels differ in shape");
+            require(w_step > 0, "w_step must be positive");
+        } else {
+            require(kernels.shape(1) == 1, "several w planes need imaginary kernels");
+        }
+        const int support = static_cast<int>(kernels.shape(4) / 2);
+        require(kernels.shape(5) % kCell == 0, "rows of kernels must be padded to whole vectors");
         require(margin >= support + 1, "the margin is smaller than the support");
         require(group_start.shape(0) >= 1, "group_start is empty");
         for (std::size_t i = 0; i < rows; ++i)
@@ -59,10 +73,11 @@ public:
             require(group_start.data()[i] <= group_start.data()[i + 1], "group_start must ascend");
         require(group_start.data()[0] >= 0 && static_cast<std::size_t>(group_start.data()[group_start.shape(0) - 1]) <=
                     order.shape(0), "group_start out of range");
-        const Kernels table{kernels.data(), static_cast<int>(kernels.shape(0)), support, oversampling,
-                            static_cast<int>(kernels.shape(4))};
+        const Kernels table{kernels.data(), kernels_imaginary ? kernels_imaginary->data() : nullptr,
+                            static_cast<int>(kernels.shape(0)), static_cast<int>(kernels.shape(1)), support,
+                            oversampling, static_cast<int>(kernels.shape(5)), w_step, interpolate};
         const VisibilityBlock block{static_cast<std::int64_t>(rows), static_cast<int>(channels), row_x.data(),
-                                    row_y.data(), frequency.data(), beam.data(), pointing.data(), pixel_x.data(),
+                                    row_y.data(), row_w.data(), frequency.data(), beam.data(), pointing.data(), pixel_x.data(),
                                     pixel_y.data(), weight.data(), order.data(), group_start.data(),
                                     static_cast<std::int64_t>(group_start.shape(0)) - 1};
         nb::gil_scoped_release release;
@@ -117,8 +132,9 @@ private:
         require(reinterpret_cast<std::uintptr_t>(data) % 32 == 0, "the grid must be aligned to 32 bytes");
     }
 
-    Input<float, 5> kernels_;
-    Input<double, 1> row_x_, row_y_, frequency_;
+    Input<float, 6> kernels_;
+    std::optional<Input<float, 6>> kernels_imaginary_;
+    Input<double, 1> row_x_, row_y_, row_w_, frequency_;
     Input<std::int32_t, 1> beam_, pointing_;
     Input<double, 1> pixel_x_, pixel_y_;
     Input<float, 2> weight_;
@@ -134,10 +150,11 @@ private:
 NB_MODULE(_kernels, m) {
     m.doc() = "Kernels of the mosaic imager; see vlasscube.imaging.mosaic for what they are used for.";
     nb::class_<Gridder>(m, "Gridder")
-        .def(nb::init<int, int, int, int, Input<float, 5>, int, Input<double, 1>, Input<double, 1>, Input<double, 1>,
-                      Input<std::int32_t, 1>, Input<std::int32_t, 1>, Input<double, 1>, Input<double, 1>,
+        .def(nb::init<int, int, int, int, Input<float, 6>, std::optional<Input<float, 6>>, double, int, bool,
+                      Input<double, 1>, Input<double, 1>, Input<double, 1>, Input<double, 1>, Input<std::int32_t, 1>, Input<std::int32_t, 1>, Input<double, 1>, Input<double, 1>,
                       Input<float, 2>, Input<std::int32_t, 1>, Input<std::int64_t, 1>>(),
-             "nx"_a, "ny"_a, "margin"_a, "columns"_a, "kernels"_a, "oversampling"_a, "row_x"_a, "row_y"_a,
+             "nx"_a, "ny"_a, "margin"_a, "columns"_a, "kernels"_a, "kernels_imaginary"_a.none(), "w_step"_a, "oversampling"_a,
+             "interpolate"_a, "row_x"_a, "row_y"_a, "row_w"_a,
              "frequency"_a, "beam"_a, "pointing"_a, "pixel_x"_a, "pixel_y"_a, "weight"_a, "order"_a,
              "group_start"_a)
         .def("grid", &Gridder::grid, "data"_a, "grid"_a, "threads"_a)

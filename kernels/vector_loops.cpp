@@ -97,6 +97,18 @@ void gather_two(const float* patch, int patch_stride, const float* kernel_a, con
     at(value_b) = b0 + b1;
 }
 
+typedef float Unaligned __attribute__((vector_size(32), aligned(4)));
+
+void blend(float* out, const float* const functions[4], const float share[4], int floats) {
+    const Vector s0 = broadcast(share[0]), s1 = broadcast(share[1]);
+    const Vector s2 = broadcast(share[2]), s3 = broadcast(share[3]);
+    auto load = [&](int function, int i) {
+        return Vector(*reinterpret_cast<const Unaligned*>(functions[function] + i));
+    };
+    for (int i = 0; i < floats; i += kCell)
+        at(out + i) = s0 * load(0, i) + s1 * load(1, i) + s2 * load(2, i) + s3 * load(3, i);
+}
+
 void flush_row(float* grid, float* patch, const float* ramp, int cells) {
     for (int x = 0; x < cells; ++x) {
         Vector& cell = at(patch + x * kCell);
@@ -116,7 +128,7 @@ void fetch_row(const float* grid, float* patch, const float* ramp, int cells) {
 #define STRING(a) STRING_(a)
 
 extern const VectorLoops JOIN(KERNEL_VARIANT, _loops) = {
-    STRING(KERNEL_VARIANT), spread, spread_two, gather, gather_two, flush_row, fetch_row,
+    STRING(KERNEL_VARIANT), spread, spread_two, gather, gather_two, blend, flush_row, fetch_row,
 };
 
 }  // namespace vlasscube

@@ -28,6 +28,9 @@ struct VectorLoops {
     void (*gather_two)(const float* patch, int patch_stride, const float* kernel_a, const float* kernel_b,
                        int size, int kernel_stride, float* value_a, float* value_b);
 
+    // out = the four functions weighted with `share`, `floats` of them, a multiple of kCell.
+    void (*blend)(float* out, const float* const functions[4], const float share[4], int floats);
+
     // grid[x] += patch[x] * ramp[x] (complex), and patch[x] = 0.
     void (*flush_row)(float* grid, float* patch, const float* ramp, int cells);
 

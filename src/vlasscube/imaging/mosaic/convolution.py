@@ -1,4 +1,7 @@
-"""The convolution functions of A-projection: the antennas' power beam, Fourier-transformed and tabulated."""
+"""The convolution functions of A-projection: the antennas' power beam, Fourier-transformed and tabulated.
+
+Here as CASA's mosaic gridder makes them; `exact_convolution` makes better ones.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,23 @@ class ConvolutionFunctions:
     beam_of_channel: npt.NDArray[np.int32]
     """Shape (nchan,); -1 where no beam serves the channel."""
     gridding: npt.NDArray[np.float32]
-    """Shape (beams, 11, 11, 2 s + 1, padded): the power beam's transform at offsets (cell - position) of -5 … 5
-    tenths of a cell in y and x; rows are padded with zeros."""
+    """Shape (beams, w planes, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell - position) of
+    -oversampling // 2 … oversampling // 2 steps in y and x; rows are padded with zeros."""
+    gridding_imaginary: npt.NDArray[np.float32] | None
+    """The imaginary part, if w is corrected for; otherwise there is one w plane."""
+    w_step: float
+    """Distance of the w planes in wavelengths; the first is at 0."""
+    oversampling: int
+    """Steps per cell."""
+    interpolate: bool
+    """Whether to interpolate between the steps, rather than to take the nearest."""
     weight: npt.NDArray[np.float64]
-    """Shape (beams, 2 s + 1, 2 s + 1): transform of the squared power beam, without offset."""
+    """Shape (beams, 2 t + 1, 2 t + 1): transform of the squared power beam, without offset."""
 
     @property
     def support(self) -> int:
         """Half-width in cells, without the centre."""
-        return int(self.gridding.shape[3] // 2)
+        return int(self.gridding.shape[4] // 2)
 
 
 def beam_channels(
@@ -69,7 +80,7 @@ def beam_channels(
     return beam_frequency, np.where(near.any(axis=1), near.argmax(axis=1), -1).astype(np.int32)
 
 
-def convolution_functions(
+def casa_convolution_functions(
     grid: ImageGrid, frequency_hz: npt.NDArray[np.float64], power_beam: PowerBeam, beam_radius_rad: float
 ) -> ConvolutionFunctions:
     """Compute the convolution functions of a spectral window as CASA's mosaic gridder does.
@@ -107,7 +118,8 @@ def convolution_functions(
         gridding.append(_tabulate(beam_part / _central(beam_part, support).sum(), support))
         inner = _interpolation_matrix(weight_part.shape[0], support)[OVERSAMPLING // 2]
         weight.append(inner @ (weight_part / _central(weight_part, support).sum()) @ inner.T)
-    return ConvolutionFunctions(beam_of_channel, np.stack(gridding), np.stack(weight))
+    table = np.stack(gridding)[:, None]
+    return ConvolutionFunctions(beam_of_channel, table, None, 0.0, OVERSAMPLING, False, np.stack(weight))
 
 
 def _screen_size(grid: ImageGrid, beam_radius_rad: float) -> int:
@@ -166,11 +178,14 @@ def _central(part: npt.NDArray[np.float64], support: int) -> npt.NDArray[np.floa
 
 def _tabulate(part: npt.NDArray[np.float64], support: int) -> npt.NDArray[np.float32]:
     """Interpolate a function to tenths of a cell; shape (11, 11, 2 s + 1, padded)."""
-    half = OVERSAMPLING // 2
-    width = 2 * support + 1
     interpolation = _interpolation_matrix(part.shape[0], support)
-    table = np.einsum("ayj,jk,bxk->abyx", interpolation, part, interpolation, optimize=True)
-    padded = np.zeros((2 * half + 1, 2 * half + 1, width, -(-width // 8) * 8), dtype=np.float32)
+    return padded_rows(np.einsum("ayj,jk,bxk->abyx", interpolation, part, interpolation, optimize=True))
+
+
+def padded_rows(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return a table in single precision, its rows padded with zeros to whole vectors."""
+    width = table.shape[-1]
+    padded = np.zeros((*table.shape[:-1], -(-width // 8) * 8), dtype=np.float32)
     padded[..., :width] = table
     return padded
 

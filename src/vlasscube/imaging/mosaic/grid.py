@@ -45,6 +45,13 @@ class Pointings:
     pixel_y: Array
     rotation: Array
     """Shape (n, 2, 2): takes (u, v) of the pointing to those of the image's tangent plane."""
+    direction: Array
+    """Shape (n, 2): direction cosines (l, m) of the pointing centre from the image centre."""
+
+    def tangent_rotation(self) -> Array:
+        """Return the rotation that is exact to first order about each pointing centre; shape (n, 2, 2)."""
+        inverse: Array = np.linalg.inv(self.rotation)
+        return np.swapaxes(inverse, 1, 2)
 
     @property
     def count(self) -> int:
@@ -71,9 +78,9 @@ def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayL
     Returns
     -------
     Pointings
-        The rotation leaves the w axis out, as CASA's mosaic gridder does: it is the 2x2 block of the rotation
-        between the two coordinate systems. A source at the pointing centre is put where it is; one at a distance
-        r from it is displaced by about tan(z) r²/2 at zenith angle z.
+        The rotation is the 2x2 block of the rotation between the two coordinate systems, as in CASA's mosaic
+        gridder: w is left out. A source at the pointing centre is put where it is; one at a distance r from it is
+        displaced by about tan(z) r²/2 at zenith angle z.
     """
     ra = np.atleast_1d(np.asarray(ra_rad, dtype=float))
     dec = np.atleast_1d(np.asarray(dec_rad, dtype=float))
@@ -87,7 +94,9 @@ def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayL
     rotation[:, 0, 1] = north @ east0[0]
     rotation[:, 1, 0] = east @ north0[0]
     rotation[:, 1, 1] = north @ north0[0]
-    return Pointings(grid.nx // 2 - l / grid.cell_rad, grid.ny // 2 + m / grid.cell_rad, rotation)
+    return Pointings(
+        grid.nx // 2 - l / grid.cell_rad, grid.ny // 2 + m / grid.cell_rad, rotation, np.stack([l, m], axis=-1)
+    )
 
 
 def uv_axes(ra_rad: Array, dec_rad: Array) -> tuple[Array, Array]:

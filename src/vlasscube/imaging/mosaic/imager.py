@@ -7,18 +7,20 @@ flat noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 
 from vlasscube.imaging.mosaic import _kernels
 from vlasscube.imaging.mosaic.convolution import (
-    OVERSAMPLING,
     ConvolutionFunctions,
     PowerBeam,
-    convolution_functions,
+    casa_convolution_functions,
 )
+from vlasscube.imaging.mosaic.exact_convolution import exact_convolution_functions
 from vlasscube.imaging.mosaic.grid import ImageGrid, Pointings, locate_pointings
 from vlasscube.imaging.mosaic.primary_beam import beam_radius_rad, evla_power_beam
 from vlasscube.imaging.mosaic.uv_grid import UvGridShape, grid_to_images, images_to_grid, in_slabs
@@ -32,6 +34,7 @@ from vlasscube.imaging.mosaic.weighting import (
 )
 
 Float = npt.NDArray[np.float32]
+_TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,16 @@ class ImagerSettings:
     robust: float = 1.0
     taper: UvTaper | None = None
     pblimit: float = 0.1
+    kernels: Literal["casa", "exact"] = "casa"
+    """``'casa'`` gives the image that tclean gives; ``'exact'`` has a wider support, finer steps, and a border
+    around the image so that no primary beam wraps."""
+    w_correction: bool = False
+    """Put sources where they are, w or no w; takes ``'exact'`` kernels."""
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.w_correction and self.kernels != "exact":
+            raise ValueError("w_correction=True needs kernels='exact'")
 
 
 @dataclass(eq=False)
@@ -51,8 +63,17 @@ class _Block:
     window: SpectralWindowData
     gridder: _kernels.Gridder
     functions: ConvolutionFunctions
-    arrays: tuple[npt.NDArray[np.generic], ...] = field(repr=False)
-    """What the gridder points into."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Positions:
+    """Positions of the rows of a spectral window in the uv plane, for each hertz (topocentric); shape (n,) each."""
+
+    x: npt.NDArray[np.float64]
+    """Cells."""
+    y: npt.NDArray[np.float64]
+    w: npt.NDArray[np.float64]
+    """Wavelengths, towards the pointing centre."""
 
 
 class MosaicImager:
@@ -79,24 +100,20 @@ class MosaicImager:
     ) -> None:
         self.grid = grid
         self.settings = settings
-        fields = visibilities.fields
-        self.pointings = locate_pointings(
-            grid, [entry.ra_rad for entry in fields], [entry.dec_rad for entry in fields]
-        )
+        windows, fields = visibilities.spectral_windows, visibilities.fields
+        centres = [entry.ra_rad for entry in fields], [entry.dec_rad for entry in fields]
+        on_image = locate_pointings(grid, *centres).on_image(grid)
+        self._lowest_hz = min(float(window.channel_frequency_hz.min()) for window in windows)
+        self._padded = grid if settings.kernels == "casa" else self._pad(locate_pointings(grid, *centres), on_image)
+        self._corner = self._padded.ny // 2 - grid.ny // 2, self._padded.nx // 2 - grid.nx // 2
+        self.pointings = locate_pointings(self._padded, *centres)
         factor = np.array([entry.lsrk_factor for entry in fields])
-        windows = visibilities.spectral_windows
-        on_image = self.pointings.on_image(grid)
-        weights = self._imaging_weights(windows, factor, on_image)
-        functions = [
-            convolution_functions(
-                grid,
-                window.channel_frequency_hz * factor.mean(),
-                power_beam,
-                beam_radius_rad(float(window.channel_frequency_hz.min())),
-            )
-            for window in windows
-        ]
+        weights = self._imaging_weights(windows, on_image)
         positions = [self._positions(window, factor) for window in windows]
+        functions = [
+            self._convolution_functions(window, factor.mean(), position, power_beam)
+            for window, position in zip(windows, positions, strict=True)
+        ]
         self.shape = self._grid_shape(windows, positions, functions)
         self._blocks = [
             self._block(*parts) for parts in zip(windows, weights, positions, functions, strict=True)
@@ -107,15 +124,39 @@ class MosaicImager:
 
     # --- preparation
 
+    def _pad(self, pointings: Pointings, on_image: npt.NDArray[np.bool_]) -> ImageGrid:
+        """Widen the image until no beam that reaches over its border wraps onto it."""
+        reach = beam_radius_rad(self._lowest_hz) / self.grid.cell_rad
+        sizes = []
+        for pixel, size in ((pointings.pixel_x, self.grid.nx), (pointings.pixel_y, self.grid.ny)):
+            on = pixel[on_image]
+            over = max(reach - on.min(initial=size), on.max(initial=0) + reach - size, 0.0)
+            padded = scipy.fft.next_fast_len(size + int(np.ceil(over)), real=True)
+            while padded % 2:
+                padded = scipy.fft.next_fast_len(padded + 1, real=True)
+            sizes.append(padded)
+        return replace(self.grid, nx=sizes[0], ny=sizes[1])
+
+    def _convolution_functions(
+        self, window: SpectralWindowData, factor: float, position: _Positions, power_beam: PowerBeam
+    ) -> ConvolutionFunctions:
+        frequency = window.channel_frequency_hz * factor
+        radius = beam_radius_rad(float(window.channel_frequency_hz.min()))
+        if self.settings.kernels == "casa":
+            return casa_convolution_functions(self.grid, frequency, power_beam, radius)
+        largest = float(np.abs(position.w).max(initial=0.0)) * float(window.channel_frequency_hz.max())
+        return exact_convolution_functions(
+            self._padded, frequency, power_beam, radius, largest if self.settings.w_correction else 0.0
+        )
+
     def _imaging_weights(
-        self, windows: tuple[SpectralWindowData, ...], factor: npt.NDArray[np.float64], on_image: npt.NDArray[np.bool_]
+        self, windows: tuple[SpectralWindowData, ...], on_image: npt.NDArray[np.bool_]
     ) -> list[Float]:
         density = DensityGrid(self.grid)
         blocks = []
         for window in windows:
             # Stokes parameters need all four correlations; CASA too leaves out what is flagged in any of them.
             weight = np.where(window.usable == ALL_USABLE, window.weight, np.float32(0))
-            # The rows of one spectral window see the same Doppler shift to within 1e-7.
             block = WeightedBlock(window.uvw_m[:, :2], window.channel_frequency_hz, weight)
             density.add(block)
             blocks.append(block)
@@ -129,33 +170,37 @@ class MosaicImager:
             weights.append(weight)
         return weights
 
-    def _positions(
-        self, window: SpectralWindowData, factor: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Position on the grid in cells per hertz (topocentric), by row."""
-        rotated = np.einsum("nij,nj->ni", self.pointings.rotation[window.field_index], window.uvw_m[:, :2])
-        scale = self.grid.cell_rad / SPEED_OF_LIGHT_M_S * factor[window.field_index]
-        return rotated[:, 0] * scale * self.grid.nx, -rotated[:, 1] * scale * self.grid.ny
+    def _positions(self, window: SpectralWindowData, factor: npt.NDArray[np.float64]) -> _Positions:
+        settings, pointings, field = self.settings, self.pointings, window.field_index
+        rotation = pointings.rotation if settings.kernels == "casa" else pointings.tangent_rotation()
+        rotated = np.einsum("nij,nj->ni", rotation[field], window.uvw_m[:, :2])
+        per_hz = factor[field] / SPEED_OF_LIGHT_M_S
+        # Seen from the pointing centre: what the tangent plane of the image leaves of w.
+        w = window.uvw_m[:, 2] - np.einsum("ni,ni->n", rotated, pointings.direction[field])
+        cell = self.grid.cell_rad * per_hz
+        return _Positions(
+            rotated[:, 0] * cell * self._padded.nx, -rotated[:, 1] * cell * self._padded.ny, w * per_hz
+        )
 
     def _grid_shape(
         self,
         windows: tuple[SpectralWindowData, ...],
-        positions: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+        positions: list[_Positions],
         functions: list[ConvolutionFunctions],
     ) -> UvGridShape:
         support = max(entry.support for entry in functions)
         reach = max(
-            float(np.abs(x).max(initial=0.0)) * float(window.channel_frequency_hz.max())
-            for window, (x, _) in zip(windows, positions, strict=True)
+            float(np.abs(position.x).max(initial=0.0)) * float(window.channel_frequency_hz.max())
+            for window, position in zip(windows, positions, strict=True)
         )
-        columns = min(int(reach) + support + 2, self.grid.nx // 2 + 1)
-        return UvGridShape(self.grid.nx, self.grid.ny, support + 1, columns)
+        columns = min(int(reach) + support + 2, self._padded.nx // 2 + 1)
+        return UvGridShape(self._padded.nx, self._padded.ny, support + 1, columns)
 
     def _block(
         self,
         window: SpectralWindowData,
         weight: Float,
-        position: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+        position: _Positions,
         functions: ConvolutionFunctions,
     ) -> _Block:
         order = np.lexsort(
@@ -164,50 +209,55 @@ class MosaicImager:
         keys = np.stack([window.antenna1, window.antenna2, window.field_index])[:, order]
         starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
         group_start = np.concatenate([[0], starts, [order.size]]).astype(np.int64)
-        x, y = (np.ascontiguousarray(axis) for axis in position)
+        position = _Positions(*(np.ascontiguousarray(axis) for axis in (position.x, position.y, position.w)))
         frequency = np.ascontiguousarray(window.channel_frequency_hz)
         gridder = _kernels.Gridder(
-            self.grid.nx,
-            self.grid.ny,
-            self.shape.margin,
-            self.shape.columns,
-            functions.gridding,
-            OVERSAMPLING,
-            x,
-            y,
-            frequency,
-            functions.beam_of_channel,
-            window.field_index,
-            self.pointings.pixel_x,
-            self.pointings.pixel_y,
-            weight,
-            order,
-            group_start,
+            nx=self._padded.nx,
+            ny=self._padded.ny,
+            margin=self.shape.margin,
+            columns=self.shape.columns,
+            kernels=functions.gridding,
+            kernels_imaginary=functions.gridding_imaginary,
+            w_step=functions.w_step,
+            oversampling=functions.oversampling,
+            interpolate=functions.interpolate,
+            row_x=position.x,
+            row_y=position.y,
+            row_w=position.w,
+            frequency=frequency,
+            beam=functions.beam_of_channel,
+            pointing=window.field_index,
+            pixel_x=self.pointings.pixel_x,
+            pixel_y=self.pointings.pixel_y,
+            weight=weight,
+            order=order,
+            group_start=group_start,
         )
-        return _Block(window, gridder, functions, (x, y, frequency, weight, order, group_start))
+        return _Block(window, gridder, functions)
 
     # --- images
 
     def weight_image(self) -> Float:
         """Compute the sum of weights times squared power beams, divided by the sum of weights; shape (ny, nx)."""
-        nx, ny = self.grid.nx, self.grid.ny
-        support = max(block.functions.support for block in self._blocks)
+        nx, ny = self._padded.nx, self._padded.ny
+        support = max(block.functions.weight.shape[1] // 2 for block in self._blocks)
         cells = np.arange(-support, support + 1)
         ramp_x = np.exp(-2j * np.pi * np.outer(self.pointings.pixel_x, cells) / nx)
         ramp_y = np.exp(-2j * np.pi * np.outer(self.pointings.pixel_y, cells) / ny)
         total = np.zeros((cells.size, cells.size), dtype=complex)
         for block in self._blocks:
             sums = np.array(block.gridder.beam_weights()).reshape(self.pointings.count, -1)
-            inner = slice(support - block.functions.support, support + block.functions.support + 1)
+            reach = block.functions.weight.shape[1] // 2
+            inner = slice(support - reach, support + reach + 1)
             for beam, function in enumerate(block.functions.weight):
                 spread = np.einsum("p,py,px->yx", sums[:, beam], ramp_y, ramp_x, optimize=True)
                 total[inner, inner] += function * spread[inner, inner]
-        to_x = np.exp(2j * np.pi * np.outer(cells, np.arange(nx)) / nx)
-        to_y = np.exp(2j * np.pi * np.outer(np.arange(ny), cells) / ny)
-        by_row = to_y @ total / max(self.weight_sum, np.finfo(float).tiny)
-        real, imaginary = by_row.real.astype(np.float32), by_row.imag.astype(np.float32)
-        image: Float = real @ to_x.real.astype(np.float32)
-        image -= imaginary @ to_x.imag.astype(np.float32)
+        x = np.arange(self.grid.nx) + self._corner[1]
+        y = np.arange(self.grid.ny) + self._corner[0]
+        to_x = np.exp(2j * np.pi * np.outer(cells, x) / nx)
+        by_row = np.exp(2j * np.pi * np.outer(y, cells) / ny) @ total / max(self.weight_sum, _TINY)
+        image: Float = by_row.real.astype(np.float32) @ to_x.real.astype(np.float32)
+        image -= by_row.imag.astype(np.float32) @ to_x.imag.astype(np.float32)
         return image
 
     def psf(self) -> Float:
@@ -216,7 +266,7 @@ class MosaicImager:
         for block in self._blocks:
             block.gridder.grid_psf(grid, self.settings.threads)
         image = np.empty(self.grid.shape, dtype=np.float32)
-        grid_to_images(grid, self.shape, image[None], self.settings.threads)
+        grid_to_images(grid, self.shape, image[None], self.settings.threads, self._corner)
         del grid
         self._correct_sampling(image)
         peak = float(image.max())
@@ -242,13 +292,13 @@ class MosaicImager:
         grid = self.shape.zeros()
         for block, values in zip(self._blocks, data, strict=True):
             block.gridder.grid(values, grid, self.settings.threads)
-        grid_to_images(grid, self.shape, out, self.settings.threads)
+        grid_to_images(grid, self.shape, out, self.settings.threads, self._corner)
         del grid
         self._normalise(out, weight_image)
 
     def _subtract(self, model: Float, weight_image: Float) -> list[npt.NDArray[np.complex64]]:
         grid = images_to_grid(
-            lambda plane, slab: self._flat_sky(model[plane], weight_image, slab),
+            lambda plane, slab: self._padded_rows(model[plane], weight_image, slab),
             self.shape,
             model.shape[0],
             self.settings.threads,
@@ -262,9 +312,16 @@ class MosaicImager:
     # --- normalisation
 
     def _sampling_response(self) -> tuple[Float, Float]:
-        """What rounding positions to tenths of a cell does to the image: sinc functions over its extent."""
-        x = (np.arange(self.grid.nx) - self.grid.nx // 2) / (self.grid.nx * OVERSAMPLING)
-        y = (np.arange(self.grid.ny) - self.grid.ny // 2) / (self.grid.ny * OVERSAMPLING)
+        """What rounding positions to tenths of a cell does to the image, in CASA's eyes: sinc functions.
+
+        As the pointing's phase is exact, rounding acts on the distance from the pointing centre alone; it is not
+        corrected for with exact kernels.
+        """
+        if self.settings.kernels == "exact":
+            return np.ones(self.grid.nx, dtype=np.float32), np.ones(self.grid.ny, dtype=np.float32)
+        steps = self._blocks[0].functions.oversampling
+        x = (np.arange(self.grid.nx) - self.grid.nx // 2) / (self.grid.nx * steps)
+        y = (np.arange(self.grid.ny) - self.grid.ny // 2) / (self.grid.ny * steps)
         return np.sinc(x).astype(np.float32), np.sinc(y).astype(np.float32)
 
     def _correct_sampling(self, image: Float) -> None:
@@ -295,14 +352,26 @@ class MosaicImager:
 
         in_slabs(self.grid.ny, self.grid.nx * 16, work, self.settings.threads)
 
-    def _flat_sky(self, model: Float, weight_image: Float, slab: slice) -> Float | None:
-        rows = model[slab]
-        if not rows.any():
+    def _padded_rows(self, model: Float, weight_image: Float, slab: slice) -> Float | None:
+        """Rows of the padded, flat-sky model image."""
+        top, left = self._corner
+        first, last = max(slab.start - top, 0), min(slab.stop - top, self.grid.ny)
+        if first >= last or not model[first:last].any():
             return None
+        sky = self._flat_sky(model, weight_image, slice(first, last))
+        if self._padded is self.grid:
+            return sky
+        rows = np.zeros((slab.stop - slab.start, self._padded.nx), dtype=np.float32)
+        start = first + top - slab.start
+        rows[start : start + last - first, left : left + self.grid.nx] = sky
+        return rows
+
+    def _flat_sky(self, model: Float, weight_image: Float, slab: slice) -> Float:
+        """Divide the flat-noise model by the mosaic's primary beam."""
         response_x, response_y = self._sampling_response()
         pb = np.sqrt(np.abs(weight_image[slab]) / weight_image.max())
         good = pb > self.settings.pblimit
-        sky = np.where(good, rows / np.where(good, pb, 1), 0)
+        sky: Float = np.where(good, model[slab] / np.where(good, pb, 1), 0).astype(np.float32)
         # CASA multiplies here, as when it grids it divides.
         sky *= response_x
         sky *= response_y[slab, None]

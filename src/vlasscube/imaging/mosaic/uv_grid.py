@@ -66,7 +66,9 @@ def in_slabs(rows: int, bytes_per_row: int, work: Callable[[slice], Any], thread
         return list(pool.map(work, slabs))
 
 
-def grid_to_images(grid: Float, shape: UvGridShape, out: Float, threads: int) -> None:
+def grid_to_images(
+    grid: Float, shape: UvGridShape, out: Float, threads: int, corner: tuple[int, int] = (0, 0)
+) -> None:
     """Transform a grid to images; the grid is used up.
 
     Parameters
@@ -75,10 +77,12 @@ def grid_to_images(grid: Float, shape: UvGridShape, out: Float, threads: int) ->
         As the gridding kernels leave it.
     shape : UvGridShape
         Of the grid.
-    out : ndarray, shape (planes, ny, nx)
-        The first planes of I, Q, U, V: real part of the sum of the cells times exp(2πi (kx x / nx + ky y / ny)).
+    out : ndarray, shape (planes, ny', nx')
+        The first planes of I, Q, U, V, or the part of them that begins at `corner`: real part of the sum of the cells times exp(2πi (kx x / nx + ky y / ny)).
     threads : int
         Number of threads.
+    corner : tuple of int
+        First pixel (y, x) wanted.
     """
     cells = grid.view(np.complex64)
     _fold_margin(cells, shape)
@@ -89,13 +93,13 @@ def grid_to_images(grid: Float, shape: UvGridShape, out: Float, threads: int) ->
         half[:, -1] *= 2
     columns = scipy.fft.ifft(half, axis=0, norm="forward", overwrite_x=True, workers=threads)
     for plane in range(out.shape[0]):
-        _rows_to_image(columns[:, :, plane], shape.nx, out[plane], threads)
+        _rows_to_image(columns[corner[0] :, :, plane], shape.nx, corner[1], out[plane], threads)
 
 
-def _rows_to_image(columns: Complex, nx: int, out: Float, threads: int) -> None:
+def _rows_to_image(columns: Complex, nx: int, first: int, out: Float, threads: int) -> None:
     def work(slab: slice) -> None:
-        out[slab] = scipy.fft.irfft(columns[slab], n=nx, axis=1, norm="forward")
-        out[slab] *= np.float32(0.5)
+        rows = scipy.fft.irfft(columns[slab], n=nx, axis=1, norm="forward")
+        np.multiply(rows[:, first : first + out.shape[1]], np.float32(0.5), out=out[slab])
 
     in_slabs(out.shape[0], nx * 4, work, threads)
 
