@@ -11,11 +11,14 @@
 #include <string>
 
 #include "gridding.hpp"
+#include "rms_map.hpp"
 #include "vector_loops.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace vlasscube;
+
+void bind_minor_cycle(nb::module_& module);
 
 namespace {
 
@@ -157,15 +160,28 @@ NB_MODULE(_kernels, m) {
              "interpolate"_a, "row_x"_a, "row_y"_a, "row_w"_a,
              "frequency"_a, "beam"_a, "pointing"_a, "pixel_x"_a, "pixel_y"_a, "weight"_a, "order"_a,
              "group_start"_a)
-        .def("grid", &Gridder::grid, "data"_a, "grid"_a, "threads"_a)
-        .def("grid_psf", &Gridder::grid_psf, "grid"_a, "threads"_a)
-        .def("subtract", &Gridder::subtract, "grid"_a, "data"_a, "residual"_a, "threads"_a)
-        .def("predict_taylor", &Gridder::predict_taylor, "grid"_a, "reference_hz"_a, "model"_a, "threads"_a)
+        .def("grid", &Gridder::grid, "data"_a, nb::arg("grid").noconvert(), "threads"_a)
+        .def("grid_psf", &Gridder::grid_psf, nb::arg("grid").noconvert(), "threads"_a)
+        .def("subtract", &Gridder::subtract, "grid"_a, "data"_a, nb::arg("residual").noconvert(), "threads"_a)
+        .def("predict_taylor", &Gridder::predict_taylor, "grid"_a, "reference_hz"_a, nb::arg("model").noconvert(), "threads"_a)
         .def_prop_ro("weight_sum", &Gridder::weight_sum)
         .def("beam_weights", &Gridder::beam_weights)
         .def_prop_ro("outside", &Gridder::outside)
         .def_prop_ro("visibilities", &Gridder::visibilities)
         .def_prop_ro("chunks", &Gridder::chunks);
+    bind_minor_cycle(m);
+    m.def(
+        "local_rms",
+        [](Input<float, 2> image, InOut<float, 2> rms, std::int64_t first_y, std::int64_t first_x,
+           std::int64_t step, std::int64_t reach, int threads) {
+            const rms_map::Grid grid{first_y, first_x, static_cast<std::int64_t>(rms.shape(0)),
+                                     static_cast<std::int64_t>(rms.shape(1)), step, reach};
+            nb::gil_scoped_release release;
+            rms_map::local_rms(image.data(), static_cast<std::int64_t>(image.shape(0)),
+                               static_cast<std::int64_t>(image.shape(1)), grid, rms.data(), threads);
+        },
+        "image"_a, nb::arg("rms").noconvert(), "first_y"_a, "first_x"_a, "step"_a, "reach"_a, "threads"_a);
+    m.def("chauvenet_limit", &rms_map::chauvenet_limit, "count"_a);
     m.def("available_instruction_sets", [] {
         int count = 0;
         const char* const* names = available_vector_loops(count);

@@ -62,7 +62,20 @@ def available_memory_bytes() -> int:
 _PR_SET_PDEATHSIG = 1
 
 
-def _start_worker() -> None:
+_THREADS = "VLASSCUBE_THREADS"
+
+
+def plane_threads() -> int:
+    """Number of threads that a plane may use in this process: its share of the cores.
+
+    It is told to workers by the environment variable ``VLASSCUBE_THREADS``; without, all cores are the plane's.
+    """
+    text = os.environ.get(_THREADS, "")
+    return max(int(text), 1) if text.isdecimal() else usable_cores()
+
+
+def _start_worker(threads: int) -> None:
+    os.environ[_THREADS] = str(threads)
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A worker whose parent was killed must not go on writing into a directory that a new run takes over.
@@ -110,4 +123,5 @@ def make_executor(workers: int) -> Executor:
         max_workers=workers,
         mp_context=_WorkerContext(),
         initializer=_start_worker,
+        initargs=(max(usable_cores() // workers, 1),),
     )

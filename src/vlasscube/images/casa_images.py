@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube import casa
+from vlasscube import casa, casacore_tables
 from vlasscube.records import STOKES, Beam, PixelBox
 
 FloatArray = npt.NDArray[np.float32]
@@ -91,6 +91,20 @@ def read_plane(path: Path, stokes: int = 0, box: PixelBox | None = None) -> Floa
     ndarray of float32, shape (ny, nx)
         Masked pixels are NaN.
     """
+    first = (0, stokes, box.blc_y, box.blc_x) if box else (0, stokes, 0, 0)
+    last = (0, stokes, box.trc_y, box.trc_x) if box else (0, stokes, -1, -1)
+    stored = casacore_tables.read_image_plane(path, first, last)
+    if stored is None:
+        return _read_plane_by_casa(path, stokes, box)
+    values, good = stored
+    plane: FloatArray = values[0, 0]
+    if good is not None:
+        plane[~good[0, 0]] = np.nan
+    return plane
+
+
+def _read_plane_by_casa(path: Path, stokes: int, box: PixelBox | None) -> FloatArray:
+    # Whatever CASA takes for an image: FITS, expressions, masks by reference.
     with casa.image(path) as image:
         nx, ny = (int(n) for n in image.shape()[:2])
         box = box or PixelBox(0, 0, nx - 1, ny - 1)

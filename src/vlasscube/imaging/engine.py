@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
+from vlasscube.naming import TcleanProduct
 from vlasscube.records import CleanCycles, DataSelection
+
+Kernels = Literal["casa", "exact"]
 
 
 @dataclass(frozen=True)
 class CleanRequest:
-    """One iteration of one plane.
-
-    The images of the previous iteration (psf, pb, weight, sumwt, model, residual) lie under ``image_root``
-    already, unless it is the first.
-    """
+    """One iteration of one plane."""
 
     vis: Path
     selection: DataSelection
     reffreq_hz: float
     image_root: Path
+    """Path and beginning of the names of the images to make."""
+    previous_root: Path | None
+    """The same of the previous iteration, whose images are left as they are; None for the first."""
     parameters: CleanParameters
     iteration: IterationParameters
 
@@ -39,8 +41,15 @@ class CleanResult:
     """By Stokes parameter."""
 
 
+TAKEN_OVER: tuple[TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model", "residual")
+"""Images of the previous iteration that the next one needs."""
+
+
 class ImagingEngine(Protocol):
-    """Makes the images of one iteration, with the names and conventions of tclean."""
+    """Makes the images of one iteration, with the names and conventions of tclean.
+
+    One engine makes the iterations of one plane, one after the other, and may keep what it needs in memory.
+    """
 
     name: str
 
@@ -55,9 +64,20 @@ class ImagingEngine(Protocol):
         ...
 
 
-def imaging_engine(name: str) -> ImagingEngine:
-    """Return an engine by name."""
-    from vlasscube.imaging.tclean import TcleanEngine
+def imaging_engine(name: str, *, kernels: Kernels = "casa", w_correction: bool = False) -> ImagingEngine:
+    """Return an engine by name.
 
-    engines = {TcleanEngine.name: TcleanEngine}
-    return engines[name]()
+    Parameters
+    ----------
+    name : str
+        ``'mosaic'`` or ``'casa'``.
+    kernels, w_correction
+        Of the mosaic engine; see `vlasscube.imaging.mosaic.imager.ImagerSettings`.
+    """
+    if name == "casa":
+        from vlasscube.imaging.tclean import TcleanEngine
+
+        return TcleanEngine()
+    from vlasscube.imaging.mosaic_engine import MosaicEngine
+
+    return MosaicEngine(kernels=kernels, w_correction=w_correction)

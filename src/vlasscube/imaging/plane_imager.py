@@ -46,8 +46,6 @@ from vlasscube.workspace import publish, remove
 HANDED_ON: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model")
 """Images that move from one iteration to the next."""
 
-_TAKEN_OVER: tuple[naming.TcleanProduct, ...] = (*HANDED_ON, "residual")
-
 Report = Callable[[Message], None]
 
 
@@ -146,19 +144,19 @@ def _make_iteration(
     remove(partial)
     partial.mkdir(parents=True)
     mask_name = settings.mask
+    previous = None
     if not settings.is_first:
-        previous = naming.iteration_root(target.image_root, settings.number - 1)
-        _hand_on(directory, previous, partial, root)
+        previous = directory / naming.iteration_root(target.image_root, settings.number - 1)
         if settings.mask != PB_MASK:
             # Not '<imagename>.mask': tclean refuses usemask='user' when that exists.
             cleanmask = partial / naming.tclean_product(root, "cleanmask")
-            template = partial / naming.tclean_product(root, "pb")
+            template = directory / naming.tclean_product(previous.name, "pb")
             for message in make_cleanmask(Path(settings.mask), template, cleanmask):
                 report(message)
             settings = replace(settings, mask=str(cleanmask))
             mask_name = cleanmask.name
     result = engine.clean(
-        CleanRequest(vis, target.selection, target.reffreq_hz, partial / root, parameters, settings)
+        CleanRequest(vis, target.selection, target.reffreq_hz, partial / root, previous, parameters, settings)
     )
     _judge(target, settings, result, report)
     psf = partial / naming.tclean_product(root, "psf")
@@ -190,13 +188,6 @@ def _make_iteration(
         files=tuple(names),
     )
     return iteration, tuple(directory / name for name in names)
-
-
-def _hand_on(directory: Path, previous: str, partial: Path, root: str) -> None:
-    for kind in _TAKEN_OVER:
-        source = directory / naming.tclean_product(previous, kind)
-        if source.exists():
-            shutil.copytree(source, partial / naming.tclean_product(root, kind))
 
 
 def _drop_handed_on(directory: Path, image_root: str, number: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-from vlasscube import casa
+from vlasscube import casa, naming
 from vlasscube.imaging.clean_sequence import tclean_arguments
-from vlasscube.imaging.engine import CleanRequest, CleanResult
+from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
 from vlasscube.records import STOKES, CleanCycles
 
 
@@ -18,6 +19,8 @@ class TcleanEngine:
 
     def clean(self, request: CleanRequest) -> CleanResult:
         """Make an iteration; see `vlasscube.imaging.engine.ImagingEngine`."""
+        if request.previous_root is not None:
+            _take_over(request.previous_root, request.image_root)
         arguments = tclean_arguments(
             str(request.vis),
             request.selection,
@@ -34,6 +37,14 @@ class TcleanEngine:
             "mask": Path(arguments["mask"]).name,
         }
         return clean_result(result, casa.format_call("tclean", shown))
+
+
+def _take_over(previous: Path, root: Path) -> None:
+    # tclean goes on with the images that lie under its own name, and changes them.
+    for kind in TAKEN_OVER:
+        source = previous.parent / naming.tclean_product(previous.name, kind)
+        if source.exists():
+            shutil.copytree(source, root.parent / naming.tclean_product(root.name, kind))
 
 
 def clean_result(result: dict[str, Any], call: str) -> CleanResult:

@@ -20,9 +20,9 @@ from vlasscube.errors import StageOrderError
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
+from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation_measure
 from vlasscube.records import Beam, from_plain
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
 from vlasscube.stages.results import CubePlan, ImportResult, RestoreResult
 from vlasscube.workspace import Workspace

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube import casa
+from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.measurement_set import channel_frequencies_hz
 from vlasscube.simulation.presets import FieldSimulation
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.sky import SPEED_OF_LIGHT_M_S, Source, direction_cosines, stokes_spectrum
 
 CONTINUUM_REFERENCE_HZ = 3.0e9

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 
-import erfa  # type: ignore[import-untyped]
+import erfa
 import numpy as np
 from numpy.typing import NDArray
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vlasscube.images.beams import reject_by_beam
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
-from vlasscube.imaging.engine import imaging_engine
+from vlasscube.imaging.engine import Kernels, imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
 from vlasscube.records import Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord, from_plain, to_plain
@@ -26,6 +26,8 @@ class MakeImagesInputs:
     clean: CleanParameters
     unflagged_bandwidth_hz: float
     engine: str
+    kernels: Kernels
+    w_correction: bool
     upstream: tuple[str, ...]
 
 
@@ -83,7 +85,7 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext, key: str)
         working / inputs.working_ms,
         working,
         replace(inputs.clean, masks=masks),
-        imaging_engine(inputs.engine),
+        imaging_engine(inputs.engine, kernels=inputs.kernels, w_correction=inputs.w_correction),
         _RecordedIterations(context, key),
         context.report,
     )

@@ -21,7 +21,7 @@ _LEAST_SUPPORT = 5
 _BEAM_BANDWIDTH = 0.005
 """Fractional bandwidth of one beam."""
 
-PowerBeam = Callable[[npt.ArrayLike, npt.ArrayLike], npt.NDArray[np.float64]]
+PowerBeam = Callable[..., npt.NDArray[np.float64]]
 """Power beam at (radius in arcmin, frequency in Hz)."""
 
 
@@ -74,7 +74,7 @@ def beam_channels(
     if beams == 0 or count == 1:
         return frequency_hz[:1].copy(), np.zeros(count, dtype=np.int32)
     step = (highest - lowest + width) / beams
-    beam_frequency = lowest - width + step / 2 + step * np.arange(beams)
+    beam_frequency = np.asarray(lowest - width + step / 2 + step * np.arange(beams), dtype=np.float64)
     # CASA compares in single precision.
     near = np.abs(frequency_hz[:, None] - beam_frequency).astype(np.float32) <= np.float32(step / 2)
     return beam_frequency, np.where(near.any(axis=1), near.argmax(axis=1), -1).astype(np.int32)
@@ -167,7 +167,7 @@ def _support(weight_part: npt.NDArray[np.float64]) -> int:
     if trial < _LEAST_SUPPORT:
         trial = _LEAST_SUPPORT if size > 2 * _LEAST_SUPPORT else max(size // 2 - 4, 0)
     support = trial + 1
-    return min(support, size // 2 - 1)
+    return int(min(support, size // 2 - 1))
 
 
 def _central(part: npt.NDArray[np.float64], support: int) -> npt.NDArray[np.float64]:
@@ -207,9 +207,7 @@ def _interpolation_matrix(size: int, support: int) -> npt.NDArray[np.float64]:
     distance = position[..., None] - sample
     taken = (sample > floor[..., None] - _LANCZOS) & (sample <= floor[..., None] + _LANCZOS)
     inside = (floor >= _LANCZOS) & (floor < kept - _LANCZOS)
-    weights = np.where(
-        taken & inside[..., None], np.sinc(distance) * np.sinc(distance / _LANCZOS), 0.0
-    )
+    weights = np.where(taken & inside[..., None], np.sinc(distance) * np.sinc(distance / _LANCZOS), 0.0)
     full = np.zeros((offsets.size, cells.size, size))
     full[..., start : start + kept] = weights
     return full

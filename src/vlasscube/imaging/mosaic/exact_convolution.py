@@ -48,7 +48,7 @@ def exact_convolution_functions(
     beam_radius_rad : float
         Radius of the first null at the lowest frequency, or more.
     largest_w : float
-        Largest \\|w\\| of the visibilities in wavelengths; 0 to leave w out of account.
+        Largest absolute w of the visibilities in wavelengths; 0 to leave w out of account.
 
     Returns
     -------
@@ -58,7 +58,8 @@ def exact_convolution_functions(
     """
     beam_frequency, beam_of_channel = beam_channels(frequency_hz)
     radius = beam_radius_rad
-    samples = (np.arange(_SCREEN_PIXELS) - _SCREEN_PIXELS / 2 + 0.5) * (2 * radius / _SCREEN_PIXELS)
+    steps = np.arange(_SCREEN_PIXELS, dtype=np.float64) - _SCREEN_PIXELS / 2 + 0.5
+    samples: Float = steps * (2 * radius / _SCREEN_PIXELS)
     distance = np.hypot(samples, samples[:, None])
     arcmin = np.degrees(distance) * 60
     screens = [power_beam(arcmin, float(frequency)) for frequency in beam_frequency]
@@ -68,10 +69,12 @@ def exact_convolution_functions(
     w_step = largest_w / (planes - 1) if planes > 1 else 0.0
     w_screens = [np.exp(-2j * np.pi * p * w_step * (np.sqrt(1 - distance**2) - 1)) for p in range(planes)]
     support = _support(grid, samples, screens[-1] * w_screens[-1])
-    offsets = np.arange(-(OVERSAMPLING // 2), OVERSAMPLING // 2 + 1) / OVERSAMPLING
+    offsets: Float = np.arange(-(OVERSAMPLING // 2), OVERSAMPLING // 2 + 1, dtype=np.float64) / OVERSAMPLING
     matrix_x = _transform(samples, grid.nx * grid.cell_rad, support, offsets)
     matrix_y = _transform(samples, grid.ny * grid.cell_rad, support, offsets)
-    table = np.empty((len(screens), planes, offsets.size, offsets.size, 2 * support + 1, 2 * support + 1), complex)
+    table = np.empty(
+        (len(screens), planes, offsets.size, offsets.size, 2 * support + 1, 2 * support + 1), complex
+    )
     for beam, screen in enumerate(screens):
         for plane, w_screen in enumerate(w_screens):
             half = np.einsum("jk,bxk->bjx", screen * w_screen, matrix_x, optimize=True)
@@ -91,7 +94,8 @@ def _transform(samples: Float, extent: float, support: int, offsets: Float) -> C
     """Fourier matrix from the screen to the cells; shape (offsets, 2 s + 1, samples)."""
     cells = np.arange(-support, support + 1)
     position = cells[None, :] + offsets[:, None]
-    return np.exp(-2j * np.pi * position[..., None] * samples / extent)
+    matrix: Complex = np.exp(-2j * np.pi * position[..., None] * samples / extent)
+    return matrix
 
 
 def _support(grid: ImageGrid, samples: Float, screen: Complex) -> int:
@@ -108,7 +112,7 @@ def _support(grid: ImageGrid, samples: Float, screen: Complex) -> int:
 
 
 def _weight_functions(grid: ImageGrid, samples: Float, screens: list[Float], support: int) -> Float:
-    none = np.zeros(1)
+    none: Float = np.zeros(1)
     matrix_x = _transform(samples, grid.nx * grid.cell_rad, support, none)[0]
     matrix_y = _transform(samples, grid.ny * grid.cell_rad, support, none)[0]
     weight = np.stack([(matrix_y @ screen**2 @ matrix_x.T).real for screen in screens])

@@ -50,8 +50,8 @@ class Pointings:
 
     def tangent_rotation(self) -> Array:
         """Return the rotation that is exact to first order about each pointing centre; shape (n, 2, 2)."""
-        inverse: Array = np.linalg.inv(self.rotation)
-        return np.swapaxes(inverse, 1, 2)
+        inverse = np.linalg.inv(self.rotation)
+        return np.swapaxes(inverse, 1, 2).astype(np.float64)
 
     @property
     def count(self) -> int:
@@ -60,8 +60,9 @@ class Pointings:
 
     def on_image(self, grid: ImageGrid) -> npt.NDArray[np.bool_]:
         """Tell which pointing centres lie on the image; shape (n,)."""
-        x, y = np.trunc(self.pixel_x), np.trunc(self.pixel_y)
-        inside: npt.NDArray[np.bool_] = (x >= 0) & (x < grid.nx) & (y >= 0) & (y < grid.ny)
+        # CASA truncates the position to a pixel.
+        x, y = self.pixel_x, self.pixel_y
+        inside: npt.NDArray[np.bool_] = (x > -1) & (x < grid.nx) & (y > -1) & (y < grid.ny)
         return inside
 
 
@@ -95,7 +96,10 @@ def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayL
     rotation[:, 1, 0] = east @ north0[0]
     rotation[:, 1, 1] = north @ north0[0]
     return Pointings(
-        grid.nx // 2 - l / grid.cell_rad, grid.ny // 2 + m / grid.cell_rad, rotation, np.stack([l, m], axis=-1)
+        grid.nx // 2 - l / grid.cell_rad,
+        grid.ny // 2 + m / grid.cell_rad,
+        rotation,
+        np.stack([l, m], axis=-1),
     )
 
 

@@ -7,6 +7,7 @@ flat noise.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -88,7 +89,7 @@ class MosaicImager:
     settings : ImagerSettings
         Weighting and threads.
     power_beam : callable
-        Power beam of an antenna.
+        Power beam of an antenna, with the arguments of `evla_power_beam`.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class MosaicImager:
         centres = [entry.ra_rad for entry in fields], [entry.dec_rad for entry in fields]
         on_image = locate_pointings(grid, *centres).on_image(grid)
         self._lowest_hz = min(float(window.channel_frequency_hz.min()) for window in windows)
-        self._padded = grid if settings.kernels == "casa" else self._pad(locate_pointings(grid, *centres), on_image)
+        self._padded = (
+            grid if settings.kernels == "casa" else self._pad(locate_pointings(grid, *centres), on_image)
+        )
         self._corner = self._padded.ny // 2 - grid.ny // 2, self._padded.nx // 2 - grid.nx // 2
         self.pointings = locate_pointings(self._padded, *centres)
         factor = np.array([entry.lsrk_factor for entry in fields])
@@ -141,6 +144,7 @@ class MosaicImager:
         self, window: SpectralWindowData, factor: float, position: _Positions, power_beam: PowerBeam
     ) -> ConvolutionFunctions:
         frequency = window.channel_frequency_hz * factor
+        power_beam = functools.partial(power_beam, band_hz=float(frequency.mean()))
         radius = beam_radius_rad(float(window.channel_frequency_hz.min()))
         if self.settings.kernels == "casa":
             return casa_convolution_functions(self.grid, frequency, power_beam, radius)
@@ -203,9 +207,9 @@ class MosaicImager:
         position: _Positions,
         functions: ConvolutionFunctions,
     ) -> _Block:
-        order = np.lexsort(
-            (window.time_mjd_s, window.field_index, window.antenna2, window.antenna1)
-        ).astype(np.int32)
+        order = np.lexsort((window.time_mjd_s, window.field_index, window.antenna2, window.antenna1)).astype(
+            np.int32
+        )
         keys = np.stack([window.antenna1, window.antenna2, window.field_index])[:, order]
         starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
         group_start = np.concatenate([[0], starts, [order.size]]).astype(np.int64)
@@ -273,6 +277,13 @@ class MosaicImager:
         if peak > 0:
             image /= np.float32(peak)
         return image
+
+    def primary_beam(self, weight_image: Float) -> Float:
+        """Return the mosaic's primary beam √(W/Wmax), zero below the limit; shape (ny, nx)."""
+        pb: Float = np.sqrt(np.abs(weight_image))
+        pb /= pb.max(initial=_TINY)
+        pb[~(pb > self.settings.pblimit)] = 0
+        return pb
 
     def residual(self, model: Float | None, weight_image: Float, out: Float) -> None:
         """Compute the residual image of a model.

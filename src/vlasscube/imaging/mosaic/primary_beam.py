@@ -46,7 +46,9 @@ def _table(band: dict[int, tuple[float, float, float]]) -> tuple[NDArray[np.floa
     return frequencies, coefficients
 
 
-def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.float64]:
+def evla_power_beam(
+    radius_arcmin: ArrayLike, freq_hz: ArrayLike, band_hz: float | None = None
+) -> NDArray[np.float64]:
     """Evaluate the power beam, 1 on axis and 0 from the first null outwards.
 
     Parameters
@@ -55,6 +57,9 @@ def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.
         Distance from the pointing centre in arcmin; broadcast against `freq_hz`.
     freq_hz : array_like
         Frequency in Hz, 1.84 to 4.116 GHz.
+    band_hz : float, optional
+        Frequency that decides the band, by default each frequency itself. CASA's mosaic gridder takes the
+        polynomials of one band for all channels of a spectral window, its prediction from components does not.
 
     Returns
     -------
@@ -73,7 +78,8 @@ def evla_power_beam(radius_arcmin: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.
             f"not for all of {frequency.min() / 1e9}…{frequency.max() / 1e9} GHz"
         )
     coefficients = np.empty((*frequency.shape, 3))
-    band_of = np.digitize(frequency, [_L_BAND_LIMIT_HZ, _C_BAND_LIMIT_HZ])
+    deciding = frequency if band_hz is None else np.full_like(frequency, band_hz)
+    band_of = np.digitize(deciding, [_L_BAND_LIMIT_HZ, _C_BAND_LIMIT_HZ])
     for number, band in enumerate((_L_BAND, _S_BAND, _C_BAND)):
         tabulated, values = _table(band)
         chosen = band_of == number

@@ -101,7 +101,7 @@ class DensityGrid:
         squares = float(np.einsum("ij,ij->", self._cells, self._cells, dtype=np.float64))
         if squares == 0:
             return 0.0
-        return (5.0 * 10.0**-robust) ** 2 * self._sum / squares
+        return float((5.0 * 10.0**-robust) ** 2 * self._sum / squares)
 
 
 def taper_weights(block: WeightedBlock, taper: UvTaper) -> npt.NDArray[np.float32]:

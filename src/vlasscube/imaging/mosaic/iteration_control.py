@@ -1,0 +1,215 @@
+"""When a clean goes on and when it stops: thresholds and stop codes as in tclean.
+
+All stopping decisions are made on residuals that a major cycle made, never on those of a minor cycle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vlasscube.records import Beam
+
+FloatArray = npt.NDArray[np.float32]
+
+MAD_TO_SIGMA = 1.4826
+"""As CASA rounds it."""
+
+_TOLERANCE = 0.01
+"""A peak this little above a threshold has reached it."""
+_UNCHANGED_JY = 1e-10
+_DIVERGENCE = 3.0
+_GAUSSIAN_CUT = 20.0
+"""The restoring Gaussian is zero where its exponent is larger."""
+
+
+@dataclass(frozen=True)
+class CleanControl:
+    """Parameters of a clean, named as tclean's."""
+
+    niter: int
+    nsigma: float
+    cycleniter: int
+    threshold_jy: float = 0.0
+    cyclefactor: float = 3.0
+    minpsffraction: float = 0.05
+    maxpsffraction: float = 0.8
+    gain: float = 0.1
+    nmajor: int | None = None
+    """Largest number of major cycles; None for any."""
+    scales: tuple[float, ...] = (0.0, 5.0, 12.0)
+    """Pixels."""
+    smallscalebias: float = 0.4
+    pblimit: float = 0.1
+    """Pixels count, and may keep model flux, where the primary beam is above this."""
+    pbmask: float = 0.0
+    """Pixels count for the noise where the primary beam is above this, too."""
+
+
+@dataclass(frozen=True)
+class ResidualLevels:
+    """What a set of residual planes says to the iteration control."""
+
+    peak_jy: float
+    """Largest absolute value within the mask, over all planes; of all pixels if the mask is empty."""
+    peak_unmasked_jy: float
+    noise_jy: tuple[float, ...]
+    """Robust noise of each plane."""
+
+
+@dataclass(frozen=True)
+class MinorCycleLimits:
+    """What ends the minor cycle of each plane."""
+
+    cycle_threshold_jy: float
+    noise_threshold_jy: float
+    max_iterations: int
+
+    @property
+    def threshold_jy(self) -> float:
+        """The higher of the two thresholds."""
+        return max(self.cycle_threshold_jy, self.noise_threshold_jy)
+
+
+class IterationControl:
+    """The iterations of a clean: what was done, and what the next step is.
+
+    Parameters
+    ----------
+    control : CleanControl
+        Parameters.
+    psf_sidelobe : float
+        Highest sidelobe of the psf, relative to its peak.
+    """
+
+    def __init__(self, control: CleanControl, psf_sidelobe: float) -> None:
+        self.iterations_done = 0
+        self.major_cycles = 0
+        self._control = control
+        fraction = max(psf_sidelobe * control.cyclefactor, control.minpsffraction)
+        self._psf_fraction = min(fraction, control.maxpsffraction)
+        self._previous_peak = math.inf
+        self._previous_unmasked = math.inf
+        self._lowest_unmasked = math.inf
+        self._major_cycles_at_check = 0
+
+    def stop_code(self, levels: ResidualLevels, *, mask_is_empty: bool) -> int:
+        """Return the stop code that a residual leads to, 0 to go on.
+
+        To be called once for each residual that a minor cycle would start from, and once at the end.
+        """
+        code = 7 if mask_is_empty else self._finished(levels) or self._stuck(levels)
+        if code == 0 and self._control.nmajor is not None and self.major_cycles >= self._control.nmajor:
+            code = 9
+        self._previous_peak = levels.peak_jy
+        self._previous_unmasked = levels.peak_unmasked_jy
+        self._lowest_unmasked = min(self._lowest_unmasked, levels.peak_unmasked_jy)
+        self._major_cycles_at_check = self.major_cycles
+        return code
+
+    def _finished(self, levels: ResidualLevels) -> int:
+        """Return the code of a clean that reached what it was asked for."""
+        if _has_reached(levels.peak_jy, self._control.threshold_jy):
+            return 2
+        if _has_reached(levels.peak_jy, self._noise_threshold(levels)):
+            return 8
+        return 1 if self.iterations_done >= self._control.niter else 0
+
+    def _stuck(self, levels: ResidualLevels) -> int:
+        """Return the code of a clean that gets nowhere, or diverges."""
+        if self.iterations_done == 0:
+            return 0
+        has_new_residual = self.major_cycles > self._major_cycles_at_check
+        if has_new_residual and abs(self._previous_peak - levels.peak_jy) < _UNCHANGED_JY:
+            return 4
+        if abs(_relative(levels.peak_unmasked_jy, self._previous_unmasked)) > _DIVERGENCE:
+            return 5
+        return 6 if _relative(levels.peak_unmasked_jy, self._lowest_unmasked) > _DIVERGENCE else 0
+
+    def _noise_threshold(self, levels: ResidualLevels) -> float:
+        return self._control.nsigma * max(levels.noise_jy, default=0.0)
+
+    def minor_cycle(self, levels: ResidualLevels) -> MinorCycleLimits:
+        """Return the limits of the next minor cycle, the same for all Stokes planes.
+
+        tclean takes the n-sigma threshold of all planes from the first, Stokes I.
+        """
+        noise = levels.noise_jy[0] if levels.noise_jy else 0.0
+        return MinorCycleLimits(
+            cycle_threshold_jy=max(levels.peak_jy * self._psf_fraction, self._control.threshold_jy),
+            noise_threshold_jy=self._control.nsigma * noise,
+            max_iterations=min(self._control.cycleniter, self._control.niter - self.iterations_done),
+        )
+
+
+def _has_reached(peak: float, threshold: float) -> bool:
+    return peak <= threshold or _relative(peak, threshold) < _TOLERANCE
+
+
+def _relative(value: float, reference: float) -> float:
+    return (value - reference) / reference if reference > 0 else math.inf
+
+
+def psf_sidelobe(psf: FloatArray, beams: Sequence[Beam], cell_arcsec: float) -> float:
+    """Measure the highest sidelobe of a psf.
+
+    Parameters
+    ----------
+    psf : ndarray, shape (planes, ny, nx)
+        With peak 1 at pixel (ny // 2, nx // 2).
+    beams : sequence of Beam
+        Fitted to each plane.
+    cell_arcsec : float
+        Pixel size.
+
+    Returns
+    -------
+    float
+        The largest of: the depth of the deepest negative, the height that is left without the beam.
+    """
+    return max(_plane_sidelobe(plane, beam, cell_arcsec) for plane, beam in zip(psf, beams, strict=True))
+
+
+def _plane_sidelobe(plane: FloatArray, beam: Beam, cell_arcsec: float) -> float:
+    ny, nx = plane.shape
+    reach = beam_reach(beam, cell_arcsec)
+    y0, y1 = max(ny // 2 - reach, 0), min(ny // 2 + reach + 1, ny)
+    x0, x1 = max(nx // 2 - reach, 0), min(nx // 2 + reach + 1, nx)
+    y, x = np.ogrid[y0 - ny // 2 : y1 - ny // 2, x0 - nx // 2 : x1 - nx // 2]
+    inner = plane[y0:y1, x0:x1] - gaussian(y, x, beam, cell_arcsec)
+    outer = (plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:])
+    highest = max(float(part.max(initial=0.0)) for part in (inner, *outer))
+    return max(highest, -float(plane.min(initial=0.0)))
+
+
+def beam_reach(beam: Beam, cell_arcsec: float) -> int:
+    """Pixels from the centre within which a sampled beam is not zero."""
+    return math.ceil(beam.bmaj_arcsec / cell_arcsec * math.sqrt(_GAUSSIAN_CUT / (4.0 * math.log(2.0))))
+
+
+def gaussian(
+    y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], beam: Beam, cell_arcsec: float
+) -> npt.NDArray[np.float32]:
+    """Sample a beam of peak 1, cut where it is below exp(-20).
+
+    Parameters
+    ----------
+    y, x : ndarray
+        Pixel offsets north and west of the peak.
+    beam : Beam
+        What to sample.
+    cell_arcsec : float
+        Pixel size.
+    """
+    angle = math.radians(beam.bpa_deg)
+    along = math.cos(angle) * y - math.sin(angle) * x
+    across = math.sin(angle) * y + math.cos(angle) * x
+    exponent = (along * (cell_arcsec / beam.bmaj_arcsec)) ** 2 + (
+        across * (cell_arcsec / beam.bmin_arcsec)
+    ) ** 2
+    exponent *= 4.0 * math.log(2.0)
+    return np.where(exponent < _GAUSSIAN_CUT, np.exp(-exponent), 0.0).astype(np.float32)

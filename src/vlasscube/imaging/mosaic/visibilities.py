@@ -1,0 +1,118 @@
+"""The visibilities of a plane as the mosaic engine takes them: arrays and plain values, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+CORRELATIONS = ("RR", "RL", "LR", "LL")
+"""In the order of the last axis of the data; bit k of `SpectralWindowData.usable` stands for the k-th."""
+
+ALL_USABLE = 0b1111
+_SET_BITS = np.array([value.bit_count() for value in range(16)])
+
+
+@dataclass(frozen=True)
+class VisibilityField:
+    """A pointing of the mosaic."""
+
+    id: int
+    """Row of the measurement set's FIELD table."""
+    name: str
+    ra_rad: float
+    dec_rad: float
+    """Phase centre."""
+    frame: str
+    """``'J2000'`` or ``'ICRS'``."""
+    time_mjd_s: float
+    """Mean time (UTC) of the selected data."""
+    lsrk_factor: float
+    """LSRK over topocentric frequency, towards the phase centre at the mean time."""
+
+
+@dataclass(frozen=True)
+class ObservationInfo:
+    """Where, when and by whom the visibilities were observed, for the headers of images."""
+
+    telescope: str
+    observer: str
+    start_mjd_s: float
+    """Time (UTC) of the first selected row."""
+    object_name: str
+    """Field of the first selected row."""
+    antenna_names: tuple[str, ...]
+    antenna_position_m: tuple[tuple[float, float, float], ...]
+    """ITRF."""
+    dish_diameter_m: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralWindowData:
+    """The selected visibilities of one spectral window, in the order of the measurement set."""
+
+    id: int
+    name: str
+    channel_frequency_hz: npt.NDArray[np.float64]
+    """Shape (nchan,); topocentric."""
+    channel_width_hz: npt.NDArray[np.float64]
+    """Shape (nchan,); positive."""
+    row: npt.NDArray[np.int64]
+    """Shape (n,): row numbers of the measurement set, ascending."""
+    uvw_m: npt.NDArray[np.float64]
+    """Shape (n, 3), as stored."""
+    antenna1: npt.NDArray[np.int32]
+    """Shape (n,)."""
+    antenna2: npt.NDArray[np.int32]
+    """Shape (n,)."""
+    time_mjd_s: npt.NDArray[np.float64]
+    """Shape (n,); UTC."""
+    field_index: npt.NDArray[np.int32]
+    """Shape (n,): index into `Visibilities.fields`."""
+    data: npt.NDArray[np.complex64]
+    """Shape (n, nchan, 4), Jy; `CORRELATIONS` along the last axis; zero where not finite."""
+    usable: npt.NDArray[np.uint8]
+    """Shape (n, nchan); bit k is set where correlation k is unflagged, finite, and of two antennas.
+
+    tclean images only what has `ALL_USABLE`: one flagged correlation takes the other three with it.
+    """
+    weight: npt.NDArray[np.float32]
+    """Shape (n, nchan): mean of the weights of RR and LL, whatever their flags; never negative or NaN."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.row.size)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.channel_frequency_hz.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Visibilities:
+    """The visibilities of a plane."""
+
+    spectral_windows: tuple[SpectralWindowData, ...]
+    """Those asked for that have selected rows, by ascending id."""
+    fields: tuple[VisibilityField, ...]
+    """Those with selected rows, by ascending id."""
+    observation: ObservationInfo
+    lsrk_range_hz: tuple[float, float]
+    """Lowest and highest channel edge over all times and fields, LSRK."""
+    rest_frequency_hz: float
+    """Of the first selected field's source; 0 if it has none."""
+    non_finite: int
+    """Visibilities that no flag marks but that are infinite or not a number: they are not usable."""
+    bad_weights: int
+    """Weights (of a row and channel) that are negative, infinite or not a number: taken as zero."""
+
+    @property
+    def usable_count(self) -> int:
+        """Number of usable visibilities, correlations counted one by one."""
+        return sum(
+            int(np.bincount(window.usable.ravel(), minlength=16)[:16] @ _SET_BITS)
+            for window in self.spectral_windows
+        )

@@ -1,0 +1,357 @@
+"""Our own imaging engine, in the place of tclean: reads the visibilities, cleans, writes CASA images.
+
+What an iteration leaves is kept in memory for the next one of the same plane. After a restart it is read from the
+images of the last finished iteration, which hold the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlasscube import casa, naming
+from vlasscube.errors import ImagingError
+from vlasscube.images.casa_images import image_facts, read_plane
+from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
+from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, IterationParameters, tclean_arguments
+from vlasscube.imaging.engine import CleanRequest, CleanResult, Kernels
+from vlasscube.imaging.mosaic.clean import CleanOutcome, CleanState, clean
+from vlasscube.imaging.mosaic.grid import ImageGrid
+from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
+from vlasscube.imaging.mosaic.iteration_control import CleanControl
+from vlasscube.imaging.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
+from vlasscube.imaging.mosaic.restoration import fit_beam, restore
+from vlasscube.imaging.mosaic.visibilities import Visibilities
+from vlasscube.imaging.mosaic.weighting import UvTaper
+from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.parallel import plane_threads
+from vlasscube.records import STOKES, DataSelection, ImageGeometry
+
+Float = npt.NDArray[np.float32]
+
+_UNCHANGED: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt")
+"""Images that all iterations of a plane share."""
+_PSF_CUTOFF = 0.5
+_FLUX_UNITS = {"jy": 1.0, "mjy": 1e-3, "ujy": 1e-6}
+_ANGLE_UNITS = {
+    "arcsec": math.radians(1 / 3600),
+    "arcmin": math.radians(1 / 60),
+    "deg": math.radians(1),
+    "rad": 1.0,
+}
+_WAVELENGTH_UNITS = {"lambda": 1.0, "klambda": 1e3, "mlambda": 1e6}
+_HONOURED = ["field", "spw", "antenna", "scan", "intent", "uvrange", "datacolumn", "imsize", "cell", "phasecenter", "stokes", "projection", "specmode", "reffreq", "outframe", "gridder", "mosweight", "pblimit", "normtype", "deconvolver", "scales", "nterms", "smallscalebias", "restoration", "restoringbeam", "weighting", "robust", "uvtaper", "niter", "gain", "threshold", "nsigma", "cycleniter", "cyclefactor", "minpsffraction", "maxpsffraction", "nmajor", "fastnoise", "usemask", "mask", "pbmask", "psfcutoff"]
+"""Arguments of tclean that mean the same here; shown as the call."""
+
+
+@dataclass(eq=False)
+class _Plane:
+    """A plane between its iterations."""
+
+    vis: Path
+    selection: DataSelection
+    root_name: str
+    """Of the iteration that the images are of."""
+    imager: MosaicImager
+    header: ImageHeader
+    weight_image: Float
+    state: CleanState
+
+
+class MosaicEngine:
+    """The engine `vlasscube.imaging.mosaic`.
+
+    Parameters
+    ----------
+    kernels, w_correction
+        See `vlasscube.imaging.mosaic.imager.ImagerSettings`.
+    """
+
+    name = "mosaic"
+
+    def __init__(self, *, kernels: Kernels = "casa", w_correction: bool = False) -> None:
+        self._kernels: Kernels = kernels
+        self._w_correction = w_correction
+        self._plane: _Plane | None = None
+
+    def clean(self, request: CleanRequest) -> CleanResult:
+        """Make an iteration; see `vlasscube.imaging.engine.ImagingEngine`."""
+        # Memory that the next iteration would use anew while the last plane still holds it.
+        plane, self._plane = self._plane, None
+        threads = plane_threads()
+        if request.previous_root is None:
+            plane = self._first(request, threads)
+        elif plane is None or not _goes_on(plane, request):
+            plane = None
+            plane = self._read_back(request, threads)
+        mask = _clean_mask(request.iteration, plane.state)
+        if request.iteration.niter > 0:
+            control = clean_control(request.parameters, request.iteration)
+
+            def measure(model: Float) -> None:
+                plane.imager.residual(model, plane.weight_image, plane.state.residual)
+
+            outcome = clean(plane.state, control, mask, measure, threads=threads)
+        else:
+            outcome = CleanOutcome(0, 1, 3, {})
+        _write(request, plane, mask if request.iteration.niter > 0 else None, threads)
+        plane.root_name = request.image_root.name
+        self._plane = plane
+        return CleanResult(
+            call=self._call(request),
+            iterations_done=outcome.iterations,
+            major_cycles=outcome.major_cycles,
+            stop_code=outcome.stop_code,
+            cycles=outcome.cycles,
+        )
+
+    def _call(self, request: CleanRequest) -> str:
+        arguments = tclean_arguments(
+            request.vis.name,
+            request.selection,
+            request.reffreq_hz,
+            request.image_root.name,
+            request.parameters,
+            request.iteration,
+        )
+        shown = {key: arguments[key] for key in ("vis", "imagename", *_HONOURED) if key in arguments}
+        shown["mask"] = Path(arguments["mask"]).name
+        return casa.format_call(
+            "mosaic", shown | {"kernels": self._kernels, "w_correction": self._w_correction}
+        )
+
+    def _imager(self, request: CleanRequest, threads: int) -> tuple[MosaicImager, ImageHeader]:
+        parameters = request.parameters
+        visibilities = read_visibilities(request.vis, request.selection)
+        _check(visibilities, request)
+        settings = ImagerSettings(
+            robust=parameters.robust,
+            taper=parse_taper(parameters.uvtaper),
+            pblimit=parameters.pblimit,
+            kernels=self._kernels,
+            w_correction=self._w_correction,
+            threads=threads,
+        )
+        imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
+        if not imager.weight_sum > 0:
+            raise ImagingError(
+                f"{request.image_root.name}: no visibility can be imaged",
+                hint="All of the selected data are flagged, have no weight, or are of pointings off the image.",
+            )
+        return imager, image_header(parameters.geometry, request.reffreq_hz, visibilities)
+
+    def _first(self, request: CleanRequest, threads: int) -> _Plane:
+        """Make psf, primary beam and dirty image."""
+        imager, header = self._imager(request, threads)
+        shape = imager.grid.shape
+        weight_image = imager.weight_image()
+        psf = imager.psf()
+        cell = request.parameters.geometry.cell_arcsec
+        beam = fit_beam(psf, cell, _PSF_CUTOFF)
+        residual = np.empty((len(STOKES), *shape), dtype=np.float32)
+        imager.residual(None, weight_image, residual)
+        state = CleanState(
+            residual=residual,
+            model=np.zeros((len(STOKES), *shape), dtype=np.float32),
+            psf=psf[None],
+            pb=imager.primary_beam(weight_image),
+            beams=(beam,),
+            cell_arcsec=cell,
+        )
+        root = request.image_root.name
+        return _Plane(request.vis, request.selection, root, imager, header, weight_image, state)
+
+    def _read_back(self, request: CleanRequest, threads: int) -> _Plane:
+        """Take a plane up again from the images of the previous iteration."""
+        previous = request.previous_root
+        assert previous is not None
+        imager, header = self._imager(request, threads)
+
+        def path(kind: naming.TcleanProduct) -> Path:
+            return previous.parent / naming.tclean_product(previous.name, kind)
+
+        def planes(kind: naming.TcleanProduct) -> Float:
+            images = np.empty((len(STOKES), *imager.grid.shape), dtype=np.float32)
+            for index in range(len(STOKES)):
+                images[index] = np.nan_to_num(read_plane(path(kind), index), copy=False)
+            return images
+
+        beam = image_facts(path("psf")).beam
+        if beam is None:
+            raise ImagingError(
+                f"{path('psf').name} has no beam", hint="Remove it to have the plane made again."
+            )
+        state = CleanState(
+            residual=planes("residual"),
+            model=planes("model"),
+            psf=read_plane(path("psf"))[None],
+            pb=np.nan_to_num(read_plane(path("pb"))),
+            beams=(beam,),
+            cell_arcsec=request.parameters.geometry.cell_arcsec,
+        )
+        weight_image = read_plane(path("weight"))
+        return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
+
+
+def _goes_on(plane: _Plane, request: CleanRequest) -> bool:
+    previous = request.previous_root
+    return (
+        previous is not None
+        and plane.root_name == previous.name
+        and plane.vis == request.vis
+        and plane.selection == request.selection
+    )
+
+
+def image_grid(geometry: ImageGeometry) -> ImageGrid:
+    """Return the pixel grid of an image geometry."""
+    ra_deg, dec_deg, _ = naming.parse_phasecenter(geometry.phasecenter)
+    return ImageGrid(
+        geometry.nx,
+        geometry.ny,
+        math.radians(geometry.cell_arcsec / 3600),
+        math.radians(ra_deg),
+        math.radians(dec_deg),
+    )
+
+
+def _check(visibilities: Visibilities, request: CleanRequest) -> None:
+    if not visibilities.usable_count:
+        raise ImagingError(
+            f"{request.image_root.name}: no visibilities are left to image",
+            hint="Look at the flags of its spectral windows.",
+        )
+
+
+def clean_control(parameters: CleanParameters, iteration: IterationParameters) -> CleanControl:
+    """Return when and how an iteration is cleaned."""
+    return CleanControl(
+        niter=iteration.niter,
+        nsigma=iteration.nsigma,
+        cycleniter=iteration.cycleniter,
+        threshold_jy=parse_flux(iteration.threshold),
+        cyclefactor=parameters.cyclefactor,
+        nmajor=iteration.nmajor,
+        scales=tuple(float(scale) for scale in iteration.scales) or (0.0,),
+        pblimit=parameters.pblimit,
+        pbmask=iteration.pbmask,
+    )
+
+
+def parse_flux(text: str) -> float:
+    """Parse a flux density such as ``'0.1mJy'``, in Jy; without unit it is in Jy.
+
+    Raises
+    ------
+    ImagingError
+        If it is not one.
+    """
+    match = re.fullmatch(r"\s*([-+0-9.eE]+)\s*([a-zA-Z]*?)(?:/beam)?\s*", text)
+    unit = _FLUX_UNITS.get((match[2] or "Jy").lower()) if match else None
+    try:
+        if match and unit is not None:
+            return float(match[1]) * unit
+    except ValueError:
+        pass
+    raise ImagingError(f"threshold '{text}' is not a flux density", hint="Write it like '0.5mJy'.")
+
+
+def parse_taper(uvtaper: tuple[str, ...]) -> UvTaper | None:
+    """Parse a uv taper as tclean takes it: ``('5arcsec',)`` or ``('5klambda', '3klambda', '30deg')``.
+
+    Raises
+    ------
+    ImagingError
+        If it is not one.
+    """
+    parts = [part for part in uvtaper if part.strip()]
+    if not parts:
+        return None
+    hint = "Write it like ['2.6arcsec'] or ['5klambda', '3klambda', '30deg']."
+    if len(parts) > 3:
+        raise ImagingError(f"uvtaper {list(uvtaper)} has more than three parts", hint=hint)
+
+    def quantity(text: str, units: dict[str, float]) -> float | None:
+        match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
+        return float(match[1]) * units[match[2].lower()] if match and match[2].lower() in units else None
+
+    widths = []
+    for part in parts[:2]:
+        angle = quantity(part, _ANGLE_UNITS)
+        wavelengths = quantity(part, _WAVELENGTH_UNITS)
+        if angle is not None:
+            widths.append(angle)
+        elif wavelengths:
+            # Half width at half maximum in the uv plane.
+            widths.append(2 * math.log(2) / (math.pi * wavelengths))
+        else:
+            raise ImagingError(
+                f"'{part}' in uvtaper is neither an angle nor a number of wavelengths", hint=hint
+            )
+    position_angle = quantity(parts[2], _ANGLE_UNITS) if len(parts) == 3 else 0.0
+    if position_angle is None:
+        raise ImagingError(f"'{parts[2]}' in uvtaper is not an angle", hint=hint)
+    return UvTaper(widths[0], widths[-1], position_angle)
+
+
+def _clean_mask(iteration: IterationParameters, state: CleanState) -> MaskArray:
+    shape = state.pb.shape
+    if not iteration.mask:
+        return full_mask((shape[0], shape[1]))
+    if iteration.mask == PB_MASK:
+        return pb_mask(state.pb, iteration.pbmask)
+    path = Path(iteration.mask)
+    count = len(image_facts(path).stokes)
+    if count == 1:
+        return user_mask(read_plane(path))
+    return user_mask(np.stack([read_plane(path, index) for index in range(count)]))
+
+
+def _write(request: CleanRequest, plane: _Plane, mask: MaskArray | None, threads: int) -> None:
+    """Write the images of an iteration, linking those that stay the same."""
+    root, state, header = request.image_root, plane.state, plane.header
+    count = len(STOKES)
+
+    def path(kind: naming.TcleanProduct) -> Path:
+        return root.parent / naming.tclean_product(root.name, kind)
+
+    good = state.pb > 0
+    if request.previous_root is None:
+        beams = state.beams * count
+        sumwt = np.full((1, 1), plane.imager.weight_sum, dtype=np.float32)
+        write_mosaic_image(path("psf"), "psf", header, [state.psf[0]] * count, beams=beams)
+        write_mosaic_image(path("pb"), "pb", header, [state.pb] * count, mask=good)
+        write_mosaic_image(path("weight"), "weight", header, [plane.weight_image] * count)
+        write_mosaic_image(path("sumwt"), "sumwt", header, [sumwt] * count)
+    else:
+        for kind in _UNCHANGED:
+            source = request.previous_root.parent / naming.tclean_product(request.previous_root.name, kind)
+            # CASA's tables are never changed in place here, so two names may share them.
+            shutil.copytree(source, path(kind), copy_function=_link)
+    write_mosaic_image(path("residual"), "residual", header, state.residual, mask=good)
+    write_mosaic_image(path("model"), "model", header, state.model)
+    if mask is not None:
+        write_mosaic_image(path("mask"), "mask", header, mask_planes(mask, count))
+    if request.iteration.restoration:
+        beam = state.beams[0]
+        restored = (
+            restore(model, residual, beam, state.cell_arcsec, threads)
+            for model, residual in zip(state.model, state.residual, strict=True)
+        )
+        write_mosaic_image(path("image"), "image", header, restored, beams=(beam,))
+
+
+def _link(source: Any, target: Any) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # A file system without hard links.
+        shutil.copy2(source, target)

@@ -1,0 +1,68 @@
+"""Frequencies in the local standard of rest, as CASA has it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_SPEED_OF_LIGHT = 299_792_458.0
+_EARTH_ROTATION_RAD_S = 7.292115e-5
+_AU_M = 149_597_870_700.0
+_DAY_S = 86400.0
+_MJD_ZERO = 2_400_000.5
+_SOLAR_MOTION_M_S = np.array([289.99706839, -17317.26478972, 10001.41199546])
+"""20 km/s towards 18h +30° of B1900, in J2000: the kinematic local standard of rest."""
+
+
+def lsrk_factor(
+    ra_rad: float, dec_rad: float, time_mjd_s: float, position_m: Sequence[float] | npt.NDArray[np.float64]
+) -> float:
+    """Return the ratio of a frequency in the kinematic local standard of rest to the topocentric one.
+
+    Parameters
+    ----------
+    ra_rad, dec_rad : float
+        Direction of observation, J2000 or ICRS.
+    time_mjd_s : float
+        UTC, modified Julian date in seconds.
+    position_m : array of float, shape (3,)
+        Geocentric position of the telescope, ITRF.
+
+    Returns
+    -------
+    float
+        Like CASA, the product of the relativistic Doppler factors of three motions along the direction: of
+        the telescope about the geocentre, of the Earth about the barycentre, and of the latter among the
+        stars.
+    """
+    direction = np.array(
+        [math.cos(dec_rad) * math.cos(ra_rad), math.cos(dec_rad) * math.sin(ra_rad), math.sin(dec_rad)]
+    )
+    telescope, earth = _velocities_m_s(time_mjd_s, np.asarray(position_m, dtype=np.float64))
+    factor = 1.0
+    for velocity in (telescope, earth, _SOLAR_MOTION_M_S):
+        beta = float(velocity @ direction) / _SPEED_OF_LIGHT
+        factor *= math.sqrt((1 - beta) / (1 + beta))
+    return factor
+
+
+def _velocities_m_s(
+    time_mjd_s: float, position_m: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    import erfa
+
+    day = time_mjd_s / _DAY_S
+    with warnings.catch_warnings():
+        # A leap second announced after the release of ERFA is worth 6 mm/s.
+        warnings.simplefilter("ignore", erfa.ErfaWarning)
+        tt = erfa.taitt(*erfa.utctai(_MJD_ZERO, day))
+    # UT1 is within a second of UTC: at most 3 cm/s of the telescope's 400 m/s.
+    to_itrf = erfa.c2tcio(erfa.c2i06a(*tt), erfa.era00(_MJD_ZERO, day), np.identity(3))
+    spin = np.array([0.0, 0.0, _EARTH_ROTATION_RAD_S])
+    telescope = to_itrf.T @ np.cross(spin, position_m)
+    _, barycentric = erfa.epv00(*tt)
+    return telescope, np.asarray(barycentric["v"], dtype=np.float64) * (_AU_M / _DAY_S)
