@@ -126,6 +126,7 @@ def _restore_inputs(workspace: Workspace, options: RunOptions, plane: str | None
         target=require_result(workspace, "edit_image_list_continuum"),
         lowest_science_spw=min(imported.science_spws),
         spw_count=imported.summary.spectral_window_count,
+        engine=options.engine,
         upstream=_keys(workspace, "transform_image_data"),
     )
 

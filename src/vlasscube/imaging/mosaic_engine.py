@@ -29,7 +29,6 @@ from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.imaging.mosaic.iteration_control import CleanControl
 from vlasscube.imaging.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
 from vlasscube.imaging.mosaic.restoration import fit_beam, restore
-from vlasscube.imaging.mosaic.visibilities import Visibilities
 from vlasscube.imaging.mosaic.weighting import UvTaper
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.parallel import plane_threads
@@ -41,6 +40,7 @@ _UNCHANGED: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt")
 """Images that all iterations of a plane share."""
 _PSF_CUTOFF = 0.5
 _FLUX_UNITS = {"jy": 1.0, "mjy": 1e-3, "ujy": 1e-6}
+_FREQUENCY_UNITS = {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
 _ANGLE_UNITS = {
     "arcsec": math.radians(1 / 3600),
     "arcmin": math.radians(1 / 60),
@@ -131,7 +131,6 @@ class MosaicEngine:
     def _imager(self, request: CleanRequest, threads: int) -> tuple[MosaicImager, ImageHeader]:
         parameters = request.parameters
         visibilities = read_visibilities(request.vis, request.selection)
-        _check(visibilities, request)
         settings = ImagerSettings(
             robust=parameters.robust,
             taper=parse_taper(parameters.uvtaper),
@@ -223,14 +222,6 @@ def image_grid(geometry: ImageGeometry) -> ImageGrid:
     )
 
 
-def _check(visibilities: Visibilities, request: CleanRequest) -> None:
-    if not visibilities.usable_count:
-        raise ImagingError(
-            f"{request.image_root.name}: no visibilities are left to image",
-            hint="Look at the flags of its spectral windows.",
-        )
-
-
 def clean_control(parameters: CleanParameters, iteration: IterationParameters) -> CleanControl:
     """Return when and how an iteration is cleaned."""
     return CleanControl(
@@ -262,6 +253,20 @@ def parse_flux(text: str) -> float:
     except ValueError:
         pass
     raise ImagingError(f"threshold '{text}' is not a flux density", hint="Write it like '0.5mJy'.")
+
+
+def parse_frequency(text: str) -> float:
+    """Parse a frequency such as ``'3.0GHz'``, in Hz.
+
+    Raises
+    ------
+    ImagingError
+        If it is not one.
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
+    if not match or match[2].lower() not in _FREQUENCY_UNITS:
+        raise ImagingError(f"'{text}' is not a frequency", hint="Write it like '3.0GHz'.")
+    return float(match[1]) * _FREQUENCY_UNITS[match[2].lower()]
 
 
 def parse_taper(uvtaper: tuple[str, ...]) -> UvTaper | None:

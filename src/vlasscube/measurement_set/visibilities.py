@@ -42,7 +42,7 @@ _BATCH_BYTES = 64_000_000
 
 
 def read_visibilities(
-    ms: Path, selection: DataSelection, *, column: Literal["corrected", "data"] = "corrected"
+    ms: Path, selection: DataSelection, *, column: Literal["corrected", "data"] | None = "corrected"
 ) -> Visibilities:
     """Read the visibilities of a plane.
 
@@ -52,8 +52,8 @@ def read_visibilities(
         Measurement set; it is opened for reading and stays as it is.
     selection : DataSelection
         As for tclean; ids and ranges of ids only.
-    column : {'corrected', 'data'}
-        What to read.
+    column : {'corrected', 'data'}, optional
+        What to read; None for all but the data, which then have no rows.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def read_visibilities(
         )
     try:
         with casacore_tables.table(ms) as table:
-            return _read(ms, table, selection, _COLUMNS[column])
+            return _read(ms, table, selection, _COLUMNS[column] if column else None)
     except (RuntimeError, ValueError, IndexError, KeyError) as error:
         raise MeasurementSetError(
             f"The visibilities of {ms.name} cannot be read: {error}",
@@ -80,8 +80,9 @@ def read_visibilities(
         ) from error
 
 
-def _read(ms: Path, table: Any, selection: DataSelection, column: str) -> Visibilities:
-    _require_column(ms, table, column)
+def _read(ms: Path, table: Any, selection: DataSelection, column: str | None) -> Visibilities:
+    if column is not None:
+        _require_column(ms, table, column)
     spws = _windows_of_descriptions(ms)
     rows, field_ids = _selected_rows(ms, table, selection, spws)
     if not rows:
@@ -187,7 +188,7 @@ def _read_window(
     table: Any,
     spw: int,
     rows: npt.NDArray[np.int64],
-    column: str,
+    column: str | None,
     field_ids: npt.NDArray[np.int32],
     counts: _Counts,
 ) -> SpectralWindowData:
@@ -199,19 +200,20 @@ def _read_window(
     _require_circular(ms, spw, np.unique(cells("DATA_DESC_ID", np.int32)))
     name, frequencies, widths = _read_channels(ms, spw)
     cell = (frequencies.size, len(CORRELATIONS))
-    _require_cells(ms, table, column, rows, cell)
+    _require_cells(ms, table, column or "FLAG", rows, cell)
     antenna1, antenna2 = (cells(antenna, np.int32) for antenna in ("ANTENNA1", "ANTENNA2"))
     row_usable = (antenna1 != antenna2) & ~cells("FLAG_ROW", np.bool_)
-    data = np.empty((rows.size, *cell), np.complex64)
+    data = np.empty((rows.size if column else 0, *cell), np.complex64)
     usable = np.empty((rows.size, cell[0]), np.uint8)
     weight = np.empty((rows.size, cell[0]), np.float32)
     has_spectrum = _has_weight_spectrum(table, rows, cell)
-    for begin, end in _batches(rows.size, 4 * data[:1].nbytes):
+    for begin, end in _batches(rows.size, 32 * cell[0] * cell[1]):
         part = table.selectrows(rows[begin:end])
-        part.getcolnp(column, data[begin:end])
         good = ~casacore_tables.read_column(part, "FLAG", np.bool_)
         good &= row_usable[begin:end, None, None]
-        counts.non_finite += _discard_non_finite(data[begin:end], good)
+        if column is not None:
+            part.getcolnp(column, data[begin:end])
+            counts.non_finite += _discard_non_finite(data[begin:end], good)
         usable[begin:end] = np.packbits(good, axis=-1, bitorder="little")[..., 0]
         if has_spectrum:
             spectrum = casacore_tables.read_column(part, "WEIGHT_SPECTRUM", np.float32)

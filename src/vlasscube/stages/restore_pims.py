@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from vlasscube.imaging.model_prediction import predict_continuum_model
 from vlasscube.measurement_set import restore
 from vlasscube.measurement_set.archive import extract_resources, inspect_archive
 from vlasscube.measurement_set.working_copy import is_pristine, make_working_copy, mark_touched
@@ -27,6 +29,8 @@ class RestoreInputs:
     target: ContinuumTarget
     lowest_science_spw: int
     spw_count: int
+    engine: str
+    """What predicts the model."""
     upstream: tuple[str, ...]
 
 
@@ -71,23 +75,8 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         )
     with timed("fill model"):
         restore.drop_virtual_model(ms)
-        scratch = workspace.working / ".restore.partial"
-        remove(scratch)
-        scratch.mkdir()
-        arguments = restore.continuum_prediction_arguments(
-            ms,
-            scratch / f"s4_0.{target.image_name}.I.iter0",
-            target.selection,
-            target.geometry,
-            robust=target.robust,
-            uvtaper=target.uvtaper,
-            nterms=target.nterms,
-            reffreq=target.reffreq,
-            pblimit=target.pblimit,
-        )
         models = [workspace.working / name for name in report.model_images]
-        restore.predict_model(ms, models, scratch, arguments)
-        remove(scratch)
+        _fill_model(ms, models, workspace.working / ".restore.partial", inputs)
     with timed("restore flags"):
         restore.restore_flags(ms, restore.CONTINUUM_FLAGS)
     with timed("restore weights"):
@@ -110,3 +99,34 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         flag_version=restore.CONTINUUM_FLAGS,
         seconds=seconds,
     )
+
+
+def _fill_model(ms: Path, models: Sequence[Path], scratch: Path, inputs: RestoreInputs) -> None:
+    target = inputs.target
+    if inputs.engine == "mosaic":
+        predict_continuum_model(
+            ms,
+            models,
+            target.selection,
+            target.geometry,
+            robust=target.robust,
+            uvtaper=target.uvtaper,
+            reffreq=target.reffreq,
+            pblimit=target.pblimit,
+        )
+        return
+    remove(scratch)
+    scratch.mkdir()
+    arguments = restore.continuum_prediction_arguments(
+        ms,
+        scratch / f"s4_0.{target.image_name}.I.iter0",
+        target.selection,
+        target.geometry,
+        robust=target.robust,
+        uvtaper=target.uvtaper,
+        nterms=target.nterms,
+        reffreq=target.reffreq,
+        pblimit=target.pblimit,
+    )
+    restore.predict_model(ms, models, scratch, arguments)
+    remove(scratch)

@@ -8,6 +8,7 @@ flat noise.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -64,6 +65,7 @@ class _Block:
     window: SpectralWindowData
     gridder: _kernels.Gridder
     functions: ConvolutionFunctions
+    position: _Positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +113,11 @@ class MosaicImager:
         self._corner = self._padded.ny // 2 - grid.ny // 2, self._padded.nx // 2 - grid.nx // 2
         self.pointings = locate_pointings(self._padded, *centres)
         factor = np.array([entry.lsrk_factor for entry in fields])
+        self._mean_factor = float(factor.mean())
         weights = self._imaging_weights(windows, on_image)
         positions = [self._positions(window, factor) for window in windows]
         functions = [
-            self._convolution_functions(window, factor.mean(), position, power_beam)
+            self._convolution_functions(window, position, power_beam)
             for window, position in zip(windows, positions, strict=True)
         ]
         self.shape = self._grid_shape(windows, positions, functions)
@@ -141,9 +144,9 @@ class MosaicImager:
         return replace(self.grid, nx=sizes[0], ny=sizes[1])
 
     def _convolution_functions(
-        self, window: SpectralWindowData, factor: float, position: _Positions, power_beam: PowerBeam
+        self, window: SpectralWindowData, position: _Positions, power_beam: PowerBeam
     ) -> ConvolutionFunctions:
-        frequency = window.channel_frequency_hz * factor
+        frequency = window.channel_frequency_hz * self._mean_factor
         power_beam = functools.partial(power_beam, band_hz=float(frequency.mean()))
         radius = beam_radius_rad(float(window.channel_frequency_hz.min()))
         if self.settings.kernels == "casa":
@@ -237,7 +240,7 @@ class MosaicImager:
             order=order,
             group_start=group_start,
         )
-        return _Block(window, gridder, functions)
+        return _Block(window, gridder, functions, position)
 
     # --- images
 
@@ -319,6 +322,43 @@ class MosaicImager:
         for block, residual in zip(self._blocks, self._residual_data, strict=True):
             block.gridder.subtract(grid, block.window.data, residual, self.settings.threads)
         return self._residual_data
+
+    def predict_taylor(
+        self, models: Float, weight_image: Float, reference_hz: float
+    ) -> Iterator[tuple[SpectralWindowData, npt.NDArray[np.complex64]]]:
+        """Predict the visibilities of a Stokes I model in Taylor terms.
+
+        Parameters
+        ----------
+        models : ndarray, shape (1 or 2, ny, nx)
+            Flat-noise model images, Jy per pixel: I0, and I1 of I0 + I1 (ν - ν0) / ν0.
+        weight_image : ndarray, shape (ny, nx)
+            As from `weight_image`.
+        reference_hz : float
+            ν0.
+
+        Yields
+        ------
+        window : SpectralWindowData
+        model : ndarray of complex64, shape (n, nchan, 4)
+            RR, RL, LR, LL. As tclean has it, zero where any correlation is flagged, or the pointing is off the image.
+        """
+        grid = images_to_grid(
+            lambda plane, slab: self._padded_rows(models[plane], weight_image, slab),
+            self.shape,
+            models.shape[0],
+            self.settings.threads,
+        )
+        on_image = self.pointings.on_image(self._padded)
+        for block in self._blocks:
+            window = block.window
+            wanted = (window.usable == ALL_USABLE).astype(np.float32)
+            wanted[~on_image[window.field_index]] = 0
+            gridder = self._block(window, wanted, block.position, block.functions).gridder
+            model = np.zeros((window.rows, window.channels, 4), dtype=np.complex64)
+            # The kernels know the topocentric frequency; the model is one of the sky's frequencies.
+            gridder.predict_taylor(grid, reference_hz / self._mean_factor, model, self.settings.threads)
+            yield window, model
 
     # --- normalisation
 

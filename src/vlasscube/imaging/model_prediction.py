@@ -1,0 +1,71 @@
+"""The continuum run's model, predicted into MODEL_DATA by our own engine.
+
+The result is that of ``tclean(gridder='mosaic', deconvolver='mtmfs', savemodel='modelcolumn')``: the model is divided
+by the mosaic's primary beam, which follows from the weights of all spectral windows, and each pointing sees it
+through its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vlasscube.errors import ImagingError
+from vlasscube.images.casa_images import read_plane
+from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
+from vlasscube.imaging.mosaic_engine import image_grid, parse_frequency, parse_taper
+from vlasscube.measurement_set.model_column import write_model_column
+from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.parallel import plane_threads
+from vlasscube.records import DataSelection, ImageGeometry
+
+
+def predict_continuum_model(
+    ms: Path,
+    models: Sequence[Path],
+    selection: DataSelection,
+    geometry: ImageGeometry,
+    *,
+    robust: float,
+    uvtaper: Sequence[str],
+    reffreq: str,
+    pblimit: float,
+) -> None:
+    """Fill MODEL_DATA of a measurement set.
+
+    Parameters
+    ----------
+    ms : Path
+        Working measurement set.
+    models : sequence of Path
+        Model images of the Taylor terms, one or two, in order.
+    selection, geometry, robust, uvtaper, pblimit
+        Of the continuum run.
+    reffreq : str
+        Reference frequency of the Taylor terms, e.g. ``'3.0GHz'``.
+
+    Raises
+    ------
+    ImagingError
+        If an image does not fit the geometry, or there are more than two terms.
+    """
+    if not 1 <= len(models) <= 2:
+        raise ImagingError(f"{len(models)} model images: one or two Taylor terms can be predicted")
+    visibilities = read_visibilities(ms, selection, column=None)
+    settings = ImagerSettings(
+        robust=robust, taper=parse_taper(tuple(uvtaper)), pblimit=pblimit, threads=plane_threads()
+    )
+    imager = MosaicImager(image_grid(geometry), visibilities, settings)
+    terms = np.stack([np.nan_to_num(read_plane(path)) for path in models])
+    if terms.shape[1:] != imager.grid.shape:
+        raise ImagingError(
+            f"{models[0].name} has {terms.shape[2]}x{terms.shape[1]} pixels, not {geometry.nx}x{geometry.ny}",
+            hint="The archive's model images and SEIP_parameter.list do not belong together.",
+        )
+    if not imager.weight_sum > 0:
+        raise ImagingError("no visibility is left to predict the model for", hint="Look at the flags.")
+    weight_image = imager.weight_image()
+    predicted = imager.predict_taylor(terms, weight_image, parse_frequency(reffreq))
+    write_model_column(ms, ((window.row, model) for window, model in predicted))
