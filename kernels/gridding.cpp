@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <stdexcept>
 
 #include "parallel.hpp"
 #include "vector_loops.hpp"
@@ -69,10 +70,13 @@ bool GriddingPlan::place(std::int64_t row, int channel, Place& place) const {
     const int half = kernels_.oversampling / 2, support = kernels_.support;
     place.x = block_.row_x[row] * f;
     place.y = block_.row_y[row] * f;
+    // Also what is no number.
+    if (!(std::abs(place.x) < shape_.nx && std::abs(place.y) < shape_.ny)) return false;
     const int ix = static_cast<int>(std::lround(place.x)), iy = static_cast<int>(std::lround(place.y));
-    const int cx = shape_.nx / 2, cy = shape_.ny / 2;
-    if (ix + cx < support || ix + cx + support >= shape_.nx || iy + cy < support ||
-        iy + cy + support >= shape_.ny)
+    // All cells of a footprint have an opposite one on the grid. In an even number of rows the row ny / 2 is its own
+    // opposite: tiles at both ends would share it.
+    if (std::abs(ix) + support > (shape_.nx - 1) / 2 || std::abs(iy) + support > (shape_.ny - 1) / 2 ||
+        std::abs(ix) + support >= shape_.columns)
         return false;
     place.folded = block_.row_x[row] < 0;
     const int sign = place.folded ? -1 : 1;
@@ -153,6 +157,7 @@ double GriddingPlan::phase_at_centre(std::int64_t row, double x, double y) const
 
 GriddingPlan::GriddingPlan(const GridShape& shape, const Kernels& kernels, const VisibilityBlock& block)
     : shape_(shape), kernels_(kernels), block_(block) {
+    check();
     tile_ = std::max(kLeastTile, kernels.size() + kSlack);
     tiles_x_ = static_cast<int>(shape.width()) / tile_ + 1;
     tiles_y_ = shape.ny / tile_ + 1;
@@ -169,6 +174,19 @@ GriddingPlan::GriddingPlan(const GridShape& shape, const Kernels& kernels, const
         }
     }
     sort_into_tiles();
+}
+
+void GriddingPlan::check() const {
+    auto require = [](bool holds, const char* what) {
+        if (!holds) throw std::invalid_argument(what);
+    };
+    require(shape_.nx >= 1 && shape_.ny >= 1, "the grid is empty");
+    require(shape_.columns >= 1 && shape_.columns <= shape_.nx / 2 + 1, "columns must be 1 ... nx / 2 + 1");
+    require(kernels_.oversampling >= 2 && kernels_.oversampling % 2 == 0, "oversampling must be even");
+    for (std::int64_t group = 0; group < block_.groups; ++group)
+        for (std::int64_t i = block_.group_start[group] + 1; i < block_.group_start[group + 1]; ++i)
+            require(block_.pointing[block_.order[i]] == block_.pointing[block_.order[i - 1]],
+                    "rows of a group differ in pointing");
 }
 
 // Cut the rows order[first ... last-1] into chunks whose patches are small.

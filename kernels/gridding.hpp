@@ -27,6 +27,7 @@ struct GridShape {
 // -oversampling / 2 ... oversampling / 2 steps, and 2 support + 1 rows of `stride` floats. Plane p is for
 // |w| = p * w_step; without an imaginary part there is one plane and w is ignored. The function nearest to an offset
 // is taken, or the four around it are interpolated bilinearly.
+// The functions are even: folded visibilities take the one of the opposite offset.
 struct Kernels {
     const float* real;
     const float* imaginary;          // or null
@@ -98,6 +99,7 @@ public:
 private:
     struct Place;
     struct Tile;
+    void check() const;
     bool place(std::int64_t row, int channel, Place& place) const;
     void tabulated_position(const Place& place, double& x, double& y) const;
     double phase_at_centre(std::int64_t row, double x, double y) const;

@@ -68,3 +68,16 @@ def test_casa_starts_from_anywhere_and_leaves_nothing_behind(tmp_path):
     assert [path.name for path in home.rglob("*")] == [".casa", "config.py"]
     assert list(here.iterdir()) == []
     assert [path.name for path in logs.iterdir()] == ["casa.log"]
+
+
+def test_what_we_do_ourselves_is_recorded_as_a_comment(tmp_path, monkeypatch):
+    log = tmp_path / "calls" / "step.py"
+    monkeypatch.setitem(casa._state, "call_log", log)
+    text = casa.record_equivalent("impbcor", imagename="a" * 60, pbimage="b" * 60, cutoff=-1.0)
+    assert text.endswith(
+        f"in the place of impbcor(imagename='{'a' * 60}', pbimage='{'b' * 60}', cutoff=-1.0)"
+    )
+    lines = [line for line in log.read_text().splitlines() if line]
+    assert all(line.startswith("# ") for line in lines)
+    assert "impbcor(" in "\n".join(lines)
+    assert f"#     pbimage='{'b' * 60}'," in lines

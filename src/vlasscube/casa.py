@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vlasscube import __version__
 from vlasscube.errors import CasaTaskError, CasaUnavailableError
 
 _REQUIRED = ("casatools", "casatasks", "casadata", "six")
@@ -197,7 +198,7 @@ def _describe_failure(name: str, reason: str, log_start: int) -> str:
 
 def format_call(name: str, parameters: dict[str, Any]) -> str:
     """Format a task call as Python text, at most 110 columns where possible."""
-    single = f"{name}({', '.join(f'{key}={value!r}' for key, value in parameters.items())})"
+    single = f"{name}({_arguments(parameters)})"
     if len(single) <= 100:
         return single
     lines = []
@@ -205,6 +206,31 @@ def format_call(name: str, parameters: dict[str, Any]) -> str:
         text = pprint.pformat(value, width=90, compact=True).replace("\n", "\n        ")
         lines.append(f"    {key}={text},")
     return "\n".join([f"{name}(", *lines, ")"])
+
+
+def record_equivalent(name: str, /, **parameters: Any) -> str:
+    """Record a step of our own as the task call in whose place it is done: as a comment.
+
+    Parameters
+    ----------
+    name : str
+        Task name, e.g. ``'impbcor'``.
+    **parameters
+        The task's parameters; images by name, without directory.
+
+    Returns
+    -------
+    str
+        The step in one line, for the history of an image.
+    """
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    call = format_call(name, parameters).replace("\n", "\n# ")
+    _append(f"\n# {stamp}\n# Done by vlasscube in the place of:\n# {call}\n")
+    return f"vlasscube {__version__} in the place of {name}({_arguments(parameters)})"
+
+
+def _arguments(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in parameters.items())
 
 
 def _record_call(name: str, parameters: dict[str, Any]) -> None:

@@ -17,7 +17,8 @@ import os
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,38 @@ _TILE = 512
 _HEADER_BYTES = 2_000_000
 """More than an image takes besides its pixels."""
 _MJD_OF_UNIX_S = 40587 * 86400.0
+_COPIED_KEYWORDS = ("imageinfo", "miscinfo", "units")
+
+AddPlane = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None], None]
+"""Writes the next Stokes plane [y, x] and its mask, True where good; None if the image has no mask."""
+
+
+def _now_mjd_s() -> float:
+    return time.time() + _MJD_OF_UNIX_S
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of an image's log."""
+
+    message: str
+    location: str = "vlasscube"
+    priority: str = "INFO"
+    time_mjd_s: float = field(default_factory=_now_mjd_s)
+
+
+@dataclass(frozen=True)
+class ImageDescription:
+    """What a CASA image holds besides its pixels."""
+
+    shape: tuple[int, int, int, int]
+    """In C order: frequency, Stokes, y, x."""
+    coordinates: Mapping[str, Any]
+    """Record of the coordinate system."""
+    keywords: Mapping[str, Any]
+    """Those of ``imageinfo``, ``miscinfo`` and ``units`` that it has."""
+    has_mask: bool
+    log: tuple[LogLine, ...]
 
 
 def _module(name: str) -> Any:
@@ -140,6 +173,29 @@ def _cell_shape(source: Any, column: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.strip("[]").split(","))
 
 
+def describe_image(path: Path) -> ImageDescription:
+    """Read what a CASA image holds besides its pixels.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not an image stored as a table.
+    """
+    with table(path) as image:
+        keywords = image.getkeywords()
+        frequency, stokes, ny, nx = _cell_shape(image, _PIXELS)
+    with table(path / "logtable") as stored:
+        names = ("MESSAGE", "LOCATION", "PRIORITY", "TIME")
+        columns = [stored.getcol(name) for name in names] if stored.nrows() else []
+    return ImageDescription(
+        shape=(frequency, stokes, ny, nx),
+        coordinates=keywords["coords"],
+        keywords={name: keywords[name] for name in _COPIED_KEYWORDS if name in keywords},
+        has_mask=bool(keywords.get("Image_defaultmask", "")),
+        log=tuple(LogLine(*values) for values in zip(*columns, strict=True)),
+    )
+
+
 def write_image(
     path: Path,
     planes: Iterable[npt.NDArray[np.float32]],
@@ -154,16 +210,10 @@ def write_image(
 
     Parameters
     ----------
-    path : Path
-        Where nothing stands yet.
+    path, shape, coordinates, keywords
+        As of `new_image`.
     planes : iterable of ndarray of float32, shape (ny, nx)
         As many as there are Stokes parameters; asked for one by one.
-    shape : tuple of int
-        Of the image in C order: frequency (1), Stokes, y, x.
-    coordinates : mapping
-        Record of the coordinate system.
-    keywords : mapping
-        Records ``imageinfo`` and ``miscinfo``, and ``units``.
     mask : ndarray of bool, shape (ny, nx), optional
         Mask of all planes, True where they are good.
     history : sequence of str
@@ -176,60 +226,101 @@ def write_image(
     RuntimeError
         If casacore cannot write.
     """
-    # A tile holds one Stokes parameter: planes are written, and mostly read, one at a time.
-    tile = (1, 1, *(-(-size // -(-size // _TILE)) for size in shape[2:]))
-    _write_pixels(path, planes, shape, tile, coordinates, mask)
-    with table(path, writable=True) as image:
-        for name, value in keywords.items():
-            image.putkeyword(name, value)
-    if history:
-        with table(path / "logtable", writable=True) as log:
-            log.addrows(len(history))
-            log.putcol("MESSAGE", list(history))
-            log.putcol("TIME", np.full(len(history), time.time() + _MJD_OF_UNIX_S))
-            for name, text in (("PRIORITY", "INFO"), ("LOCATION", "vlasscube"), ("OBJECT_ID", "")):
-                log.putcol(name, [text] * len(history))
+    log = [LogLine(text) for text in history]
+    description = ImageDescription(shape, coordinates, keywords, mask is not None, tuple(log))
+    with new_image(path, description) as add:
+        for plane in planes:
+            add(plane, mask)
 
 
-def _write_pixels(
-    path: Path,
-    planes: Iterable[npt.NDArray[np.float32]],
-    shape: tuple[int, int, int, int],
-    tile: tuple[int, ...],
-    coordinates: Mapping[str, Any],
-    mask: npt.NDArray[np.bool_] | None,
-) -> None:
-    images = _module("images")
-    system = importlib.import_module("casacore.images.coordinates").coordinatesystem(dict(coordinates))
-    tiles = math.prod(-(-size // side) for size, side in zip(shape, tile, strict=True))
-    sizes = {"table.f0_TSM0": 4 * math.prod(tile) * tiles}
-    if mask is not None:
-        sizes["mask0/table.f0_TSM0"] = -(-math.prod(tile) // 8) * tiles
-    # casacore keeps tiles to itself and writes them late, all of them; if it cannot, it ends the process.
-    with tempfile.TemporaryFile(dir=path.parent) as trial:
-        os.posix_fallocate(trial.fileno(), 0, sum(sizes.values()) + _HEADER_BYTES)
-    image = images.image(
-        str(path),
-        shape=shape,
-        coordsys=system,
-        tileshape=tile,
-        maskname="" if mask is None else "mask0",
-        overwrite=False,
-    )
+@contextlib.contextmanager
+def new_image(path: Path, description: ImageDescription) -> Iterator[AddPlane]:
+    """Make a CASA image whose Stokes planes are added one after the other, finished on exit.
+
+    Several can be under way at once.
+
+    Parameters
+    ----------
+    path : Path
+        Where nothing stands yet.
+    description : ImageDescription
+        What the image is to hold besides its pixels; one frequency.
+
+    Raises
+    ------
+    OSError
+        If the disk is full.
+    RuntimeError
+        If casacore cannot write.
+    """
+    pixels = _NewPixels(path, description)
     try:
-        for name, size in sizes.items():
-            with (path / name).open("r+b") as stream:
-                os.posix_fallocate(stream.fileno(), 0, size)
-        for stokes, plane in enumerate(planes):
-            image.putdata(plane[None, None], blc=(0, stokes, 0, 0))
-            if mask is not None:
-                # python-casacore takes numpy's sense of a mask, and stores CASA's.
-                image.putmask(~mask[None, None], blc=(0, stokes, 0, 0))
-        image.unlock()
+        yield pixels.add
+        pixels.flush()
     except BaseException as error:
         # There is no close: the image goes with the last reference, which a frame of a failed call may hold,
         # and should go before its files do.
         traceback.clear_frames(error.__traceback__)
         raise
     finally:
-        del image
+        pixels.release()
+    with table(path, writable=True) as image:
+        for name, value in description.keywords.items():
+            image.putkeyword(name, value)
+    lines = description.log
+    if lines:
+        with table(path / "logtable", writable=True) as log:
+            log.addrows(len(lines))
+            log.putcol("MESSAGE", [line.message for line in lines])
+            log.putcol("LOCATION", [line.location for line in lines])
+            log.putcol("PRIORITY", [line.priority for line in lines])
+            log.putcol("TIME", np.array([line.time_mjd_s for line in lines]))
+            log.putcol("OBJECT_ID", [""] * len(lines))
+
+
+class _NewPixels:
+    """Pixels and mask of an image in the making."""
+
+    def __init__(self, path: Path, description: ImageDescription) -> None:
+        images = _module("images")
+        coordinates = importlib.import_module("casacore.images.coordinates")
+        shape = description.shape
+        # A tile holds one Stokes parameter: planes are written, and mostly read, one at a time.
+        tile = (1, 1, *(-(-size // -(-size // _TILE)) for size in shape[2:]))
+        tiles = math.prod(-(-size // side) for size, side in zip(shape, tile, strict=True))
+        sizes = {"table.f0_TSM0": 4 * math.prod(tile) * tiles}
+        if description.has_mask:
+            sizes["mask0/table.f0_TSM0"] = -(-math.prod(tile) // 8) * tiles
+        # casacore keeps tiles to itself and writes them late, all of them; if it cannot, it ends the process.
+        with tempfile.TemporaryFile(dir=path.parent) as trial:
+            os.posix_fallocate(trial.fileno(), 0, sum(sizes.values()) + _HEADER_BYTES)
+        self._image = images.image(
+            str(path),
+            shape=shape,
+            coordsys=coordinates.coordinatesystem(dict(description.coordinates)),
+            tileshape=tile,
+            maskname="mask0" if description.has_mask else "",
+            overwrite=False,
+        )
+        self._count = 0
+        try:
+            for name, size in sizes.items():
+                with (path / name).open("r+b") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, size)
+        except BaseException:
+            self.release()
+            raise
+
+    def add(self, plane: npt.NDArray[np.float32], good: npt.NDArray[np.bool_] | None) -> None:
+        corner = (0, self._count, 0, 0)
+        self._image.putdata(plane[None, None], blc=corner)
+        if good is not None:
+            # python-casacore takes numpy's sense of a mask, and stores CASA's.
+            self._image.putmask(~good[None, None], blc=corner)
+        self._count += 1
+
+    def flush(self) -> None:
+        self._image.unlock()
+
+    def release(self) -> None:
+        self._image = None

@@ -68,7 +68,8 @@ _THREADS = "VLASSCUBE_THREADS"
 def plane_threads() -> int:
     """Number of threads that a plane may use in this process: its share of the cores.
 
-    It is told to workers by the environment variable ``VLASSCUBE_THREADS``; without, all cores are the plane's.
+    It is told to workers by the environment variable ``VLASSCUBE_THREADS``; without, all cores are the
+    plane's.
     """
     text = os.environ.get(_THREADS, "")
     return max(int(text), 1) if text.isdecimal() else usable_cores()

@@ -232,7 +232,9 @@ def _position(workspace: Workspace, options: RunOptions, frequency_hz: float) ->
     ra, dec, _ = naming.parse_phasecenter(plan.geometry.phasecenter)
     summary = imported.summary
     middle = 0.5 * (summary.start_mjd_s + summary.end_mjd_s) / 86400.0
-    return position_correction(ra, dec, frequency_hz, middle, latitude=options.latitude)
+    return position_correction(
+        ra, dec, frequency_hz, middle, latitude=options.latitude, w_corrected=options.w_correction
+    )
 
 
 def _stokes_inputs(workspace: Workspace, options: RunOptions, plane: str | None) -> StokesInputs:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vlasscube.errors import ProductError
-from vlasscube.images.cutouts import cutout_box
+from vlasscube.images.cutouts import cut, cutout_box
 from vlasscube.records import PixelBox
 
 
@@ -80,3 +81,16 @@ def test_box_is_inside_and_covers_the_square_degree(nx, ny, cell, convention):
             assert high * cell >= n * cell / 2 + 1800 - cell
         else:
             assert high - low + 1 >= n - 3
+
+
+def test_cut_is_a_view():
+    plane = np.arange(20.0, dtype=np.float32).reshape(4, 5)
+    part = cut(plane, PixelBox(1, 2, 3, 3))
+    np.testing.assert_array_equal(part, [[11, 12, 13], [16, 17, 18]])
+    assert np.shares_memory(part, plane)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 5, 3), (-1, 0, 3, 3), (3, 2, 2, 3)])
+def test_cut_stays_inside(box):
+    with pytest.raises(ProductError, match="does not lie"):
+        cut(np.zeros((4, 5), np.float32), PixelBox(*box))

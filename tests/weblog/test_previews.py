@@ -105,30 +105,6 @@ class TestMakePreviews:
 
 
 class TestPictures:
-    @pytest.mark.parametrize("shape", [(12, 12), (13, 7), (1, 5), (5, 5)])
-    @pytest.mark.parametrize("size", [1, 2, 3, 5])
-    def test_block_mean_and_extreme(self, shape: tuple[int, int], size: int) -> None:
-        plane = np.random.default_rng(2).normal(size=shape).astype(np.float32)
-        plane[plane > 1] = np.nan
-        plane[:2, :2] = np.nan
-        blocks = [
-            [plane[y : y + size, x : x + size] for x in range(0, shape[1], size)]
-            for y in range(0, shape[0], size)
-        ]
-        finite = [[block[np.isfinite(block)] for block in row] for row in blocks]
-        mean = [[block.mean() if block.size else np.nan for block in row] for row in finite]
-        extreme = [
-            [block[np.abs(block).argmax()] if block.size else np.nan for block in row] for row in finite
-        ]
-        np.testing.assert_allclose(pictures.block_mean(plane, size), mean, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(pictures.block_extreme(plane, size), extreme)
-
-    def test_strips_join(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        plane = np.random.default_rng(3).normal(size=(101, 40)).astype(np.float32)
-        whole = pictures.block_mean(plane, 4)
-        monkeypatch.setattr(pictures, "_STRIP_PIXELS", 500)
-        np.testing.assert_array_equal(pictures.block_mean(plane, 4), whole)
-
     def test_north_is_up(self) -> None:
         plane = np.zeros((4, 3), dtype=np.float32)
         plane[0, 2] = 1.0

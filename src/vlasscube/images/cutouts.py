@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from vlasscube.errors import ProductError
 from vlasscube.records import PixelBox
 
@@ -12,6 +15,7 @@ SIZE_DEG = 1.0
 BORDER_DEG = 2.0 / 60.0
 """Both sides together."""
 
+FloatArray = npt.NDArray[np.float32]
 Convention = Literal["archive", "current"]
 
 
@@ -86,3 +90,17 @@ def _default_span(n: int, cell_arcsec: float, convention: Convention) -> tuple[i
 
 def _round_half_up(value: float) -> int:
     return math.floor(value + 0.5)
+
+
+def cut(plane: FloatArray, box: PixelBox) -> FloatArray:
+    """Part of a plane, as a view.
+
+    Raises
+    ------
+    ProductError
+        If the box is not within the plane.
+    """
+    ny, nx = plane.shape
+    if not (0 <= box.blc_x <= box.trc_x < nx and 0 <= box.blc_y <= box.trc_y < ny):
+        raise ProductError(f"{box} does not lie in an image of {nx} x {ny} pixels")
+    return plane[box.blc_y : box.trc_y + 1, box.blc_x : box.trc_x + 1]

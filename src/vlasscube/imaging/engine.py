@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
 from vlasscube.naming import TcleanProduct
-from vlasscube.records import CleanCycles, DataSelection
+from vlasscube.records import CleanCycles, DataSelection, Message
 
 Kernels = Literal["casa", "exact"]
 
@@ -39,6 +39,8 @@ class CleanResult:
     stop_code: int
     cycles: Mapping[str, CleanCycles]
     """By Stokes parameter."""
+    messages: tuple[Message, ...] = ()
+    """For the user."""
 
 
 TAKEN_OVER: tuple[TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model", "residual")

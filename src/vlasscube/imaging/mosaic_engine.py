@@ -1,7 +1,7 @@
 """Our own imaging engine, in the place of tclean: reads the visibilities, cleans, writes CASA images.
 
-What an iteration leaves is kept in memory for the next one of the same plane. After a restart it is read from the
-images of the last finished iteration, which hold the same numbers.
+What an iteration leaves is kept in memory for the next one of the same plane. After a restart it is read
+from the images of the last finished iteration, which hold the same numbers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.imaging.mosaic.iteration_control import CleanControl
 from vlasscube.imaging.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
 from vlasscube.imaging.mosaic.restoration import fit_beam, restore
+from vlasscube.imaging.mosaic.visibilities import Visibilities
 from vlasscube.imaging.mosaic.weighting import UvTaper
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.parallel import plane_threads
-from vlasscube.records import STOKES, DataSelection, ImageGeometry
+from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
 
 Float = npt.NDArray[np.float32]
 
@@ -48,8 +50,35 @@ _ANGLE_UNITS = {
     "rad": 1.0,
 }
 _WAVELENGTH_UNITS = {"lambda": 1.0, "klambda": 1e3, "mlambda": 1e6}
-_HONOURED = ["field", "spw", "antenna", "scan", "intent", "uvrange", "datacolumn", "imsize", "cell", "phasecenter", "stokes", "projection", "specmode", "reffreq", "outframe", "gridder", "mosweight", "pblimit", "normtype", "deconvolver", "scales", "nterms", "smallscalebias", "restoration", "restoringbeam", "weighting", "robust", "uvtaper", "niter", "gain", "threshold", "nsigma", "cycleniter", "cyclefactor", "minpsffraction", "maxpsffraction", "nmajor", "fastnoise", "usemask", "mask", "pbmask", "psfcutoff"]
-"""Arguments of tclean that mean the same here; shown as the call."""
+_WITHOUT_MEANING = frozenset(
+    [
+        "perchanweightdensity",
+        "wprojplanes",
+        "facets",
+        "aterm",
+        "psterm",
+        "wbawp",
+        "conjbeams",
+        "cfcache",
+        "usepointing",
+        "rotatepastep",
+        "computepastep",
+        "pointingoffsetsigdev",
+        "pbcor",
+        "noise",
+        "npixels",
+        "interactive",
+        "fullsummary",
+        "restart",
+        "savemodel",
+        "calcres",
+        "calcpsf",
+        "parallel",
+        "verbose",
+        "veltype",
+    ]
+)
+"""Arguments of tclean that have no counterpart here; the others are shown as the call."""
 
 
 @dataclass(eq=False)
@@ -64,6 +93,7 @@ class _Plane:
     header: ImageHeader
     weight_image: Float
     state: CleanState
+    warnings: tuple[Message, ...] = ()
 
 
 class MosaicEngine:
@@ -111,6 +141,7 @@ class MosaicEngine:
             major_cycles=outcome.major_cycles,
             stop_code=outcome.stop_code,
             cycles=outcome.cycles,
+            messages=plane.warnings if request.previous_root is None else (),
         )
 
     def _call(self, request: CleanRequest) -> str:
@@ -122,13 +153,15 @@ class MosaicEngine:
             request.parameters,
             request.iteration,
         )
-        shown = {key: arguments[key] for key in ("vis", "imagename", *_HONOURED) if key in arguments}
+        shown = {key: value for key, value in arguments.items() if key not in _WITHOUT_MEANING}
         shown["mask"] = Path(arguments["mask"]).name
         return casa.format_call(
             "mosaic", shown | {"kernels": self._kernels, "w_correction": self._w_correction}
         )
 
-    def _imager(self, request: CleanRequest, threads: int) -> tuple[MosaicImager, ImageHeader]:
+    def _imager(
+        self, request: CleanRequest, threads: int
+    ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
         visibilities = read_visibilities(request.vis, request.selection)
         settings = ImagerSettings(
@@ -145,11 +178,12 @@ class MosaicEngine:
                 f"{request.image_root.name}: no visibility can be imaged",
                 hint="All of the selected data are flagged, have no weight, or are of pointings off the image.",
             )
-        return imager, image_header(parameters.geometry, request.reffreq_hz, visibilities)
+        header = image_header(parameters.geometry, request.reffreq_hz, visibilities)
+        return imager, header, tuple(_warnings(request.image_root.name, visibilities, imager))
 
     def _first(self, request: CleanRequest, threads: int) -> _Plane:
         """Make psf, primary beam and dirty image."""
-        imager, header = self._imager(request, threads)
+        imager, header, warnings = self._imager(request, threads)
         shape = imager.grid.shape
         weight_image = imager.weight_image()
         psf = imager.psf()
@@ -166,13 +200,13 @@ class MosaicEngine:
             cell_arcsec=cell,
         )
         root = request.image_root.name
-        return _Plane(request.vis, request.selection, root, imager, header, weight_image, state)
+        return _Plane(request.vis, request.selection, root, imager, header, weight_image, state, warnings)
 
     def _read_back(self, request: CleanRequest, threads: int) -> _Plane:
         """Take a plane up again from the images of the previous iteration."""
         previous = request.previous_root
         assert previous is not None
-        imager, header = self._imager(request, threads)
+        imager, header, _ = self._imager(request, threads)
 
         def path(kind: naming.TcleanProduct) -> Path:
             return previous.parent / naming.tclean_product(previous.name, kind)
@@ -198,6 +232,24 @@ class MosaicEngine:
         )
         weight_image = read_plane(path("weight"))
         return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
+
+
+def _warnings(name: str, visibilities: Visibilities, imager: MosaicImager) -> Iterator[Message]:
+    if visibilities.non_finite:
+        yield Message(
+            "warning",
+            f"{name}: {visibilities.non_finite} visibilities are not finite and not flagged: left out",
+        )
+    if visibilities.bad_weights:
+        yield Message(
+            "warning",
+            f"{name}: {visibilities.bad_weights} weights are negative or not finite: their data are left out",
+        )
+    if imager.outside:
+        yield Message(
+            "warning",
+            f"{name}: {imager.outside} visibilities of long baselines are left out: the pixels are too large",
+        )
 
 
 def _goes_on(plane: _Plane, request: CleanRequest) -> bool:

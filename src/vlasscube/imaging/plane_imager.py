@@ -158,6 +158,8 @@ def _make_iteration(
     result = engine.clean(
         CleanRequest(vis, target.selection, target.reffreq_hz, partial / root, previous, parameters, settings)
     )
+    for message in result.messages:
+        report(message)
     _judge(target, settings, result, report)
     psf = partial / naming.tclean_product(root, "psf")
     image = partial / naming.tclean_product(root, "image")

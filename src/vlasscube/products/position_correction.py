@@ -54,6 +54,8 @@ class PositionCorrection:
     corrected_dec_deg: float
     telmjd: float
     """MJD (UTC) the angles are for."""
+    w_corrected: bool = False
+    """Whether the image was made with w-correction: then the displacement is 0, and the header says why."""
 
 
 def sidereal_time_deg(mjd_utc: float, longitude_deg: float, ut1_minus_utc_s: float = 0.0) -> float:
@@ -125,6 +127,7 @@ def position_correction(
     *,
     latitude: Latitude = "geocentric",
     ut1_minus_utc_s: float = 0.0,
+    w_corrected: bool = False,
 ) -> PositionCorrection:
     """Find the corrected reference position of a plane.
 
@@ -141,6 +144,8 @@ def position_correction(
         2 GHz and a zenith distance of 37°).
     ut1_minus_utc_s : float
         Negligible for the product.
+    w_corrected : bool
+        The image was made with w-correction: sources are where they are, and nothing is to be corrected.
 
     Raises
     ------
@@ -160,7 +165,7 @@ def position_correction(
             hint="The times of the measurement set do not belong to this field.",
         )
     scale = (REFERENCE_FREQUENCY_HZ / frequency_hz) ** 2
-    delta = AMPLITUDE_ARCSEC * math.tan(math.radians(zenith_distance)) * scale
+    delta = 0.0 if w_corrected else AMPLITUDE_ARCSEC * math.tan(math.radians(zenith_distance)) * scale
     corrected = spherical_offset(ra_deg, dec_deg, angle + 180.0, delta / 3600.0)
     return PositionCorrection(
         zd_deg=zenith_distance,
@@ -171,6 +176,7 @@ def position_correction(
         corrected_ra_deg=corrected[0],
         corrected_dec_deg=corrected[1],
         telmjd=mjd_utc,
+        w_corrected=w_corrected,
     )
 
 
@@ -203,7 +209,8 @@ def apply_position_correction(header: fits.Header, correction: PositionCorrectio
     Returns
     -------
     bool
-        False, with a warning in the log and the header left alone, if it has been corrected before.
+        Whether the reference position is now a corrected one. False, with a warning in the log and the header
+        left alone, if it has been corrected before; false also for an image made with w-correction.
 
     Raises
     ------
@@ -223,12 +230,16 @@ def apply_position_correction(header: fits.Header, correction: PositionCorrectio
             f"position correction: the header's reference position {nominal} deg is not {expected} deg, "
             "which the correction was made for"
         )
+    header["ZD"] = (correction.zd_deg, "[deg] zenith distance at TELMJD")
+    header["TELMJD"] = (correction.telmjd, "[d] MJD (UTC) of mid-observation")
+    if correction.w_corrected:
+        header[FLAG_KEYWORD] = (False, "imaged with w-correction: none needed")
+        header.add_history("Imaged with w-correction: reference position is the nominal one.")
+        return False
     header["CRVAL1"] = correction.corrected_ra_deg
     header["CRVAL2"] = correction.corrected_dec_deg
     header["CUNIT1"] = "deg"
     header["CUNIT2"] = "deg"
-    header["ZD"] = (correction.zd_deg, "[deg] zenith distance at TELMJD")
-    header["TELMJD"] = (correction.telmjd, "[d] MJD (UTC) of mid-observation")
     header[FLAG_KEYWORD] = (True, "reference position corrected for w-term shift")
     for text in history_cards(correction):
         header.add_history(text)

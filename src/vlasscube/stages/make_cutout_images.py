@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,11 +12,11 @@ import numpy as np
 from vlasscube import casa, naming
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.cutouts import cutout_box
+from vlasscube.images.derived_images import AddPlane, derived_image
 from vlasscube.images.statistics import cutout_statistics, plane_statistics
-from vlasscube.records import ImageGeometry, PixelBox
+from vlasscube.records import CutoutStatistics, ImageGeometry, PixelBox
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import CutoutResult
-from vlasscube.workspace import publish, remove
 
 
 @dataclass(frozen=True)
@@ -50,30 +51,31 @@ def make_cutout_images(inputs: CutoutInputs, context: StageContext) -> CutoutRes
         "pb": naming.tclean_product(root, "pb"),
     }
     images = {kind: naming.subim_name(name) for kind, name in sources.items()}
-    for kind, name in sources.items():
-        _cut(working / name, box, working / images[kind])
-        context.add_output(working / images[kind])
-    statistics = {}
-    for index, stokes in enumerate(image_facts(working / images["image"]).stokes):
-        image, residual, pbcor, rms, pb = (
-            read_plane(working / images[kind], index) for kind in ("image", "residual", "pbcor", "rms", "pb")
-        )
-        statistics[stokes] = cutout_statistics(image, residual, pbcor, rms, np.isfinite(pb))
-    return CutoutResult(
-        box=box,
-        images=images,
-        statistics=statistics,
-        pb=plane_statistics(read_plane(working / images["pb"])),
-    )
+    statistics: dict[str, CutoutStatistics] = {}
+    with contextlib.ExitStack() as stack:
+        add = {
+            kind: stack.enter_context(_cutout(working / images[kind], working / name, box))
+            for kind, name in sources.items()
+        }
+        for index, stokes in enumerate(image_facts(working / sources["image"]).stokes):
+            planes = {kind: read_plane(working / name, index, box) for kind, name in sources.items()}
+            for kind, plane in planes.items():
+                add[kind](plane)
+            statistics[stokes] = cutout_statistics(
+                planes["image"],
+                planes["residual"],
+                planes["pbcor"],
+                planes["rms"],
+                np.isfinite(planes["pb"]),
+            )
+            if index == 0:
+                response = plane_statistics(planes["pb"])
+    for name in images.values():
+        context.add_output(working / name)
+    return CutoutResult(box=box, images=images, statistics=statistics, pb=response)
 
 
-def _cut(source: Path, box: PixelBox, target: Path) -> None:
-    partial = target.with_name(f".{target.name}.partial")
-    remove(partial)
-    casa.run_task(
-        "imsubimage",
-        imagename=str(source),
-        outfile=str(partial),
-        box=f"{box.blc_x},{box.blc_y},{box.trc_x},{box.trc_y}",
-    )
-    publish(partial, target)
+def _cutout(target: Path, source: Path, box: PixelBox) -> contextlib.AbstractContextManager[AddPlane]:
+    corners = f"{box.blc_x},{box.blc_y},{box.trc_x},{box.trc_y}"
+    call = casa.record_equivalent("imsubimage", imagename=source.name, outfile=target.name, box=corners)
+    return derived_image(target, source, box=box, history=[call])

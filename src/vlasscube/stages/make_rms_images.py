@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlasscube import casa, naming
-from vlasscube.images.casa_images import iterate_planes
+from vlasscube.images.casa_images import image_facts, read_plane
+from vlasscube.images.derived_images import derived_image
+from vlasscube.images.rms_map import STEP_PIXELS, WIDTH_ARCSEC, rms_map
 from vlasscube.images.statistics import plane_statistics
+from vlasscube.parallel import plane_threads
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import RmsResult
-from vlasscube.workspace import publish, remove
 
 
 @dataclass(frozen=True)
@@ -26,34 +28,33 @@ def make_rms_image(inputs: RmsInputs, context: StageContext) -> RmsResult:
     On a grid of every 10th pixel the scaled median absolute deviation of a 60″ box, outliers clipped by
     Chauvenet's criterion; cubic interpolation between.
     """
-    working = context.workspace.working
-    target = working / naming.rms_name(inputs.pbcor)
-    partial = target.with_name(f".{target.name}.partial")
-    remove(partial)
-    casa.run_task(
+    source = context.workspace.working / inputs.pbcor
+    target = source.with_name(naming.rms_name(inputs.pbcor))
+    call = casa.record_equivalent(
         "imdev",
-        imagename=str(working / inputs.pbcor),
-        outfile=str(partial),
-        region="",
-        box="",
-        chans="",
-        stokes="",
-        mask="",
-        overwrite=True,
-        stretch=False,
-        grid=[10, 10],
+        imagename=source.name,
+        outfile=target.name,
+        grid=[STEP_PIXELS, STEP_PIXELS],
         anchor="ref",
-        xlength="60arcsec",
-        ylength="60arcsec",
+        xlength=f"{WIDTH_ARCSEC:g}arcsec",
+        ylength=f"{WIDTH_ARCSEC:g}arcsec",
         interp="cubic",
         stattype="xmadm",
         statalg="chauvenet",
         zscore=-1,
         maxiter=-1,
     )
-    publish(partial, target)
+    facts = image_facts(source)
+    statistics = {}
+    with derived_image(target, source, masked=True, history=[call]) as add:
+        for index, stokes in enumerate(facts.stokes):
+            noise = rms_map(
+                read_plane(source, index),
+                facts.cell_arcsec,
+                facts.reference_pixel,
+                threads=plane_threads(),
+            )
+            add(noise)
+            statistics[stokes] = plane_statistics(noise)
     context.add_output(target)
-    return RmsResult(
-        image=target.name,
-        statistics={stokes: plane_statistics(plane) for stokes, plane in iterate_planes(target)},
-    )
+    return RmsResult(image=target.name, statistics=statistics)

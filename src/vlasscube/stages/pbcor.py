@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vlasscube import casa, naming
-from vlasscube.images.casa_images import read_plane
+from vlasscube.images.casa_images import image_facts, read_plane
+from vlasscube.images.cutouts import cut
+from vlasscube.images.derived_images import AddPlane, derived_image
+from vlasscube.images.primary_beam import correct_primary_beam as divide
 from vlasscube.images.statistics import plane_statistics
-from vlasscube.records import PixelBox
+from vlasscube.records import PixelBox, PlaneStatistics
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import PbcorResult
-from vlasscube.workspace import publish, remove
 
 
 @dataclass(frozen=True)
@@ -30,36 +33,46 @@ def correct_primary_beam(inputs: PbcorInputs, context: StageContext) -> PbcorRes
     working = context.workspace.working
     root = inputs.iteration_root
     pb = working / naming.tclean_product(root, "pb")
-    names = {
-        "image": (naming.tclean_product(root, "image"), naming.pbcor_name(root)),
-        "residual": (naming.tclean_product(root, "residual"), naming.residual_pbcor_name(root)),
+    sources = {kind: working / naming.tclean_product(root, kind) for kind in ("image", "residual")}
+    targets = {
+        "image": working / naming.pbcor_name(root),
+        "residual": working / naming.residual_pbcor_name(root),
     }
-    statistics = {}
-    for kind, (source, target) in names.items():
-        _divide(working / source, pb, working / target)
-        context.add_output(working / target)
-        statistics[kind] = plane_statistics(read_plane(working / target))
-    response = read_plane(pb, box=inputs.inner_box)
-    counts, edges = np.histogram(response[np.isfinite(response)], bins=10, range=(0.0, 1.0))
+    statistics: dict[str, PlaneStatistics] = {}
+    with contextlib.ExitStack() as images:
+        add = {
+            kind: images.enter_context(_quotient(targets[kind], source, pb))
+            for kind, source in sources.items()
+        }
+        for index in range(len(image_facts(pb).stokes)):
+            response = read_plane(pb, index)
+            if index == 0:
+                inner = cut(response, inputs.inner_box)
+                counts, edges = np.histogram(inner[np.isfinite(inner)], bins=10, range=(0.0, 1.0))
+            for kind, source in sources.items():
+                corrected = divide(read_plane(source, index), response)
+                add[kind](corrected)
+                if index == 0:
+                    statistics[kind] = plane_statistics(corrected)
+    for target in targets.values():
+        context.add_output(target)
     return PbcorResult(
-        image=names["image"][1],
-        residual=names["residual"][1],
+        image=targets["image"].name,
+        residual=targets["residual"].name,
         statistics=statistics,
         pb_histogram_counts=tuple(int(n) for n in counts),
         pb_histogram_edges=tuple(float(edge) for edge in edges),
     )
 
 
-def _divide(source: Path, pb: Path, target: Path) -> None:
-    partial = target.with_name(f".{target.name}.partial")
-    remove(partial)
-    casa.run_task(
+def _quotient(target: Path, source: Path, pb: Path) -> contextlib.AbstractContextManager[AddPlane]:
+    call = casa.record_equivalent(
         "impbcor",
-        imagename=str(source),
-        pbimage=str(pb),
-        outfile=str(partial),
+        imagename=source.name,
+        pbimage=pb.name,
+        outfile=target.name,
         mode="divide",
         cutoff=-1.0,
         stretch=False,
     )
-    publish(partial, target)
+    return derived_image(target, source, masked=True, also_from=[pb], history=[call])

@@ -1,4 +1,4 @@
-"""From an array to a small picture, fast: block reduction, colour table, PNG. Arrays in, bytes out.
+"""From a small array to a picture, fast: colour table, PNG. Arrays in, bytes out.
 
 A figure per image would cost seconds; this costs a pass over the pixels.
 """
@@ -33,7 +33,6 @@ INK = 255
 _BLANK_RGB = (128, 134, 142)
 _MASK_RGB = ((38, 43, 51), (240, 196, 83))
 _STATISTICS_PIXELS = 1 << 20
-_STRIP_PIXELS = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -42,56 +41,6 @@ class Stretch:
 
     low: float
     high: float
-
-
-def blocks_for(shape: tuple[int, ...], largest: int) -> int:
-    """Block size that brings both sides to at most ``largest`` pixels."""
-    return max(1, math.ceil(max(shape) / largest))
-
-
-def block_mean(plane: FloatArray, size: int) -> FloatArray:
-    """Mean of the finite pixels of each block; NaN where there is none. The last blocks may be smaller."""
-    if size == 1:
-        return plane
-    # By strips: whole copies of a plane of 12500 pixels would take another gigabyte.
-    rows = max(1, _STRIP_PIXELS // (plane.shape[1] * size)) * size
-    strips = [_strip_mean(plane[start : start + rows], size) for start in range(0, plane.shape[0], rows)]
-    return np.concatenate(strips)
-
-
-def _strip_mean(strip: FloatArray, size: int) -> FloatArray:
-    good = np.isfinite(strip)
-    if good.all():
-        weights = np.ones(strip.shape, dtype=np.float32)
-        values = strip
-    else:
-        weights = good.astype(np.float32)
-        values = np.where(good, strip, np.float32(0))
-    sums, counts = _block_sum(values, size), _block_sum(weights, size)
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-
-
-def _block_sum(values: FloatArray, size: int) -> FloatArray:
-    by_rows = np.add.reduceat(values, np.arange(0, values.shape[0], size), axis=0)
-    result: FloatArray = np.add.reduceat(by_rows, np.arange(0, values.shape[1], size), axis=1)
-    return result
-
-
-def block_extreme(plane: FloatArray, size: int) -> FloatArray:
-    """Value of largest size in each block: what keeps a point source in sight when a picture gets small."""
-    if size == 1:
-        return plane
-    filled = np.where(np.isfinite(plane), plane, np.float32(0))
-    edges = [np.arange(0, n, size) for n in plane.shape]
-
-    def reduce(function: np.ufunc) -> FloatArray:
-        result: FloatArray = function.reduceat(function.reduceat(filled, edges[0], axis=0), edges[1], axis=1)
-        return result
-
-    high, low = reduce(np.maximum), reduce(np.minimum)
-    extreme = np.where(high >= -low, high, low)
-    blank = np.isnan(block_mean(plane, size))
-    return np.where(blank, np.float32(np.nan), extreme)
 
 
 def _sample(plane: FloatArray) -> FloatArray:

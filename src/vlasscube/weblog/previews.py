@@ -14,6 +14,7 @@ from typing import Literal
 from vlasscube import naming
 from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import read_plane
+from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
 from vlasscube.imaging.clean_sequence import PB_MASK
 from vlasscube.records import STOKES, Beam, Iteration, PlaneImages, StepRecord, from_json, from_plain, to_json
 from vlasscube.stages.results import CubePlan, CutoutResult, PbcorResult, RmsResult
@@ -212,10 +213,10 @@ def _make(
         plane = _centre(plane, PSF_PIXELS)
         extent = f"central {plane.shape[1]} × {plane.shape[0]} pixels"
     ramp, unit, stretch = _colours(plane, source.scale, stokes)
-    size = pictures.blocks_for(plane.shape, FULL_PIXELS)
-    full = (pictures.block_extreme if source.scale == "model" else pictures.block_mean)(plane, size)
-    reduce = pictures.block_mean if source.scale in ("noise", "response", "mask") else pictures.block_extreme
-    small = reduce(full, pictures.blocks_for(full.shape, THUMB_PIXELS))
+    size = blocks_for(plane.shape, FULL_PIXELS)
+    full = (block_extreme if source.scale == "model" else block_mean)(plane, size)
+    reduce = block_mean if source.scale in ("noise", "response", "mask") else block_extreme
+    small = reduce(full, blocks_for(full.shape, THUMB_PIXELS))
     indices, thumb = pictures.colour_indices(full, stretch), pictures.colour_indices(small, stretch)
     caption = f"{source.caption}, Stokes {stokes}, {extent}"
     if beam is not None and source.scale in ("intensity", "symmetric"):

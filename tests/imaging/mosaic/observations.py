@@ -38,8 +38,8 @@ def observe(
 ):
     """Observe point sources (x pixel, y pixel, (I, Q, U, V) Jy) with antennas strewn at random.
 
-    Pointings are offsets (east, north) from the image centre in arcmin. The visibilities are exact: power beam of
-    each pointing, w and all, each channel at its own frequency.
+    Pointings are offsets (east, north) from the image centre in arcmin. The visibilities are exact: power
+    beam of each pointing, w and all, each channel at its own frequency.
     """
     rng = np.random.default_rng(seed)
     ra0, dec0 = grid.ra_rad, grid.dec_rad

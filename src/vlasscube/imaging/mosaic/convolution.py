@@ -32,7 +32,8 @@ class ConvolutionFunctions:
     beam_of_channel: npt.NDArray[np.int32]
     """Shape (nchan,); -1 where no beam serves the channel."""
     gridding: npt.NDArray[np.float32]
-    """Shape (beams, w planes, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell - position) of
+    """Shape (beams, w planes, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell -
+    position) of
     -oversampling // 2 … oversampling // 2 steps in y and x; rows are padded with zeros."""
     gridding_imaginary: npt.NDArray[np.float32] | None
     """The imaginary part, if w is corrected for; otherwise there is one w plane."""
@@ -193,8 +194,8 @@ def padded_rows(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 def _interpolation_matrix(size: int, support: int) -> npt.NDArray[np.float64]:
     """Weights of the samples for positions cell + offset / 10; shape (11, 2 s + 1, size).
 
-    CASA interpolates from the samples that it keeps, 2 (s + 2) of them; positions closer than three samples to
-    their edge are zero.
+    CASA interpolates from the samples that it keeps, 2 (s + 2) of them; positions closer than three samples
+    to their edge are zero.
     """
     half = OVERSAMPLING // 2
     kept = min(2 * (support + 2), size)

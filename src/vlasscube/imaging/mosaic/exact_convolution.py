@@ -1,6 +1,7 @@
 """Convolution functions without the shortcuts of CASA's: evaluated, not interpolated, with a wider support.
 
-With w planes they also carry what the array's being non-coplanar does to a source away from the pointing centre.
+With w planes they also carry what the array's being non-coplanar does to a source away from the pointing
+centre.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _LEAST_SUPPORT = 4
 _MOST_SUPPORT = 60
 _SCREEN_PIXELS = 256
 _W_PHASE = 0.04
-"""Largest phase, rad, that a source at the beam's half-power radius may be off through the distance of w planes."""
+"""Largest phase, rad, that a source at the beam's half-power radius may be off through the distance of w
+planes."""
 
 Complex = npt.NDArray[np.complex128]
 Float = npt.NDArray[np.float64]
@@ -53,8 +55,8 @@ def exact_convolution_functions(
     Returns
     -------
     ConvolutionFunctions
-        Transform of the power beam times exp(-2πi w (√(1 - r²) - 1)), cut where it falls below 0.05 % of its peak,
-        and normalised so that the response at the pointing centre is 1 for all offsets.
+        Transform of the power beam times exp(-2πi w (√(1 - r²) - 1)), cut where it falls below 0.05 % of its
+        peak, and normalised so that the response at the pointing centre is 1 for all offsets.
     """
     beam_frequency, beam_of_channel = beam_channels(frequency_hz)
     radius = beam_radius_rad
@@ -63,12 +65,13 @@ def exact_convolution_functions(
     distance = np.hypot(samples, samples[:, None])
     arcmin = np.degrees(distance) * 60
     screens = [power_beam(arcmin, float(frequency)) for frequency in beam_frequency]
-    half_power = float(distance[screens[0] > 0.5].max(initial=radius / 4))
+    widest, narrowest = screens[int(beam_frequency.argmin())], screens[int(beam_frequency.argmax())]
+    half_power = float(distance[widest > 0.5].max(initial=radius / 4))
     # (√(1 - r²) - 1) is -r²/2 but for 1e-5 of it.
     planes = 1 if largest_w == 0 else int(np.ceil(largest_w * np.pi * half_power**2 / (2 * _W_PHASE))) + 1
     w_step = largest_w / (planes - 1) if planes > 1 else 0.0
     w_screens = [np.exp(-2j * np.pi * p * w_step * (np.sqrt(1 - distance**2) - 1)) for p in range(planes)]
-    support = _support(grid, samples, screens[-1] * w_screens[-1])
+    support = _support(grid, samples, narrowest * w_screens[-1])
     offsets: Float = np.arange(-(OVERSAMPLING // 2), OVERSAMPLING // 2 + 1, dtype=np.float64) / OVERSAMPLING
     matrix_x = _transform(samples, grid.nx * grid.cell_rad, support, offsets)
     matrix_y = _transform(samples, grid.ny * grid.cell_rad, support, offsets)

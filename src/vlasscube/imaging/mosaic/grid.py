@@ -80,8 +80,8 @@ def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayL
     -------
     Pointings
         The rotation is the 2x2 block of the rotation between the two coordinate systems, as in CASA's mosaic
-        gridder: w is left out. A source at the pointing centre is put where it is; one at a distance r from it is
-        displaced by about tan(z) r²/2 at zenith angle z.
+        gridder: w is left out. A source at the pointing centre is put where it is; one at a distance r from
+        it is displaced by about tan(z) r²/2 at zenith angle z.
     """
     ra = np.atleast_1d(np.asarray(ra_rad, dtype=float))
     dec = np.atleast_1d(np.asarray(dec_rad, dtype=float))

@@ -1,8 +1,8 @@
 """Dirty image, point spread function, primary beam and residual of a mosaic.
 
-The imager does what CASA's ``tclean(gridder='mosaic', stokes='IQUV', specmode='mfs', normtype='flatnoise')`` does in
-its major cycle: A-projection gridding of all pointings onto one uv grid, the weight image, and normalisation to
-flat noise.
+The imager does what CASA's ``tclean(gridder='mosaic', stokes='IQUV', normtype='flatnoise')`` does in its major
+cycle: A-projection gridding of all pointings onto one uv grid, the weight image, and normalisation
+to flat noise.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class ImagerSettings:
     taper: UvTaper | None = None
     pblimit: float = 0.1
     kernels: Literal["casa", "exact"] = "casa"
-    """``'casa'`` gives the image that tclean gives; ``'exact'`` has a wider support, finer steps, and a border
-    around the image so that no primary beam wraps."""
+    """``'casa'`` gives the image that tclean gives; ``'exact'`` has a wider support, finer steps, and a
+    border around the image so that no primary beam wraps."""
     w_correction: bool = False
     """Put sources where they are, w or no w; takes ``'exact'`` kernels."""
     threads: int = 1
@@ -70,7 +70,9 @@ class _Block:
 
 @dataclass(frozen=True, eq=False)
 class _Positions:
-    """Positions of the rows of a spectral window in the uv plane, for each hertz (topocentric); shape (n,) each."""
+    """Positions of the rows of a spectral window in the uv plane, for each hertz (topocentric); shape (n,)
+    each.
+    """
 
     x: npt.NDArray[np.float64]
     """Cells."""
@@ -126,6 +128,8 @@ class MosaicImager:
         ]
         self.weight_sum = sum(block.gridder.weight_sum for block in self._blocks)
         """Sum of the imaging weights, the same for all Stokes parameters."""
+        self.outside = sum(block.gridder.outside for block in self._blocks)
+        """Visibilities left out because the uv grid does not reach so far."""
         self._residual_data: list[npt.NDArray[np.complex64]] = []
 
     # --- preparation
@@ -162,7 +166,8 @@ class MosaicImager:
         density = DensityGrid(self.grid)
         blocks = []
         for window in windows:
-            # Stokes parameters need all four correlations; CASA too leaves out what is flagged in any of them.
+            # Stokes parameters need all four correlations; CASA too leaves out what is flagged in any of
+            # them.
             weight = np.where(window.usable == ALL_USABLE, window.weight, np.float32(0))
             block = WeightedBlock(window.uvw_m[:, :2], window.channel_frequency_hz, weight)
             density.add(block)
@@ -245,7 +250,9 @@ class MosaicImager:
     # --- images
 
     def weight_image(self) -> Float:
-        """Compute the sum of weights times squared power beams, divided by the sum of weights; shape (ny, nx)."""
+        """Compute the sum of weights times squared power beams, divided by the sum of weights; shape (ny,
+        nx).
+        """
         nx, ny = self._padded.nx, self._padded.ny
         support = max(block.functions.weight.shape[1] // 2 for block in self._blocks)
         cells = np.arange(-support, support + 1)
@@ -341,7 +348,8 @@ class MosaicImager:
         ------
         window : SpectralWindowData
         model : ndarray of complex64, shape (n, nchan, 4)
-            RR, RL, LR, LL. As tclean has it, zero where any correlation is flagged, or the pointing is off the image.
+            RR, RL, LR, LL. As tclean has it, zero where any correlation is flagged, or the pointing is off
+            the image.
         """
         grid = images_to_grid(
             lambda plane, slab: self._padded_rows(models[plane], weight_image, slab),
@@ -365,8 +373,8 @@ class MosaicImager:
     def _sampling_response(self) -> tuple[Float, Float]:
         """What rounding positions to tenths of a cell does to the image, in CASA's eyes: sinc functions.
 
-        As the pointing's phase is exact, rounding acts on the distance from the pointing centre alone; it is not
-        corrected for with exact kernels.
+        As the pointing's phase is exact, rounding acts on the distance from the pointing centre alone; it is
+        not corrected for with exact kernels.
         """
         if self.settings.kernels == "exact":
             return np.ones(self.grid.nx, dtype=np.float32), np.ones(self.grid.ny, dtype=np.float32)

@@ -59,7 +59,8 @@ def evla_power_beam(
         Frequency in Hz, 1.84 to 4.116 GHz.
     band_hz : float, optional
         Frequency that decides the band, by default each frequency itself. CASA's mosaic gridder takes the
-        polynomials of one band for all channels of a spectral window, its prediction from components does not.
+        polynomials of one band for all channels of a spectral window, its prediction from components does
+        not.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """The uv grid of four Stokes parameters: its layout, and its transform from and to images.
 
-The layout is that of the C++ kernels: ``[ky modulo ny][margin + kx][Stokes]`` complex, kx ≥ 0, where the margin
-takes the cells that a footprint reaches beyond kx = 0.
+The layout is that of the C++ kernels: ``[ky modulo ny][margin + kx][Stokes]`` complex, kx ≥ 0, where the
+margin takes the cells that a footprint reaches beyond kx = 0.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def grid_to_images(
     shape : UvGridShape
         Of the grid.
     out : ndarray, shape (planes, ny', nx')
-        The first planes of I, Q, U, V, or the part of them that begins at `corner`: real part of the sum of the cells times exp(2πi (kx x / nx + ky y / ny)).
+        The first planes of I, Q, U, V, or the part of them that begins at `corner`: real part of the sum of
+        the cells times exp(2πi (kx x / nx + ky y / ny)).
     threads : int
         Number of threads.
     corner : tuple of int
@@ -112,8 +113,8 @@ def images_to_grid(
     Parameters
     ----------
     image_slab : callable
-        Called with a plane number and a slice of rows; returns those rows, shape (rows, nx), or None if they are
-        empty.
+        Called with a plane number and a slice of rows; returns those rows, shape (rows, nx), or None if they
+        are empty.
     shape : UvGridShape
         Of the grid to make.
     planes : int

@@ -42,7 +42,8 @@ class WeightedBlock:
 class DensityGrid:
     """Sum of the natural weights in the cells of the uv plane.
 
-    The plane is kept whole in x and for one half in y: a visibility and its conjugate fall into opposite cells.
+    The plane is kept whole in x and for one half in y: a visibility and its conjugate fall into opposite
+    cells.
     """
 
     def __init__(self, grid: ImageGrid) -> None:
@@ -85,8 +86,8 @@ class DensityGrid:
 
         Notes
         -----
-        D. S. Briggs, PhD thesis (1995), eq. 3.15, in the form of CASA: w / (1 + W f²), f² = (5·10^-R)² ΣW_i / ΣW²,
-        with W the density in the visibility's cell.
+        D. S. Briggs, PhD thesis (1995), eq. 3.15, in the form of CASA: w / (1 + W f²) with W the density in
+        the visibility's cell and f² = (5·10^-R)² ΣW / ΣW².
         """
         f2 = self._f2(robust)
         flat = self._cells.reshape(-1)
