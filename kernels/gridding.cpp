@@ -99,7 +99,7 @@ bool GriddingPlan::place(std::int64_t row, int channel, Place& place) const {
         place.plane = std::min(static_cast<int>(std::lround(std::abs(w) / kernels_.w_step)), kernels_.planes - 1);
         place.conjugate_kernel = (w < 0) != place.folded;
     } else {
-        place.plane = 0;
+        place.plane = place.folded ? kernels_.planes - 1 : 0;
         place.conjugate_kernel = false;
     }
     return true;
@@ -324,7 +324,7 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
                     Cell cell;
                     if (!place(row, channel, p)) continue;
                     // The point source at the image centre stands for one in any pointing: without w.
-                    if (!WithW) p.plane = 0;
+                    if (!WithW && kernels_.imaginary) p.plane = 0;
                     value(row, channel, p, cell);
                     const Functions k = functions(channel, p, space);
                     if (WithW && k.imaginary) {

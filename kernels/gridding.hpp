@@ -25,9 +25,10 @@ struct GridShape {
 // Convolution functions, tabulated at `oversampling` steps per cell:
 // real[beam][plane][oy][ox][y][x] with oy, ox = 0 ... 2 (oversampling / 2) for offsets (cell - position) of
 // -oversampling / 2 ... oversampling / 2 steps, and 2 support + 1 rows of `stride` floats. Plane p is for
-// |w| = p * w_step; without an imaginary part there is one plane and w is ignored. The function nearest to an offset
-// is taken, or the four around it are interpolated bilinearly.
-// The functions are even: folded visibilities take the one of the opposite offset.
+// |w| = p * w_step; without an imaginary part w is ignored. The function nearest to an offset is taken, or the four
+// around it are interpolated bilinearly.
+// Folded visibilities take the function of the opposite offset, as functions are even. Without an imaginary part there
+// may be a second plane for them, of functions that are not quite.
 struct Kernels {
     const float* real;
     const float* imaginary;          // or null

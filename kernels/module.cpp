@@ -60,7 +60,8 @@ public:
                         "real and imaginary kernels differ in shape");
             require(w_step > 0, "w_step must be positive");
         } else {
-            require(kernels.shape(1) == 1, "several w planes need imaginary kernels");
+            require(kernels.shape(1) == 1 || (kernels.shape(1) == 2 && !interpolate),
+                    "several w planes need imaginary kernels");
         }
         const int support = static_cast<int>(kernels.shape(4) / 2);
         require(kernels.shape(5) % kCell == 0, "rows of kernels must be padded to whole vectors");

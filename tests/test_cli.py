@@ -572,7 +572,7 @@ def test_simulation_overrides_reach_the_simulator(tmp_path: Path, monkeypatch: p
     assert (parameters.dec_deg, parameters.hour_angle_h, parameters.configuration) == (-10, 1.5, "c")
     assert (parameters.imsize, parameters.cell_arcsec) == ((300, 320), 6)
     assert parameters.rfi_spws == (3, 4)
-    assert parameters.cube_spws == ("2",)
+    assert parameters.cube_spws == ()
 
 
 def test_demo_simulates_once_and_says_where_to_look(

@@ -1,8 +1,7 @@
 """What a cube costs in disk, memory and time, estimated before it is made. Pure functions.
 
-Disk follows from what is written; memory and time from measurements of tclean with casatasks 6.7: 350 bytes
-of memory per pixel of an IQUV image, 13 µs of CPU per pixel and 13 µs per visibility (four correlations) for
-a major cycle of the mosaic gridder. The number of major cycles depends on the sky and is an assumption.
+Disk follows from what is written; memory and time from measurements of the two imaging engines (casatasks 6.7;
+docs/imaging-engine.md). The number of major cycles depends on the sky and is an assumption.
 """
 
 from __future__ import annotations
@@ -34,14 +33,28 @@ FITS_IQUV_IMAGES = 4
 """FITS per plane, I, Q, U, V counted together: pbcor, rms, common-beam set, and its plane of the cube."""
 
 WORKER_BASE_BYTES = 400_000_000
-BYTES_PER_PIXEL = 350
-"""Peak memory of tclean for an IQUV image."""
 
-CPU_S_PER_PIXEL = 13e-6
+
+@dataclass(frozen=True)
+class EngineCost:
+    """What an imaging engine needs."""
+
+    bytes_per_pixel: float
+    """Peak memory for an IQUV image."""
+    cpu_s_per_pixel: float
+    """Per major cycle with its minor cycles."""
+    cpu_s_per_visibility: float
+    """Per visibility of four correlations and major cycle."""
+    cycle_overhead_s: float
+    """Of a major cycle, whatever the size; what small images cost."""
+
+
+ENGINE_COSTS = {
+    "casa": EngineCost(350, 13e-6, 13e-6, 2.0),
+    "mosaic": EngineCost(65, 0.25e-6, 1.3e-6, 0.1),
+}
 CPU_S_PER_VISIBILITY = 13e-6
-"""Per visibility of four correlations and major cycle."""
-CYCLE_OVERHEAD_S = 2.0
-"""Of a major cycle and its minor cycles, whatever the size; what small images cost."""
+"""Of a pass of CASA's over the visibilities."""
 MAJOR_CYCLES = (1, 16, 5, 6)
 """Assumed major cycles of iter0 … iter3: at the cost of a cycle above, what production needed at 12500² (11
 to 22 hours a plane, most of it in iter1)."""
@@ -141,9 +154,9 @@ def measurement_set_bytes(rows: int, visibilities: int) -> int:
     return rows * ROW_BYTES + math.ceil(visibilities * CORRELATIONS * per_correlation)
 
 
-def worker_memory_bytes(nx: int, ny: int) -> int:
-    """Peak memory of a worker that images one plane: 55 GB at 12500²."""
-    return WORKER_BASE_BYTES + BYTES_PER_PIXEL * nx * ny
+def worker_memory_bytes(nx: int, ny: int, engine: str = "mosaic") -> int:
+    """Peak memory of a worker that images one plane; at 12500² 10.6 GB, or 55 GB with tclean."""
+    return WORKER_BASE_BYTES + int(ENGINE_COSTS[engine].bytes_per_pixel * nx * ny)
 
 
 def affordable_workers(planes: int, cores: int, worker_bytes: int, available_bytes: int) -> int:
@@ -151,7 +164,7 @@ def affordable_workers(planes: int, cores: int, worker_bytes: int, available_byt
     return max(1, min(planes, cores, available_bytes // worker_bytes))
 
 
-def plane_seconds(pixels: int, visibilities: int, nmajor: int | None = None) -> float:
+def plane_seconds(pixels: int, visibilities: int, nmajor: int | None = None, engine: str = "mosaic") -> float:
     """CPU time to image a plane.
 
     Parameters
@@ -162,9 +175,13 @@ def plane_seconds(pixels: int, visibilities: int, nmajor: int | None = None) -> 
         Rows × channels.
     nmajor : int, optional
         Limit of major cycles per iteration.
+    engine : str
+        Imaging engine.
     """
+    cost = ENGINE_COSTS[engine]
     cycles = sum(MAJOR_CYCLES if nmajor is None else (min(count, nmajor) for count in MAJOR_CYCLES))
-    return cycles * (CYCLE_OVERHEAD_S + CPU_S_PER_PIXEL * pixels + CPU_S_PER_VISIBILITY * visibilities)
+    per_cycle = cost.cpu_s_per_pixel * pixels + cost.cpu_s_per_visibility * visibilities
+    return cycles * (cost.cycle_overhead_s + per_cycle)
 
 
 def schedule_seconds(durations: tuple[float, ...], workers: int) -> float:
@@ -176,7 +193,7 @@ def schedule_seconds(durations: tuple[float, ...], workers: int) -> float:
     return max(busy)
 
 
-def estimate(size: CubeSize, workers: int, nmajor: int | None = None) -> Estimate:
+def estimate(size: CubeSize, workers: int, nmajor: int | None = None, engine: str = "mosaic") -> Estimate:
     """Estimate what a cube costs.
 
     Parameters
@@ -187,9 +204,11 @@ def estimate(size: CubeSize, workers: int, nmajor: int | None = None) -> Estimat
         Planes imaged at the same time; 0, in the process itself, costs as 1.
     nmajor : int, optional
         Limit of major cycles per iteration.
+    engine : str
+        Imaging engine.
     """
     at_work = max(1, min(workers, size.planes))
-    durations = tuple(plane_seconds(size.pixels, count, nmajor) for count in size.visibilities)
+    durations = tuple(plane_seconds(size.pixels, count, nmajor, engine) for count in size.visibilities)
     restore = RESTORE_PASSES * CPU_S_PER_VISIBILITY * size.ms_visibilities
     cutout = image_bytes(size.cutout_nx, size.cutout_ny)
     return Estimate(
@@ -198,7 +217,7 @@ def estimate(size: CubeSize, workers: int, nmajor: int | None = None) -> Estimat
         cutouts_bytes=size.planes * CUTOUT_KINDS * cutout,
         products_bytes=size.planes * FITS_IQUV_IMAGES * cutout,
         transient_bytes=min(at_work, size.planes) * transient_bytes(size.nx, size.ny),
-        worker_memory_bytes=worker_memory_bytes(size.nx, size.ny),
+        worker_memory_bytes=worker_memory_bytes(size.nx, size.ny, engine),
         workers=at_work,
         plane_seconds=max(durations, default=0.0),
         seconds=restore + schedule_seconds(durations, at_work),

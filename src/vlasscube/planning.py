@@ -348,9 +348,9 @@ def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -
             ms_visibilities=_visibilities(summary, imported.science_spws, len(ms_fields)) if with_data else 0,
         )
 
-    nmajor = plan.clean.nmajor
-    whole = estimates.estimate(size_of(imaged, with_data=True), wanted, nmajor)
-    rest = estimates.estimate(size_of(ahead, with_data="restore_pims" not in done), wanted, nmajor)
+    nmajor, engine = plan.clean.nmajor, options.engine
+    whole = estimates.estimate(size_of(imaged, with_data=True), wanted, nmajor, engine)
+    rest = estimates.estimate(size_of(ahead, "restore_pims" not in done), wanted, nmajor, engine)
     return RunPlan(
         directory=str(workspace.directory),
         measurement_set=summary.name,

@@ -321,7 +321,7 @@ def _run_planes(
     labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
     tell(Event("stage", stages[0], None, f"{len(labels)} planes: {', '.join(stages)}"))
     if workers is None:
-        need = worker_memory_bytes(plan.geometry.nx, plan.geometry.ny)
+        need = worker_memory_bytes(plan.geometry.nx, plan.geometry.ny, options.engine)
         workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
     walk = _Walk(workspace, options, tuple(stages), len(labels), tell)
     if executor is not None:

@@ -18,10 +18,10 @@ def input_digests(workspace):
     return {path.name: digest(path) for path in inputs}
 
 
-def kill_when(workspace, environment, condition, timeout_s=600.0):
+def kill_when(workspace, environment, condition, *options, timeout_s=600.0):
     """Run the command and kill its process, and nothing else, as soon as the condition holds."""
     process = subprocess.Popen(
-        command("run", workspace.directory),
+        command("run", workspace.directory, *options),
         env=environment,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -30,7 +30,7 @@ def kill_when(workspace, environment, condition, timeout_s=600.0):
     while not condition():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(1.0)  # the workers follow their parent

@@ -69,9 +69,9 @@ def sorted_columns(table, names):
     return {name: table.getcol(name)[..., order] for name in names}
 
 
-def test_restored_state_is_the_continuum_runs(finished_run):
+def test_restored_state_is_the_continuum_runs(casa_run):
     """Killed while the model was being filled, and still every column ends as it should, bit by bit."""
-    workspace = finished_run.workspace
+    workspace = casa_run.workspace
     truth = np.load(workspace.directory / "truth" / "continuum_final.npz")
     keys = ("ANTENNA2", "ANTENNA1", "TIME", "FIELD_ID", "DATA_DESC_ID")
     order = np.lexsort([truth[key] for key in keys])
@@ -106,9 +106,9 @@ def test_images_kept_are_those_of_production(finished_run, label):
         assert all(beam == beams[0] and beam["major"]["value"] > 0 for beam in beams)
 
 
-def test_images_equal_a_script_of_casa_calls(finished_run, tmp_path_factory):
+def test_images_equal_a_script_of_casa_calls(casa_run, tmp_path_factory):
     """The plane that was killed after iter1 and continued equals CASA called by hand, bit for bit."""
-    workspace = finished_run.workspace
+    workspace = casa_run.workspace
     images = require_result(workspace, "make_images", "spw2")
     plan = require_result(workspace, "edit_image_list_cube")
     ms = workspace.working / require_result(workspace, "transform_image_data").working_ms

@@ -1,8 +1,8 @@
 """The continuum run's model, predicted into MODEL_DATA by our own engine.
 
 The result is that of ``tclean(gridder='mosaic', deconvolver='mtmfs', savemodel='modelcolumn')``: the model is
-divided by the mosaic's primary beam, which follows from the weights of all spectral windows, and each pointing
-sees it through its own.
+divided by the mosaic's primary beam, which follows from the weights of all spectral windows, and each
+pointing sees it through its own.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class MosaicEngine:
         if not imager.weight_sum > 0:
             raise ImagingError(
                 f"{request.image_root.name}: no visibility can be imaged",
-                hint="All of the selected data are flagged, have no weight, or are of pointings off the image.",
+                hint="All of the selected data are flagged, without weight, or of pointings off the image.",
             )
         header = image_header(parameters.geometry, request.reffreq_hz, visibilities)
         return imager, header, tuple(_warnings(request.image_root.name, visibilities, imager))

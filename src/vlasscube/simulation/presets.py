@@ -272,7 +272,6 @@ PRESETS: dict[str, FieldSimulation] = {
         gaussians=2,
         rfi_spws=(3, 4, 16),
         flagged_spws=(17,),
-        cube_spws=("2", "6", "10", "14", "17"),
         continuum_model="truth",
         continuum_predict="direct",
     ),

@@ -31,6 +31,7 @@ def observe(
     channels=6,
     size_m=700.0,
     w_m=0.0,
+    tilt=(0.0, 0.0),
     dumps=2,
     seed=1,
     spw=8,
@@ -50,7 +51,12 @@ def observe(
         fields.append(
             VisibilityField(number + 3, f"field{number}", ra, dec, "J2000", 5.1e9 + number, lsrk_factor)
         )
-    position = rng.normal(0, size_m / 2, (antennas, 3)) * [1, 1, 0] + rng.normal(0, 1, (antennas, 3)) * [0, 0, w_m]
+    position = rng.normal(0, size_m / 2, (antennas, 3)) * [1, 1, 0] + rng.normal(0, 1, (antennas, 3)) * [
+        0,
+        0,
+        w_m,
+    ]
+    position[:, 2] += position[:, :2] @ tilt
     first, second = np.triu_indices(antennas, 1)
     baseline = position[first] - position[second]
     frequency = 2.796e9 + 16e6 * (np.arange(channels) - channels / 2)

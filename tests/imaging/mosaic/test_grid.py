@@ -76,9 +76,13 @@ def test_rotation_projects_baselines_onto_the_plane_of_the_image(centre):
     # The unit vectors by differentiation.
     step = 1e-6
     np.testing.assert_allclose(
-        (towards(ra + step, dec) - towards(ra - step, dec)) / (2 * step * np.cos(dec)[:, None]), east, atol=1e-9
+        (towards(ra + step, dec) - towards(ra - step, dec)) / (2 * step * np.cos(dec)[:, None]),
+        east,
+        atol=1e-9,
     )
-    np.testing.assert_allclose((towards(ra, dec + step) - towards(ra, dec - step)) / (2 * step), north, atol=1e-9)
+    np.testing.assert_allclose(
+        (towards(ra, dec + step) - towards(ra, dec - step)) / (2 * step), north, atol=1e-9
+    )
     baseline = u * east + v * north
     image_east, image_north = uv_axes(np.array([grid.ra_rad]), np.array([grid.dec_rad]))
     expected = np.stack([baseline @ image_east[0], baseline @ image_north[0]], axis=-1)

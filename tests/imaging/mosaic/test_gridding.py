@@ -8,12 +8,14 @@ import pytest
 from vlasscube.imaging.mosaic import _kernels
 from vlasscube.imaging.mosaic.uv_grid import UvGridShape
 
-# Real kernels or complex ones with w planes; the nearest tabulated one or interpolated.
+# Real kernels or complex ones with w planes, the nearest tabulated one or interpolated; and real ones that
+# are not even, with a second plane for the folded visibilities.
 MODES = {
     "nearest": dict(),
     "interpolated": dict(interpolate=True),
     "nearest_w": dict(planes=3),
     "interpolated_w": dict(planes=3, interpolate=True),
+    "not_even": dict(even=False),
 }
 FREQUENCY_HZ = 1e9
 """Of the first channel; positions are given for it."""
@@ -31,6 +33,7 @@ class Case:
     beams: int = 2
     planes: int = 1
     interpolate: bool = False
+    even: bool = True
     channels: int = 4
     baselines: int = 12
     pointings: int = 3
@@ -48,11 +51,19 @@ class Case:
         size = 2 * self.support + 1
         offsets = self.oversampling + 1
         shape = (self.beams, self.planes, offsets, offsets, size, -(-size // 8) * 8)
-        kernels = self._even_functions(rng, shape)
-        imaginary = self._even_functions(rng, shape) if self.planes > 1 else None
+        kernels = self._functions(rng, shape)
+        if not self.even:
+            size = self.support * 2 + 1
+            opposite = np.zeros_like(kernels)
+            opposite[..., :size] = kernels[:, :, ::-1, ::-1, ::-1, size - 1 :: -1]
+            kernels = np.concatenate([kernels, opposite], axis=1)
+        imaginary = self._functions(rng, shape) if self.planes > 1 else None
         groups, rows = self.baselines * self.pointings, self.baselines * self.pointings * self.dumps
         frequency = FREQUENCY_HZ * (1 + self.channel_step * np.arange(self.channels))
-        start = rng.uniform(-self.extent, self.extent, (2, groups, 1)) * np.array([self.nx, self.ny])[:, None, None]
+        start = (
+            rng.uniform(-self.extent, self.extent, (2, groups, 1))
+            * np.array([self.nx, self.ny])[:, None, None]
+        )
         track = start + self.drift * rng.uniform(-1, 1, (2, groups, 1)) * np.arange(self.dumps)
         order = rng.permutation(rows)
         x, y, w, pointing = (np.empty(rows) for _ in range(4))
@@ -85,10 +96,10 @@ class Case:
             group_start=np.arange(0, rows + 1, self.dumps, dtype=np.int64),
         )
 
-    def _even_functions(self, rng, shape):
+    def _functions(self, rng, shape):
         table = np.zeros(shape, dtype=np.float32)
         part = rng.normal(size=(*shape[:5], shape[4]))
-        table[..., : shape[4]] = part + part[:, :, ::-1, ::-1, ::-1, ::-1]
+        table[..., : shape[4]] = part + part[:, :, ::-1, ::-1, ::-1, ::-1] if self.even else part
         return table
 
     @property
@@ -110,20 +121,23 @@ def random_complex(shape, seed):
     return np.random.default_rng(seed).normal(size=(*shape, 2)).astype(np.float32).view(np.complex64)[..., 0]
 
 
-# -------------------------------------------------------------------------------------------- slow reference
+# --------------------------------------------------------------------------------------------- slow reference
 
 
 def footprint(case, row, channel):
     """Cells (ky, kx) of a visibility, and the factors (without its weight) that they get of it.
 
-    The visibility is turned to the image centre at its own position, the convolution function at the position that
-    it is tabulated for. None if the footprint does not fit on the grid.
+    The visibility is turned to the image centre at its own position, the convolution function at the position
+    that it is tabulated for. None if the footprint does not fit on the grid.
     """
     a = case.arrays
     n = np.array([case.ny, case.nx])
     position = np.array([a["row_y"][row], a["row_x"][row]]) * a["frequency"][channel]
     nearest = np.floor(position + 0.5).astype(int)
-    if np.any(np.abs(nearest) + case.support > (n - 1) // 2) or abs(nearest[1]) + case.support >= a["columns"]:
+    if (
+        np.any(np.abs(nearest) + case.support > (n - 1) // 2)
+        or abs(nearest[1]) + case.support >= a["columns"]
+    ):
         return None
     half = case.oversampling // 2
     steps = (nearest - position) * case.oversampling + half
@@ -209,7 +223,7 @@ def assert_grids_as_defined(case):
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
 
 
-# ----------------------------------------------------------------------------------------------------- tests
+# ------------------------------------------------------------------------------------------------------ tests
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -255,8 +269,9 @@ def test_gridding_and_prediction_are_adjoint(mode):
     assert in_cells == pytest.approx(in_data, abs=1e-6 * norm)
 
 
-def test_psf_is_the_grid_of_a_source_at_the_image_centre():
-    case = Case()
+@pytest.mark.parametrize("mode", ["nearest", "interpolated", "not_even"])
+def test_psf_is_the_grid_of_a_source_at_the_image_centre(mode):
+    case = Case(**MODES[mode])
     a = case.arrays
     pixel = np.stack([a["pixel_y"], a["pixel_x"]])[:, a["pointing"]]
     n = np.array([[case.ny], [case.nx]])
@@ -480,7 +495,7 @@ def test_weights_of_pointings_and_beams():
     assert case.gridder().weight_sum == pytest.approx(expected.sum())
 
 
-# ------------------------------------------------------------------------------------------------- arguments
+# -------------------------------------------------------------------------------------------------- arguments
 
 
 def changed(name, change):
@@ -512,7 +527,7 @@ def changed(name, change):
         (changed("kernels", lambda v: v[..., :-1, :].copy()), "odd"),
         (changed("kernels", lambda v: v[:, :, :4, :4].copy()), "oversampling"),
         (changed("kernels", lambda v: v[..., :7].copy()), "padded"),
-        (lambda arrays: dict(kernels=np.repeat(arrays["kernels"], 2, axis=1)), "imaginary"),
+        (lambda arrays: dict(kernels=np.repeat(arrays["kernels"], 3, axis=1)), "imaginary"),
         (lambda arrays: dict(kernels_imaginary=arrays["kernels"][:1].copy()), "shape"),
         (lambda arrays: dict(kernels_imaginary=arrays["kernels"], w_step=0.0), "w_step"),
         (lambda arrays: dict(kernels=arrays["kernels"][:, :, :4, :4].copy(), oversampling=3), "oversampling"),

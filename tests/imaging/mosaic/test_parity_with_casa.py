@@ -43,7 +43,13 @@ class Case:
 
 
 SMALL = preset(
-    "tiny", rfi_spws=(), science_spws=(2, 3), imsize=(256, 256), points=5, source_margin_arcmin=1.0, gaussians=1
+    "tiny",
+    rfi_spws=(),
+    science_spws=(2, 3),
+    imsize=(256, 256),
+    points=5,
+    source_margin_arcmin=1.0,
+    gaussians=1,
 )
 CASES = {
     # Baselines as long as VLASS's; the beam is wider than the image.
@@ -165,7 +171,10 @@ def by_mosaic(
     imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
     weight_image = imager.weight_image()
     result = SimpleNamespace(
-        psf=imager.psf(), pb=imager.primary_beam(weight_image), dirty=np.empty_like(model), sumwt=imager.weight_sum
+        psf=imager.psf(),
+        pb=imager.primary_beam(weight_image),
+        dirty=np.empty_like(model),
+        sumwt=imager.weight_sum,
     )
     imager.residual(None, weight_image, result.dirty)
     result.residual = np.empty_like(model)

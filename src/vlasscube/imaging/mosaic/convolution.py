@@ -32,11 +32,12 @@ class ConvolutionFunctions:
     beam_of_channel: npt.NDArray[np.int32]
     """Shape (nchan,); -1 where no beam serves the channel."""
     gridding: npt.NDArray[np.float32]
-    """Shape (beams, w planes, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell -
-    position) of
-    -oversampling // 2 … oversampling // 2 steps in y and x; rows are padded with zeros."""
+    """Shape (beams, w planes, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell - position)
+    of -oversampling // 2 … oversampling // 2 steps in y and x; rows are padded with zeros. Without an
+    imaginary part there may be a second plane, for the visibilities that are folded into the other half of
+    the uv plane."""
     gridding_imaginary: npt.NDArray[np.float32] | None
-    """The imaginary part, if w is corrected for; otherwise there is one w plane."""
+    """The imaginary part, if w is corrected for."""
     w_step: float
     """Distance of the w planes in wavelengths; the first is at 0."""
     oversampling: int
@@ -53,36 +54,58 @@ class ConvolutionFunctions:
 
 
 def beam_channels(
-    frequency_hz: npt.NDArray[np.float64],
+    frequency_hz: npt.NDArray[np.float64], topocentric_hz: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
-    """Choose the frequencies at which beams are computed: one for each half per cent, as CASA does.
+    """Choose the frequencies at which beams are computed: about one for each half per cent, as CASA does.
 
     Parameters
     ----------
     frequency_hz : ndarray, shape (nchan,)
-        Channel frequencies, ascending or descending.
+        Channel frequencies in the frame of the image.
+    topocentric_hz : ndarray, shape (nchan,)
+        The same, as observed.
 
     Returns
     -------
     beam_frequency_hz : ndarray, shape (beams,)
     beam_of_channel : ndarray of int32, shape (nchan,)
+
+    Notes
+    -----
+    Beams lie at whole steps below the highest channel as observed, that one left out; if the frame of the
+    image takes the channels below it, the next one too. Where that would give as many beams as channels, or
+    one less, each channel has its own.
     """
     lowest, highest, count = float(frequency_hz.min()), float(frequency_hz.max()), frequency_hz.size
-    width = 1e12 if count == 1 else (highest - lowest) / (count - 1)
-    beams = min(int(np.floor((highest - lowest) / (highest * _BEAM_BANDWIDTH) + 0.5)), count)
-    if beams >= count - 1 and count > 1:
+    spacing = 1e12 if count == 1 else (highest - lowest) / (count - 1)
+    top = float(topocentric_hz.max())
+    step = max(top * _BEAM_BANDWIDTH, spacing / 2)
+    while top > highest:
+        top -= step
+    if top < lowest:
+        top += step
+    beams = int(np.ceil((top - lowest) / step))
+    bottom = top - beams * step
+    if beams > 1:
+        beams -= 1
+        bottom += step
+    if beams >= count - 1:
         return frequency_hz.copy(), np.arange(count, dtype=np.int32)
-    if beams == 0 or count == 1:
-        return frequency_hz[:1].copy(), np.zeros(count, dtype=np.int32)
-    step = (highest - lowest + width) / beams
-    beam_frequency = np.asarray(lowest - width + step / 2 + step * np.arange(beams), dtype=np.float64)
-    # CASA compares in single precision.
-    near = np.abs(frequency_hz[:, None] - beam_frequency).astype(np.float32) <= np.float32(step / 2)
-    return beam_frequency, np.where(near.any(axis=1), near.argmax(axis=1), -1).astype(np.int32)
+    if beams == 0:
+        return np.array([bottom]), np.zeros(count, dtype=np.int32)
+    beam_frequency: npt.NDArray[np.float64] = bottom + step * np.arange(beams, dtype=np.float64)
+    distance = np.abs(frequency_hz[:, None] - beam_frequency)
+    near = distance <= step / 2
+    beam_of_channel = np.where(near.any(axis=1), near.argmax(axis=1), distance.argmin(axis=1))
+    return beam_frequency, beam_of_channel.astype(np.int32)
 
 
 def casa_convolution_functions(
-    grid: ImageGrid, frequency_hz: npt.NDArray[np.float64], power_beam: PowerBeam, beam_radius_rad: float
+    grid: ImageGrid,
+    frequency_hz: npt.NDArray[np.float64],
+    topocentric_hz: npt.NDArray[np.float64],
+    power_beam: PowerBeam,
+    beam_radius_rad: float,
 ) -> ConvolutionFunctions:
     """Compute the convolution functions of a spectral window as CASA's mosaic gridder does.
 
@@ -91,7 +114,9 @@ def casa_convolution_functions(
     grid : ImageGrid
         Image; its extent sets the size of a uv cell.
     frequency_hz : ndarray, shape (nchan,)
-        Channel frequencies.
+        Channel frequencies in the frame of the image.
+    topocentric_hz : ndarray, shape (nchan,)
+        The same, as observed.
     power_beam : callable
         Power beam, 1 on axis.
     beam_radius_rad : float
@@ -104,7 +129,7 @@ def casa_convolution_functions(
         frequency falls below 2.5 % of its peak on the axes. Between the cells the function is interpolated by
         Lanczos' kernel of 3 lobes.
     """
-    beam_frequency, beam_of_channel = beam_channels(frequency_hz)
+    beam_frequency, beam_of_channel = beam_channels(frequency_hz, topocentric_hz)
     size = _screen_size(grid, beam_radius_rad)
     quarter = max(size // 4, 2 * (_LEAST_SUPPORT + 2))
     beam_parts, weight_parts = [], []
@@ -119,7 +144,12 @@ def casa_convolution_functions(
         gridding.append(_tabulate(beam_part / _central(beam_part, support).sum(), support))
         inner = _interpolation_matrix(weight_part.shape[0], support)[OVERSAMPLING // 2]
         weight.append(inner @ (weight_part / _central(weight_part, support).sum()) @ inner.T)
-    table = np.stack(gridding)[:, None]
+    table = np.stack(gridding)
+    # Without an offset the last cells are cut off unequally, of which folding must not change the sides.
+    width = 2 * support + 1
+    opposite = np.zeros_like(table)
+    opposite[..., :width] = table[:, ::-1, ::-1, ::-1, width - 1 :: -1]
+    table = np.stack([table, opposite], axis=1)
     return ConvolutionFunctions(beam_of_channel, table, None, 0.0, OVERSAMPLING, False, np.stack(weight))
 
 

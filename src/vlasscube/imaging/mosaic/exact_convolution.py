@@ -12,7 +12,6 @@ import numpy.typing as npt
 from vlasscube.imaging.mosaic.convolution import (
     ConvolutionFunctions,
     PowerBeam,
-    beam_channels,
     padded_rows,
 )
 from vlasscube.imaging.mosaic.grid import ImageGrid
@@ -22,6 +21,8 @@ _SUPPORT_LEVEL = 5e-4
 _LEAST_SUPPORT = 4
 _MOST_SUPPORT = 60
 _SCREEN_PIXELS = 256
+_BEAM_BANDWIDTH = 0.005
+"""Largest fractional bandwidth of one beam."""
 _W_PHASE = 0.04
 """Largest phase, rad, that a source at the beam's half-power radius may be off through the distance of w
 planes."""
@@ -58,7 +59,7 @@ def exact_convolution_functions(
         Transform of the power beam times exp(-2πi w (√(1 - r²) - 1)), cut where it falls below 0.05 % of its
         peak, and normalised so that the response at the pointing centre is 1 for all offsets.
     """
-    beam_frequency, beam_of_channel = beam_channels(frequency_hz)
+    beam_frequency, beam_of_channel = _beam_channels(frequency_hz)
     radius = beam_radius_rad
     steps = np.arange(_SCREEN_PIXELS, dtype=np.float64) - _SCREEN_PIXELS / 2 + 0.5
     samples: Float = steps * (2 * radius / _SCREEN_PIXELS)
@@ -91,6 +92,19 @@ def exact_convolution_functions(
     return ConvolutionFunctions(
         beam_of_channel, padded_rows(table.real), imaginary, w_step, OVERSAMPLING, True, weight
     )
+
+
+def _beam_channels(frequency_hz: Float) -> tuple[Float, npt.NDArray[np.int32]]:
+    """Frequencies of the beams, at most half a per cent apart, and the nearest of them for each channel."""
+    lowest, highest, count = float(frequency_hz.min()), float(frequency_hz.max()), frequency_hz.size
+    spacing = (highest - lowest) / max(count - 1, 1)
+    beams = max(int(np.ceil((highest - lowest + spacing) / (highest * _BEAM_BANDWIDTH))), 1)
+    if beams >= count:
+        return frequency_hz.copy(), np.arange(count, dtype=np.int32)
+    step = (highest - lowest + spacing) / beams
+    beam_frequency: Float = lowest + (step - spacing) / 2 + step * np.arange(beams, dtype=np.float64)
+    distance = np.abs(frequency_hz[:, None] - beam_frequency)
+    return beam_frequency, distance.argmin(axis=1).astype(np.int32)
 
 
 def _transform(samples: Float, extent: float, support: int, offsets: Float) -> Complex:

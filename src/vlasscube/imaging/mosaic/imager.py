@@ -1,14 +1,14 @@
 """Dirty image, point spread function, primary beam and residual of a mosaic.
 
-The imager does what CASA's ``tclean(gridder='mosaic', stokes='IQUV', normtype='flatnoise')`` does in its major
-cycle: A-projection gridding of all pointings onto one uv grid, the weight image, and normalisation
-to flat noise.
+The imager does what CASA's ``tclean(gridder='mosaic', stokes='IQUV', normtype='flatnoise')`` does in its
+major cycle: A-projection gridding of all pointings onto one uv grid, the weight image, and normalisation to
+flat noise.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -36,7 +36,7 @@ from vlasscube.imaging.mosaic.weighting import (
 )
 
 Float = npt.NDArray[np.float32]
-_TINY = float(np.finfo(float).tiny)
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class _Block:
 
 @dataclass(frozen=True, eq=False)
 class _Positions:
-    """Positions of the rows of a spectral window in the uv plane, for each hertz (topocentric); shape (n,)
-    each.
-    """
+    """Positions of the rows of a spectral window in the uv plane per hertz (topocentric); shape (n,) each."""
 
     x: npt.NDArray[np.float64]
     """Cells."""
@@ -116,7 +114,7 @@ class MosaicImager:
         self.pointings = locate_pointings(self._padded, *centres)
         factor = np.array([entry.lsrk_factor for entry in fields])
         self._mean_factor = float(factor.mean())
-        weights = self._imaging_weights(windows, on_image)
+        weights = self._imaging_weights(windows, on_image, factor)
         positions = [self._positions(window, factor) for window in windows]
         functions = [
             self._convolution_functions(window, position, power_beam)
@@ -154,14 +152,19 @@ class MosaicImager:
         power_beam = functools.partial(power_beam, band_hz=float(frequency.mean()))
         radius = beam_radius_rad(float(window.channel_frequency_hz.min()))
         if self.settings.kernels == "casa":
-            return casa_convolution_functions(self.grid, frequency, power_beam, radius)
+            return casa_convolution_functions(
+                self.grid, frequency, window.channel_frequency_hz, power_beam, radius
+            )
         largest = float(np.abs(position.w).max(initial=0.0)) * float(window.channel_frequency_hz.max())
         return exact_convolution_functions(
             self._padded, frequency, power_beam, radius, largest if self.settings.w_correction else 0.0
         )
 
     def _imaging_weights(
-        self, windows: tuple[SpectralWindowData, ...], on_image: npt.NDArray[np.bool_]
+        self,
+        windows: tuple[SpectralWindowData, ...],
+        on_image: npt.NDArray[np.bool_],
+        factor: npt.NDArray[np.float64],
     ) -> list[Float]:
         density = DensityGrid(self.grid)
         blocks = []
@@ -169,7 +172,9 @@ class MosaicImager:
             # Stokes parameters need all four correlations; CASA too leaves out what is flagged in any of
             # them.
             weight = np.where(window.usable == ALL_USABLE, window.weight, np.float32(0))
-            block = WeightedBlock(window.uvw_m[:, :2], window.channel_frequency_hz, weight)
+            # In wavelengths of the image's frame: of visibilities near the edge of a cell that decides.
+            uv = window.uvw_m[:, :2] * factor[window.field_index, None]
+            block = WeightedBlock(uv, window.channel_frequency_hz, weight)
             density.add(block)
             blocks.append(block)
         weights = []
@@ -250,9 +255,7 @@ class MosaicImager:
     # --- images
 
     def weight_image(self) -> Float:
-        """Compute the sum of weights times squared power beams, divided by the sum of weights; shape (ny,
-        nx).
-        """
+        """Compute ΣwA²/Σw with A the power beams of the pointings; shape (ny, nx)."""
         nx, ny = self._padded.nx, self._padded.ny
         support = max(block.functions.weight.shape[1] // 2 for block in self._blocks)
         cells = np.arange(-support, support + 1)
@@ -319,10 +322,7 @@ class MosaicImager:
 
     def _subtract(self, model: Float, weight_image: Float) -> list[npt.NDArray[np.complex64]]:
         grid = images_to_grid(
-            lambda plane, slab: self._padded_rows(model[plane], weight_image, slab),
-            self.shape,
-            model.shape[0],
-            self.settings.threads,
+            self._flat_sky(model, weight_image), self.shape, model.shape[0], self.settings.threads
         )
         if not self._residual_data:
             self._residual_data = [np.zeros_like(block.window.data) for block in self._blocks]
@@ -352,10 +352,7 @@ class MosaicImager:
             the image.
         """
         grid = images_to_grid(
-            lambda plane, slab: self._padded_rows(models[plane], weight_image, slab),
-            self.shape,
-            models.shape[0],
-            self.settings.threads,
+            self._flat_sky(models, weight_image), self.shape, models.shape[0], self.settings.threads
         )
         on_image = self.pointings.on_image(self._padded)
         for block in self._blocks:
@@ -411,27 +408,26 @@ class MosaicImager:
 
         in_slabs(self.grid.ny, self.grid.nx * 16, work, self.settings.threads)
 
-    def _padded_rows(self, model: Float, weight_image: Float, slab: slice) -> Float | None:
-        """Rows of the padded, flat-sky model image."""
+    def _flat_sky(self, models: Float, weight_image: Float) -> Callable[[int, slice], Float | None]:
+        """Return what gives slabs of the padded model images, divided by the mosaic's primary beam."""
         top, left = self._corner
-        first, last = max(slab.start - top, 0), min(slab.stop - top, self.grid.ny)
-        if first >= last or not model[first:last].any():
-            return None
-        sky = self._flat_sky(model, weight_image, slice(first, last))
-        if self._padded is self.grid:
-            return sky
-        rows = np.zeros((slab.stop - slab.start, self._padded.nx), dtype=np.float32)
-        start = first + top - slab.start
-        rows[start : start + last - first, left : left + self.grid.nx] = sky
-        return rows
-
-    def _flat_sky(self, model: Float, weight_image: Float, slab: slice) -> Float:
-        """Divide the flat-noise model by the mosaic's primary beam."""
         response_x, response_y = self._sampling_response()
-        pb = np.sqrt(np.abs(weight_image[slab]) / weight_image.max())
-        good = pb > self.settings.pblimit
-        sky: Float = np.where(good, model[slab] / np.where(good, pb, 1), 0).astype(np.float32)
-        # CASA multiplies here, as when it grids it divides.
-        sky *= response_x
-        sky *= response_y[slab, None]
-        return sky
+        peak = max(float(weight_image.max()), _TINY)
+
+        def rows_of(plane: int, slab: slice) -> Float | None:
+            first, last = max(slab.start - top, 0), min(slab.stop - top, self.grid.ny)
+            used = np.flatnonzero(models[plane, first:last].any(axis=1)) if first < last else np.zeros(0, int)
+            if used.size == 0:
+                return None
+            used += first
+            pb = np.sqrt(np.abs(weight_image[used]) / peak)
+            good = pb > self.settings.pblimit
+            sky = np.where(good, models[plane, used] / np.where(good, pb, 1), 0)
+            # CASA multiplies here, as when it grids it divides.
+            sky *= response_x
+            sky *= response_y[used, None]
+            rows = np.zeros((slab.stop - slab.start, self._padded.nx), dtype=np.float32)
+            rows[used + top - slab.start, left : left + self.grid.nx] = sky
+            return rows
+
+        return rows_of
