@@ -1,7 +1,7 @@
 """What a cube costs in disk, memory and time, estimated before it is made. Pure functions.
 
-Disk follows from what is written; memory and time from measurements of the two imaging engines (casatasks 6.7;
-docs/imaging-engine.md). The number of major cycles depends on the sky and is an assumption.
+Disk follows from what is written; memory and time from measurements of the two imaging engines
+(docs/imaging-engine.md). The number of major cycles depends on the sky and is an assumption.
 """
 
 from __future__ import annotations

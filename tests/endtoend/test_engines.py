@@ -41,7 +41,7 @@ def test_images_are_alike(casa_run, mosaic_run, label):
     assert ours.bmaj_arcsec == pytest.approx(theirs.bmaj_arcsec, rel=1e-3)
     assert ours.bmin_arcsec == pytest.approx(theirs.bmin_arcsec, rel=1e-3)
     peak = cube(casa_run, label, "image")[0].max()
-    # Where the primary beam is well above its limit: at the limit a pixel is in the one image and not the other.
+    # Well within the primary beam: at its limit a pixel is in the one image and not in the other.
     inside = cube(casa_run, label, "pb")[0] > 0.12
     for kind, tolerance in (("pb", 1e-3), ("psf", 1e-3)):
         assert (

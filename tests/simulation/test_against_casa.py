@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from vlasscube import casa
+from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import layout, preset
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import spw_mean_frequency_hz, write_measurement_set
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.sky import Source, direction_cosines, stokes_spectrum
 from vlasscube.simulation.visibilities import predict
 

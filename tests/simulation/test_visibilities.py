@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from vlasscube.simulation import visibilities
 from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
+from vlasscube.simulation import visibilities
 from vlasscube.simulation.sky import Source, direction_at, stokes_spectrum
 from vlasscube.simulation.visibilities import predict
 
