@@ -10,6 +10,7 @@ from vlasscube.images.casa_images import ImageFacts
 from vlasscube.imaging import plane_imager
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.imaging.engine import CleanResult
+from vlasscube.imaging.tclean import take_over
 from vlasscube.records import (
     Beam,
     DataSelection,
@@ -50,6 +51,8 @@ class FakeEngine:
     def clean(self, request):
         root, number = request.image_root, request.iteration.number
         self.made.append(number)
+        if request.previous_root is not None:
+            take_over(request.previous_root, root)
         kinds = ["residual", "model"]
         kinds += ["psf", "pb", "weight", "sumwt"] if request.iteration.is_first else ["image"]
         for kind in kinds:

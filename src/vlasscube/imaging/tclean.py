@@ -20,7 +20,7 @@ class TcleanEngine:
     def clean(self, request: CleanRequest) -> CleanResult:
         """Make an iteration; see `vlasscube.imaging.engine.ImagingEngine`."""
         if request.previous_root is not None:
-            _take_over(request.previous_root, request.image_root)
+            take_over(request.previous_root, request.image_root)
         arguments = tclean_arguments(
             str(request.vis),
             request.selection,
@@ -39,8 +39,11 @@ class TcleanEngine:
         return clean_result(result, casa.format_call("tclean", shown))
 
 
-def _take_over(previous: Path, root: Path) -> None:
-    # tclean goes on with the images that lie under its own name, and changes them.
+def take_over(previous: Path, root: Path) -> None:
+    """Copy the images of the previous iteration to the names of the next one.
+
+    tclean goes on with the images that lie under its own name, and changes them.
+    """
     for kind in TAKEN_OVER:
         source = previous.parent / naming.tclean_product(previous.name, kind)
         if source.exists():
