@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from vlasscube import casa, naming
 from vlasscube.errors import ImagingError
+from vlasscube.estimates import worker_memory_bytes
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, IterationParameters, tclean_arguments
@@ -33,7 +34,7 @@ from vlasscube.imaging.mosaic.restoration import fit_beam, restore
 from vlasscube.imaging.mosaic.visibilities import Visibilities
 from vlasscube.imaging.mosaic.weighting import UvTaper
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.parallel import plane_threads
+from vlasscube.parallel import available_memory_bytes, plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
 
 Float = npt.NDArray[np.float32]
@@ -163,6 +164,7 @@ class MosaicEngine:
         self, request: CleanRequest, threads: int
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
+        _require_memory(request.image_root.name, parameters.geometry)
         visibilities = read_visibilities(request.vis, request.selection)
         settings = ImagerSettings(
             robust=parameters.robust,
@@ -232,6 +234,16 @@ class MosaicEngine:
         )
         weight_image = read_plane(path("weight"))
         return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
+
+
+def _require_memory(name: str, geometry: ImageGeometry) -> None:
+    needed, available = worker_memory_bytes(geometry.nx, geometry.ny), available_memory_bytes()
+    if needed > available:
+        raise ImagingError(
+            f"{name}: {geometry.nx}x{geometry.ny} pixels need {needed / 1e9:.1f} GB of memory, "
+            f"{available / 1e9:.1f} GB are free",
+            hint="Image fewer planes at once (--workers), or smaller ones, or on another machine.",
+        )
 
 
 def _warnings(name: str, visibilities: Visibilities, imager: MosaicImager) -> Iterator[Message]:

@@ -150,7 +150,10 @@ class _CleanLoop:
                 threads,
             )
         except ValueError as error:
-            raise ImagingError(f"the minor cycle cannot start: {error}") from error
+            raise ImagingError(
+                f"the minor cycle cannot start: {error}",
+                hint="Look at the psf image: too few baselines make one that cannot be deconvolved.",
+            ) from error
         self._scale_masks: list[_kernels.ScaleMasks] = []
         for index, mask in enumerate(self._masks):
             is_repeated = index > 0 and mask is self._masks[index - 1]

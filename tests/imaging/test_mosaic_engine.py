@@ -1,0 +1,214 @@
+"""The mosaic engine from visibilities in memory to CASA images on disk."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from observations import image_grid, observe
+
+from vlasscube.errors import ImagingError
+from vlasscube.images.casa_images import image_facts, read_plane
+from vlasscube.imaging import mosaic_engine
+from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence
+from vlasscube.imaging.engine import CleanRequest
+from vlasscube.imaging.mosaic_engine import MosaicEngine, parse_flux, parse_frequency, parse_taper
+from vlasscube.records import DataSelection, ImageGeometry
+
+SELECTION = DataSelection("", "8", "", "", "", "")
+SOURCES = [(120, 100, (1.0, 0.1, -0.05, 0.02)), (150, 120, (0.5, 0.0, 0.05, 0.0))]
+
+
+@pytest.fixture
+def field(monkeypatch):
+    """Have the engine read made-up visibilities; returns what sets them."""
+    held = {}
+
+    def read(vis, selection):
+        return held["visibilities"]
+
+    def hold(visibilities):
+        held["visibilities"] = visibilities
+
+    monkeypatch.setattr(mosaic_engine, "read_visibilities", read)
+    hold(observe(image_grid(), SOURCES, antennas=14))
+    return hold
+
+
+def parameters(nx=240, ny=200, masks=("pb", "pb"), **changes):
+    geometry = ImageGeometry(nx, ny, 12.0, "J2000 10:00:00.000 +34.00.00.0000")
+    return CleanParameters(geometry=geometry, masks=masks, nmajor=4, **changes)
+
+
+def make(engines, directory, settings, count=None):
+    """Make iterations, each with the next of the engines; the results."""
+    results, previous = [], None
+    for iteration in iteration_sequence(settings)[:count]:
+        root = directory / f"x.iter{iteration.number}"
+        request = CleanRequest(Path("x.ms"), SELECTION, 2.796e9, root, previous, settings, iteration)
+        results.append(next(engines).clean(request))
+        previous = root
+    return results
+
+
+def one_engine(**options):
+    engine = MosaicEngine(**options)
+    while True:
+        yield engine
+
+
+def new_engines():
+    while True:
+        yield MosaicEngine()
+
+
+def planes(directory, name):
+    return np.stack([read_plane(directory / name, stokes) for stokes in range(4)])
+
+
+def test_sources_are_cleaned(field, tmp_path):
+    results = make(one_engine(), tmp_path, parameters())
+    assert [r.stop_code for r in results][1:] != [0, 0]
+    assert results[1].major_cycles >= 2
+    pb = planes(tmp_path, "x.iter2.pb.tt0")
+    image = planes(tmp_path, "x.iter2.image.tt0") / np.nan_to_num(pb, nan=1.0)
+    for x, y, stokes in SOURCES:
+        np.testing.assert_allclose(image[:, y, x], stokes, atol=0.05)
+    assert image_facts(tmp_path / "x.iter2.image.tt0").beam is not None
+    assert "mosaic(" in results[0].call
+    assert "gridder" in results[0].call
+
+
+def test_going_on_from_disk_is_going_on_from_memory(field, tmp_path):
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "disk").mkdir()
+    make(one_engine(), tmp_path / "memory", parameters())
+    make(new_engines(), tmp_path / "disk", parameters())
+    for kind in ("image", "residual", "model"):
+        name = f"x.iter2.{kind}.tt0"
+        assert np.array_equal(
+            planes(tmp_path / "memory", name), planes(tmp_path / "disk", name), equal_nan=True
+        )
+
+
+def test_what_stays_the_same_is_shared_and_the_rest_is_not(field, tmp_path):
+    make(one_engine(), tmp_path, parameters())
+
+    def inodes(number, kind):
+        files = sorted((tmp_path / f"x.iter{number}.{kind}.tt0").glob("table.*"))
+        return [path.stat().st_ino for path in files if path.name != "table.lock"]
+
+    assert inodes(0, "psf") == inodes(1, "psf") == inodes(2, "psf")
+    assert not set(inodes(1, "residual")) & set(inodes(2, "residual"))
+
+
+@pytest.mark.parametrize("size", [(101, 96), (64, 150), (75, 75)])
+def test_odd_and_oblong_images(field, tmp_path, size):
+    field(
+        observe(
+            image_grid(*size, cell_arcsec=24.0), [(size[0] // 2, size[1] // 2, (1, 0, 0, 0))], antennas=12
+        )
+    )
+    settings = parameters(*size)
+    settings = replace(settings, geometry=replace(settings.geometry, cell_arcsec=24.0))
+    make(one_engine(), tmp_path, settings)
+    image = planes(tmp_path, "x.iter2.image.tt0")[0]
+    assert np.unravel_index(np.argmax(image), image.shape) == (size[1] // 2, size[0] // 2)
+
+
+@pytest.mark.parametrize("options", [{"kernels": "exact"}, {"kernels": "exact", "w_correction": True}])
+def test_better_kernels(field, tmp_path, options):
+    results = make(one_engine(**options), tmp_path, parameters())
+    assert all(result.stop_code not in (5, 6) for result in results)
+    assert str(options["kernels"]) in results[0].call
+
+
+def flagged(visibilities):
+    (window,) = visibilities.spectral_windows
+    return replace(visibilities, spectral_windows=(replace(window, usable=np.zeros_like(window.usable)),))
+
+
+def weightless(visibilities):
+    (window,) = visibilities.spectral_windows
+    return replace(visibilities, spectral_windows=(replace(window, weight=np.zeros_like(window.weight)),))
+
+
+@pytest.mark.parametrize("spoil", [flagged, weightless])
+def test_nothing_to_image_is_an_error_with_a_hint(field, tmp_path, spoil):
+    field(spoil(observe(image_grid(), SOURCES)))
+    with pytest.raises(ImagingError, match="no visibility can be imaged") as caught:
+        make(one_engine(), tmp_path, parameters(), 1)
+    assert "flagged" in caught.value.hint
+
+
+def test_pointings_off_the_image_are_an_error(field, tmp_path):
+    field(observe(image_grid(), SOURCES, pointings=((90.0, 90.0),)))
+    with pytest.raises(ImagingError, match="no visibility can be imaged"):
+        make(one_engine(), tmp_path, parameters(), 1)
+
+
+def test_bad_values_are_told(field, tmp_path):
+    field(replace(observe(image_grid(), SOURCES, antennas=14), non_finite=7, bad_weights=2))
+    (result,) = make(one_engine(), tmp_path, parameters(), 1)
+    assert {message.level for message in result.messages} == {"warning"}
+    assert "7 visibilities" in result.messages[0].text
+    assert "2 weights" in result.messages[1].text
+
+
+@pytest.mark.parametrize("changes", [{"channels": 1}, {"dumps": 1}, {"pointings": ((0.0, 0.0),)}])
+def test_one_of_everything(field, tmp_path, changes):
+    field(observe(image_grid(), SOURCES, antennas=14, **changes))
+    make(one_engine(), tmp_path, parameters())
+    assert np.isfinite(planes(tmp_path, "x.iter2.image.tt0")).any()
+
+
+def test_one_baseline_cannot_be_deconvolved(field, tmp_path):
+    field(observe(image_grid(), SOURCES, antennas=2))
+    make(one_engine(), tmp_path, parameters(), 1)
+    (tmp_path / "again").mkdir()
+    with pytest.raises(ImagingError, match="minor cycle") as caught:
+        make(one_engine(), tmp_path / "again", parameters())
+    assert "psf" in caught.value.hint
+
+
+def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(mosaic_engine, "available_memory_bytes", lambda: 10**8)
+    with pytest.raises(ImagingError, match="memory") as caught:
+        make(one_engine(), tmp_path, parameters(), 1)
+    assert "--workers" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0Jy", 0.0), ("0.0mJy", 0.0), ("2.5mJy", 2.5e-3), ("1e-4Jy/beam", 1e-4), ("3", 3.0)]
+)
+def test_flux_densities(text, value):
+    assert parse_flux(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["", "Jy", "3 bananas", "1..2Jy", "--"])
+def test_not_flux_densities(text):
+    with pytest.raises(ImagingError, match="flux density"):
+        parse_flux(text)
+
+
+def test_frequencies():
+    assert parse_frequency("3.0GHz") == 3.0e9
+    assert parse_frequency("2996 MHz") == 2.996e9
+    with pytest.raises(ImagingError, match="frequency"):
+        parse_frequency("3 parsec")
+
+
+def test_tapers():
+    arcsec = np.radians(1 / 3600)
+    assert parse_taper(()) is None
+    assert parse_taper(("",)) is None
+    round_one = parse_taper(("5arcsec",))
+    assert round_one.bmaj_rad == round_one.bmin_rad == pytest.approx(5 * arcsec)
+    oblong = parse_taper(("5arcsec", "3arcsec", "30deg"))
+    assert (oblong.bmin_rad, oblong.bpa_rad) == pytest.approx((3 * arcsec, np.radians(30)))
+    # Half width at half maximum of 1000 wavelengths: exp(-ln 2) there.
+    width = parse_taper(("1klambda",)).bmaj_rad
+    assert np.exp(-((np.pi * width * 1000) ** 2) / (4 * np.log(2))) == pytest.approx(0.5)
+    for bad in (("5",), ("0lambda",), ("5arcsec", "x"), ("1arcsec", "1arcsec", "north"), ("1deg",) * 4):
+        with pytest.raises(ImagingError):
+            parse_taper(bad)
