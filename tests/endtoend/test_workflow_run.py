@@ -268,9 +268,11 @@ def test_companions_and_manifests(finished_run):
     }
     log = (products / "casa_commands.log").read_text()
     assert log.startswith("raise ")
-    # Every call as executed: those cut short by the kills stand there, too.
-    assert log.count("\ntclean(") >= 2 + len(PLANES) * 4
-    assert log.count("# tclean took") >= 2 + len(PLANES) * 4
+    # Every call as executed: those cut short by the kills stand there, too; ours as the call they replace.
+    mark = "\ntclean(" if finished_run.engine == "casa" else "\n# tclean("
+    assert log.count(mark) >= 1 + len(PLANES) * 4
+    if finished_run.engine == "casa":
+        assert log.count("# tclean took") >= 2 + len(PLANES) * 4
     assert str(finished_run.workspace.directory) not in log
     with tarfile.open(products / "weblog.tgz") as archive:
         assert "weblog/index.html" in archive.getnames()

@@ -7,11 +7,13 @@ pointing sees it through its own.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_plane
 from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
@@ -67,5 +69,24 @@ def predict_continuum_model(
     if not imager.weight_sum > 0:
         raise ImagingError("no visibility is left to predict the model for", hint="Look at the flags.")
     weight_image = imager.weight_image()
+    casa.record_equivalent(
+        "tclean",
+        vis=ms.name,
+        startmodel=[path.name for path in models],
+        **dataclasses.asdict(selection),
+        imsize=[geometry.nx, geometry.ny],
+        cell=f"{geometry.cell_arcsec:.12g}arcsec",
+        phasecenter=geometry.phasecenter,
+        gridder="mosaic",
+        deconvolver="mtmfs",
+        nterms=len(models),
+        reffreq=reffreq,
+        weighting="briggs",
+        robust=robust,
+        uvtaper=list(uvtaper),
+        pblimit=pblimit,
+        niter=0,
+        savemodel="modelcolumn",
+    )
     predicted = imager.predict_taylor(terms, weight_image, parse_frequency(reffreq))
     write_model_column(ms, ((window.row, model) for window, model in predicted))

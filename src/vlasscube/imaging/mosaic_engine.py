@@ -115,6 +115,7 @@ class MosaicEngine:
 
     def clean(self, request: CleanRequest) -> CleanResult:
         """Make an iteration; see `vlasscube.imaging.engine.ImagingEngine`."""
+        call = self._record_call(request)
         # Memory that the next iteration would use anew while the last plane still holds it.
         plane, self._plane = self._plane, None
         threads = plane_threads()
@@ -137,7 +138,7 @@ class MosaicEngine:
         plane.root_name = request.image_root.name
         self._plane = plane
         return CleanResult(
-            call=self._call(request),
+            call=call,
             iterations_done=outcome.iterations,
             major_cycles=outcome.major_cycles,
             stop_code=outcome.stop_code,
@@ -145,7 +146,7 @@ class MosaicEngine:
             messages=plane.warnings if request.previous_root is None else (),
         )
 
-    def _call(self, request: CleanRequest) -> str:
+    def _record_call(self, request: CleanRequest) -> str:
         arguments = tclean_arguments(
             request.vis.name,
             request.selection,
@@ -156,6 +157,7 @@ class MosaicEngine:
         )
         shown = {key: value for key, value in arguments.items() if key not in _WITHOUT_MEANING}
         shown["mask"] = Path(arguments["mask"]).name
+        casa.record_equivalent("tclean", **shown)
         return casa.format_call(
             "mosaic", shown | {"kernels": self._kernels, "w_correction": self._w_correction}
         )
