@@ -12,7 +12,7 @@ help:
 	@echo "make accuracy  compare a 16-plane cube with the simulated truth, in accuracy/ (an hour)"
 	@echo "make lint      ruff and mypy"
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml CMakeLists.txt $(wildcard kernels/*)
 	@echo "== Installing vlasscube and CASA into $(VENV) (2 GB, a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
