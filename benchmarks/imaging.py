@@ -210,19 +210,19 @@ def geometry_of(parameters: FieldSimulation) -> ImageGeometry:
     return ImageGeometry(*parameters.imsize, parameters.cell_arcsec, parameters.phasecenter)
 
 
-def compare(directory: Path, size: int, repeat: int, nmajor: int) -> None:
+def compare(directory: Path, size: int, repeat: int, nmajor: int, steps: list[str]) -> None:
     parameters = wide_field(size)
     ms = working_set(directory, parameters)
-    scratch = directory / "images"
     results: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for what, times in (("dirty", repeat), ("major", repeat), ("clean", 1)):
-        for _ in range(times):
+    for what in steps:
+        for _ in range(1 if what == "clean" else repeat):
             for engine in ENGINES:
+                scratch = directory / "images" / engine
                 if what != "major":
                     shutil.rmtree(scratch, ignore_errors=True)
                     scratch.mkdir(parents=True)
                 elif engine == "casa" and not (scratch / "casa.iter0.psf.tt0").exists():
-                    run(task_for(engine, "dirty", ms, parameters, scratch, None))
+                    raise SystemExit("a major cycle of tclean needs the images of step dirty")
                 result = run(task_for(engine, what, ms, parameters, scratch, nmajor))
                 results.setdefault(what, {}).setdefault(engine, []).append(result)
     (directory / "compare.json").write_text(json.dumps(results, indent=1))
@@ -309,6 +309,7 @@ def main() -> None:
     parser.add_argument(
         "--nmajor", type=int, default=3, help="limit of major cycles for each iteration of the clean"
     )
+    parser.add_argument("--steps", default="dirty,major,clean", help="of dirty, major, clean")
     given = parser.parse_args()
     if given.what == "measure":
         plain = json.loads(given.directory)
@@ -319,7 +320,7 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     casa.configure()
     if given.what == "compare":
-        compare(directory, given.size, given.repeat, given.nmajor)
+        compare(directory, given.size, given.repeat, given.nmajor, given.steps.split(","))
     elif given.what == "scaling":
         scaling(directory)
     else:
