@@ -17,7 +17,6 @@ from vlasscube.simulation.presets import preset
 
 ACCURACY_FIELD = preset(
     "demo",
-    cube_spws=(),
     flagged_spws=(),
     continuum_model="clean",
     continuum_predict="tclean",

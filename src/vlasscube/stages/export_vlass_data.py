@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from vlasscube import __version__, casa, naming
 from vlasscube.options import RunOptions
+from vlasscube.products.alignment import align_by_fourier
 from vlasscube.products.casa_export import align_with_casa, export_stokes
 from vlasscube.products.command_log import merged_command_log, recipe_script
 from vlasscube.products.common_beam import CommonBeamInput, CommonBeamStep, plan_common_beam
@@ -181,12 +182,16 @@ class _Export:
         aligned = source
         if step.smooth or step.regrid:
             aligned = self.scratch / f"{source.name}.com"
-            align_with_casa(
-                source,
-                aligned,
-                step.beam if step.smooth else None,
-                plane.position if step.regrid else None,
-            )
+            if self.inputs.options.common_beam_alignment == "fourier":
+                shift = step.shift_pixels if step.regrid else (0.0, 0.0)
+                align_by_fourier(source, aligned, plane.images.beam, step.beam, shift)
+            else:
+                align_with_casa(
+                    source,
+                    aligned,
+                    step.beam if step.smooth else None,
+                    plane.position if step.regrid else None,
+                )
         for stokes in STOKES_SETS:
             hdus = export_stokes(aligned, stokes, self.scratch)
             if not step.regrid:
