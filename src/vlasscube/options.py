@@ -47,8 +47,8 @@ class RunOptions:
     common_beam: Literal["gated", "always"] = "gated"
     """Smooth and regrid the common-beam set only above the thresholds, or always."""
     common_beam_alignment: Literal["casa", "fourier"] = "casa"
-    """How planes get the common beam and grid: by CASA's imsmooth and imregrid, whose linear interpolation takes
-    1–2 % off a peak, or in one Fourier transform."""
+    """How planes get the common beam and grid: by CASA's imsmooth and imregrid, whose linear interpolation
+    takes 1–2 % off a peak, or in one Fourier transform."""
     common_beam_exclude_rejected: bool = False
     """Rejected planes take no part in finding the common beam."""
     latitude: Literal["geocentric", "geodetic"] = "geocentric"
