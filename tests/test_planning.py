@@ -123,7 +123,7 @@ def test_plan_is_printed_and_json(workspace: Workspace, capsys: pytest.CaptureFi
     assert cli.main(["plan", directory, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["planes"][1]["spw"] == "3,4"
-    assert plan["estimate"]["worker_memory_bytes"] == 400_000_000 + 65 * 1000 * 1200
+    assert plan["estimate"]["worker_memory_bytes"] == 400_000_000 + 70 * 1000 * 1200
 
 
 def test_options_on_the_command_line_count(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

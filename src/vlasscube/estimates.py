@@ -51,7 +51,7 @@ class EngineCost:
 
 ENGINE_COSTS = {
     "casa": EngineCost(350, 13e-6, 13e-6, 2.0),
-    "mosaic": EngineCost(65, 0.25e-6, 1.3e-6, 0.1),
+    "mosaic": EngineCost(70, 0.25e-6, 1.3e-6, 0.1),
 }
 CPU_S_PER_VISIBILITY = 13e-6
 """Of a pass of CASA's over the visibilities."""
@@ -155,7 +155,7 @@ def measurement_set_bytes(rows: int, visibilities: int) -> int:
 
 
 def worker_memory_bytes(nx: int, ny: int, engine: str = "mosaic") -> int:
-    """Peak memory of a worker that images one plane; at 12500² 10.6 GB, or 55 GB with tclean."""
+    """Peak memory of a worker that images one plane; at 12500² 11.3 GB, or 55 GB with tclean."""
     return WORKER_BASE_BYTES + int(ENGINE_COSTS[engine].bytes_per_pixel * nx * ny)
 
 
