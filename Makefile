@@ -7,9 +7,9 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test accuracy lint clean
 
 help:
-	@echo "make demo      simulate a VLASS field and make its coarse cube in demo/ (about ten minutes)"
+	@echo "make demo      simulate a VLASS field and make its coarse cube in demo/ (two minutes)"
 	@echo "make test      run the tests (about a quarter of an hour)"
-	@echo "make accuracy  compare a 16-plane cube with the simulated truth, in accuracy/ (an hour)"
+	@echo "make accuracy  compare a 16-plane cube with the simulated truth, in accuracy/ (ten minutes)"
 	@echo "make lint      ruff and mypy"
 
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard kernels/*)
