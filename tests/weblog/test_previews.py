@@ -143,3 +143,14 @@ class TestPictures:
         assert tuple(colours[1]) == (252, 255, 164)
         assert tuple(colours[2]) == (128, 134, 142)
         assert tuple(colours[3]) == (255, 255, 255)
+
+
+def test_noise_is_that_where_the_mosaic_is():
+    """At high frequencies most pixels lie beyond the primary-beam limit, where images are all but zero."""
+    plane = np.zeros((100, 100), dtype=np.float32)
+    plane[:, :30] = np.random.default_rng(1).normal(0, 1e-3, (100, 30))
+    plane[50, 10] = 0.3
+    assert pictures.noise(plane) == pytest.approx(1e-3, rel=0.1)
+    plane[:, 30:] = 1e-9
+    assert pictures.noise(plane) == pytest.approx(1e-3, rel=0.1)
+    assert pictures.noise(np.zeros((5, 5), dtype=np.float32)) is None

@@ -50,9 +50,18 @@ def _sample(plane: FloatArray) -> FloatArray:
     return sample[np.isfinite(sample)]
 
 
+_NOTHING = 1e-6
+"""Fraction of the largest pixel below which there is neither source nor noise."""
+
+
 def noise(plane: FloatArray) -> float | None:
-    """Scaled median absolute deviation of the finite pixels; None without noise."""
-    return scaled_mad(_sample(plane)) or None
+    """Scaled median absolute deviation of the finite pixels; None without noise.
+
+    Restored images are zero, or all but zero, beyond the primary-beam limit: no noise is there.
+    """
+    sample = _sample(plane)
+    size = np.abs(sample)
+    return scaled_mad(sample[size > _NOTHING * size.max(initial=0)]) or None
 
 
 def typical(plane: FloatArray) -> float | None:
