@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from vlasscube import parallel
 from vlasscube.parallel import SerialExecutor, available_memory_bytes, make_executor, usable_cores
 
 
@@ -62,3 +63,18 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 def test_machine_facts():
     assert 1 <= usable_cores() <= os.cpu_count()
     assert available_memory_bytes() > 1 << 20
+
+
+def test_a_plane_has_its_share_of_the_cores(monkeypatch):
+    monkeypatch.delenv("VLASSCUBE_THREADS", raising=False)
+    assert parallel.plane_threads() == parallel.usable_cores()
+    monkeypatch.setenv("VLASSCUBE_THREADS", "3")
+    assert parallel.plane_threads() == 3
+    monkeypatch.setenv("VLASSCUBE_THREADS", "none of them")
+    assert parallel.plane_threads() == parallel.usable_cores()
+
+
+def test_workers_share_the_cores():
+    cores = parallel.usable_cores()
+    with parallel.make_executor(2) as pool:
+        assert pool.submit(parallel.plane_threads).result() == max(cores // 2, 1)

@@ -63,6 +63,8 @@ class RunOptions:
         ]
         if self.reject_field_count < 0:
             problems.append(f"reject_field_count is {self.reject_field_count}, negative")
+        if self.kernels != "casa" and self.engine != "mosaic":
+            problems.append(f"kernels '{self.kernels}' are of the engine 'mosaic', not of '{self.engine}'")
         if self.w_correction and (self.engine, self.kernels) != ("mosaic", "exact"):
             problems.append("w_correction needs the engine 'mosaic' and the kernels 'exact'")
         if self.nmajor is not None and self.nmajor < 1:

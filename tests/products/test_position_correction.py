@@ -243,3 +243,14 @@ def test_correction_of_another_image_is_refused():
     with pytest.raises(ProductError, match="which the correction was made for"):
         apply_position_correction(header_at(239.9618166667, 33.50001), correction)
     assert apply_position_correction(header_at(239.9618166667 - 360.0, 33.5), correction)
+
+
+def test_a_w_corrected_image_keeps_its_position_and_says_so():
+    correction = position_correction(150.0, 34.0, 3.0e9, 59066.86, w_corrected=True)
+    assert correction.delta_arcsec == 0
+    header = fits.Header({"CRVAL1": 150.0, "CRVAL2": 34.0})
+    assert apply_position_correction(header, correction) is False
+    assert (header["CRVAL1"], header["CRVAL2"]) == (150.0, 34.0)
+    assert header["POSCORR"] is False
+    assert "w-correction" in str(header["HISTORY"])
+    assert "Position correction" not in str(header["HISTORY"])

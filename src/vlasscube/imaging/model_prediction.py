@@ -17,7 +17,8 @@ from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_plane
 from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
-from vlasscube.imaging.mosaic_engine import image_grid, parse_frequency, parse_taper
+from vlasscube.imaging.mosaic_engine import image_grid
+from vlasscube.imaging.quantities import parse_frequency, parse_taper
 from vlasscube.measurement_set.model_column import write_model_column
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.parallel import plane_threads

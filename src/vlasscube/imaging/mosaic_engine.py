@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from vlasscube.imaging.mosaic.iteration_control import CleanControl
 from vlasscube.imaging.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
 from vlasscube.imaging.mosaic.restoration import fit_beam, restore
 from vlasscube.imaging.mosaic.visibilities import Visibilities
-from vlasscube.imaging.mosaic.weighting import UvTaper
+from vlasscube.imaging.quantities import parse_flux, parse_taper
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.parallel import available_memory_bytes, plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
@@ -42,15 +41,6 @@ Float = npt.NDArray[np.float32]
 _UNCHANGED: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt")
 """Images that all iterations of a plane share."""
 _PSF_CUTOFF = 0.5
-_FLUX_UNITS = {"jy": 1.0, "mjy": 1e-3, "ujy": 1e-6}
-_FREQUENCY_UNITS = {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
-_ANGLE_UNITS = {
-    "arcsec": math.radians(1 / 3600),
-    "arcmin": math.radians(1 / 60),
-    "deg": math.radians(1),
-    "rad": 1.0,
-}
-_WAVELENGTH_UNITS = {"lambda": 1.0, "klambda": 1e3, "mlambda": 1e6}
 _WITHOUT_MEANING = frozenset(
     [
         "perchanweightdensity",
@@ -301,76 +291,6 @@ def clean_control(parameters: CleanParameters, iteration: IterationParameters) -
         pblimit=parameters.pblimit,
         pbmask=iteration.pbmask,
     )
-
-
-def parse_flux(text: str) -> float:
-    """Parse a flux density such as ``'0.1mJy'``, in Jy; without unit it is in Jy.
-
-    Raises
-    ------
-    ImagingError
-        If it is not one.
-    """
-    match = re.fullmatch(r"\s*([-+0-9.eE]+)\s*([a-zA-Z]*?)(?:/beam)?\s*", text)
-    unit = _FLUX_UNITS.get((match[2] or "Jy").lower()) if match else None
-    try:
-        if match and unit is not None:
-            return float(match[1]) * unit
-    except ValueError:
-        pass
-    raise ImagingError(f"threshold '{text}' is not a flux density", hint="Write it like '0.5mJy'.")
-
-
-def parse_frequency(text: str) -> float:
-    """Parse a frequency such as ``'3.0GHz'``, in Hz.
-
-    Raises
-    ------
-    ImagingError
-        If it is not one.
-    """
-    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
-    if not match or match[2].lower() not in _FREQUENCY_UNITS:
-        raise ImagingError(f"'{text}' is not a frequency", hint="Write it like '3.0GHz'.")
-    return float(match[1]) * _FREQUENCY_UNITS[match[2].lower()]
-
-
-def parse_taper(uvtaper: tuple[str, ...]) -> UvTaper | None:
-    """Parse a uv taper as tclean takes it: ``('5arcsec',)`` or ``('5klambda', '3klambda', '30deg')``.
-
-    Raises
-    ------
-    ImagingError
-        If it is not one.
-    """
-    parts = [part for part in uvtaper if part.strip()]
-    if not parts:
-        return None
-    hint = "Write it like ['2.6arcsec'] or ['5klambda', '3klambda', '30deg']."
-    if len(parts) > 3:
-        raise ImagingError(f"uvtaper {list(uvtaper)} has more than three parts", hint=hint)
-
-    def quantity(text: str, units: dict[str, float]) -> float | None:
-        match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
-        return float(match[1]) * units[match[2].lower()] if match and match[2].lower() in units else None
-
-    widths = []
-    for part in parts[:2]:
-        angle = quantity(part, _ANGLE_UNITS)
-        wavelengths = quantity(part, _WAVELENGTH_UNITS)
-        if angle is not None:
-            widths.append(angle)
-        elif wavelengths:
-            # Half width at half maximum in the uv plane.
-            widths.append(2 * math.log(2) / (math.pi * wavelengths))
-        else:
-            raise ImagingError(
-                f"'{part}' in uvtaper is neither an angle nor a number of wavelengths", hint=hint
-            )
-    position_angle = quantity(parts[2], _ANGLE_UNITS) if len(parts) == 3 else 0.0
-    if position_angle is None:
-        raise ImagingError(f"'{parts[2]}' in uvtaper is not an angle", hint=hint)
-    return UvTaper(widths[0], widths[-1], position_angle)
 
 
 def _clean_mask(iteration: IterationParameters, state: CleanState) -> MaskArray:
