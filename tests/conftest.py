@@ -1,9 +1,30 @@
-"""Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself."""
+"""What all tests share."""
 
 import os
+import shutil
 
+import pytest
 from hypothesis import settings
+from playwright.sync_api import sync_playwright
 
+# Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("repeatable")
+
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium of the system; without one, only continuous integration complains."""
+    found = [path for name in CHROMIUM if (path := shutil.which(name))]
+    if not found:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium: apt-get install chromium")
+        pytest.skip("no Chromium (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
+        yield opened
+        opened.close()

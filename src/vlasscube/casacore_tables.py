@@ -167,6 +167,14 @@ def read_image_plane(
         return values, np.asarray(stored.getcellslice(column, 0, list(first), list(last)))
 
 
+def image_shape(path: Path) -> tuple[int, ...] | None:
+    """Shape of a CASA image in C order: frequency, Stokes, y, x; None if it is stored in another way."""
+    if not (path / "table.dat").is_file():
+        return None
+    with table(path) as image:
+        return _cell_shape(image, _PIXELS) if _PIXELS in image.colnames() else None
+
+
 def _cell_shape(source: Any, column: str) -> tuple[int, ...]:
     # Given in Fortran order, as text.
     text = str(source.getcolshapestring(column, 0, 1)[0])

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import logging
@@ -349,12 +350,33 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @app.command(epilog="Example: vlasscube weblog J1234")
 @_command
 def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
-    """Render the web log again from the records."""
+    """Render the web log again from the records; pictures that are missing are made from the images."""
+    from vlasscube.errors import WorkspaceError
     from vlasscube.weblog.render import render_weblog
     from vlasscube.workspace import Workspace
 
-    typer.echo(render_weblog(Workspace(directory)))
+    workspace = Workspace(directory)
+    if workspace.records.is_dir():
+        # A run makes its own pictures, and where nothing can be written there is nothing to be made.
+        with contextlib.suppress(WorkspaceError), workspace.locked():
+            _make_missing_pictures(workspace)
+    typer.echo(render_weblog(workspace))
     return OK
+
+
+def _make_missing_pictures(workspace: Workspace) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from vlasscube.weblog.picture_making import make_missing_pictures
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Pictures", total=1.0)
+
+        def tell(text: str, fraction: float) -> None:
+            bar.update(task, completed=fraction, description=f"Pictures: {text}")
+
+        make_missing_pictures(workspace, tell)
 
 
 # --------------------------------------------------------------------------------------------- simulation

@@ -190,7 +190,7 @@ def run_plane(workspace: Workspace, label: str, stages: Sequence[str], options: 
             logger.error("%s: %s failed: %s", label, stage, error)
             _record_failure(workspace, stage, label, error)
             return PlaneReport(label, stage, str(error))
-        _make_previews(workspace, stage, label)
+        _make_pictures(workspace, stage, label)
     return PlaneReport(label, None, "")
 
 
@@ -203,15 +203,6 @@ def _record_failure(workspace: Workspace, stage: str, label: str, error: Excepti
                 stage, label, "", "failed", _utc_now(), _utc_now(), 0.0, None, None, error=_error_info(error)
             )
         )
-
-
-def _make_previews(workspace: Workspace, stage: str, label: str) -> None:
-    from vlasscube.weblog.previews import make_previews
-
-    try:
-        make_previews(workspace, stage, label)
-    except Exception as error:  # a picture never harms a product
-        logger.warning("%s: pictures of %s failed: %s", label, stage, error)
 
 
 def _runner(step: Step, inputs: Any) -> Callable[[StageContext, str], Any]:
@@ -306,6 +297,7 @@ def _run_stages(
         record = do_step(workspace, entry.name, None, inputs, _runner(step, inputs), progress)
         _tell_messages(record, tell)
         tell(Event("stage_done", entry.name, None, entry.title))
+        _make_pictures(workspace, entry.name, None)
         _render_weblog(workspace)
 
 
@@ -441,6 +433,12 @@ def _tell_messages(record: StepRecord, tell: Listener) -> None:
 def _outcomes(workspace: Workspace) -> CubeImages | None:
     record = workspace.read_record(GATHER)
     return from_plain(CubeImages, record.result) if record and record.status == "done" else None
+
+
+def _make_pictures(workspace: Workspace, stage: str, label: str | None) -> None:
+    from vlasscube.weblog.picture_making import make_pictures
+
+    make_pictures(workspace, stage, label)
 
 
 def _render_weblog(workspace: Workspace) -> None:

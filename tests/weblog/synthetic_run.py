@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pytest
 from synthetic_field import HOSTILE, IMAGE_NAME, SyntheticField, noise_jy, spw_frequency
 
 from vlasscube import naming
@@ -43,8 +45,9 @@ from vlasscube.stages.results import (
     RmsResult,
     StokesAnalysis,
 )
+from vlasscube.weblog import previews, source_stamps
 
-__all__ = ["HOSTILE", "SyntheticRun", "fake_plane", "noise_jy", "spw_frequency"]
+__all__ = ["HOSTILE", "SyntheticRun", "fake_plane", "noise_jy", "spw_frequency", "use_planes"]
 
 
 class SyntheticRun(SyntheticField):
@@ -327,8 +330,20 @@ class SyntheticRun(SyntheticField):
             (self.workspace.working / name).mkdir(parents=True, exist_ok=True)
 
 
-def fake_plane(path: Path, stokes: int = 0, box: PixelBox | None = None, size: int = 512) -> np.ndarray:
-    """Stand-in for `read_plane`: noise with a few sources, masked where the primary beam ends."""
+def use_planes(patch: pytest.MonkeyPatch, plane: Callable[[Path, int], np.ndarray]) -> None:
+    """Let the web log find these arrays, (path, Stokes index) to plane, in place of CASA images."""
+
+    def read_plane(path: Path, stokes: int = 0, box: PixelBox | None = None) -> np.ndarray:
+        whole = plane(path, stokes)
+        return whole[box.blc_y : box.trc_y + 1, box.blc_x : box.trc_x + 1].copy() if box else whole
+
+    for module in (previews, source_stamps):
+        patch.setattr(module, "read_plane", read_plane)
+        patch.setattr(module, "plane_shape", lambda path: plane(path, 0).shape)
+
+
+def fake_plane(path: Path, stokes: int = 0, size: int = 512) -> np.ndarray:
+    """Noise with a few sources, masked where the primary beam ends."""
     # Sources stand where they would on 512 pixels.
     y, x = np.mgrid[:size, :size] * (512 / size)
     radius = np.hypot(x - 256, y - 256) / 256

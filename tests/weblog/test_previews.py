@@ -2,21 +2,24 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_run import SyntheticRun, fake_plane
+from synthetic_run import SyntheticRun, fake_plane, use_planes
+from viewer_decoder import decode, received
 
 from vlasscube.records import Beam
+from vlasscube.stages.results import CutoutResult
 from vlasscube.weblog import pictures, previews
 from vlasscube.weblog.pictures import Stretch
-from vlasscube.weblog.previews import list_path, make_previews, read_previews
+from vlasscube.weblog.previews import Preview, list_path, make_previews, read_previews
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SyntheticRun:
-    monkeypatch.setattr(previews, "read_plane", lambda path, stokes=0: fake_plane(path, stokes, size=96))
+    use_planes(monkeypatch, lambda path, stokes: fake_plane(path, stokes, size=96))
     run = SyntheticRun(tmp_path).start().field_stages().plane_stages(2)
     run.make_image_names(2)
     return run
@@ -38,11 +41,11 @@ class TestMakePreviews:
         assert [p.stokes for p in made if p.kind == "psf"] == ["I"]
         directory = run.workspace.weblog / "images" / "spw2"
         for preview in made:
-            assert preview.file == f"{preview.kind}.{preview.stokes}.png"
-            assert preview.thumb == f"{preview.kind}.{preview.stokes}.thumb.png"
-            with Image.open(directory / preview.file) as full:
-                assert full.size == (preview.width, preview.height)
-            assert (directory / preview.thumb).is_file()
+            assert preview.picture == f"{preview.kind}.{preview.stokes}.webp"
+            assert preview.data == f"{preview.kind}.{preview.stokes}.js"
+            with Image.open(directory / preview.picture) as picture:
+                assert picture.size == (preview.width, preview.height)
+            assert (directory / preview.data).is_file()
         assert not list(directory.glob(".*"))
 
     @pytest.mark.parametrize(
@@ -64,20 +67,21 @@ class TestMakePreviews:
             make_previews(run.workspace, stage, label)
         assert not (run.workspace.weblog / "images").exists()
 
-    def test_not_made_again(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("file", ["pbcor.I.webp", "pbcor.V.js"])
+    def test_not_made_again(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
         make_previews(run.workspace, "pbcor", "spw2")
-        monkeypatch.setattr(previews, "read_plane", lambda path, stokes=0: pytest.fail("read again"))
+        monkeypatch.setattr(previews, "read_plane", lambda *args: pytest.fail("read again"))
         make_previews(run.workspace, "pbcor", "spw2")
-        (run.workspace.weblog / "images" / "spw2" / "pbcor.I.png").unlink()
+        (run.workspace.weblog / "images" / "spw2" / file).unlink()
         with pytest.raises(pytest.fail.Exception):
             make_previews(run.workspace, "pbcor", "spw2")
 
     def test_no_list_without_all_pictures(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(path: Path, stokes: int = 0) -> np.ndarray:
+        def fail(*args: object) -> np.ndarray:
             raise OSError("disk")
 
         make_previews(run.workspace, "pbcor", "spw2")
-        (run.workspace.weblog / "images" / "spw2" / "pbcor.I.png").unlink()
+        (run.workspace.weblog / "images" / "spw2" / "pbcor.I.webp").unlink()
         monkeypatch.setattr(previews, "read_plane", fail)
         with pytest.raises(OSError, match="disk"):
             make_previews(run.workspace, "pbcor", "spw2")
@@ -86,7 +90,7 @@ class TestMakePreviews:
     @pytest.mark.parametrize("fill", [np.nan, 0.0, 1e-3])
     def test_flat_planes(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch, fill: float) -> None:
         flat = np.full((64, 48), fill, dtype=np.float32)
-        monkeypatch.setattr(previews, "read_plane", lambda path, stokes=0: flat)
+        use_planes(monkeypatch, lambda path, stokes: flat)
         for stage in ("make_images", "pbcor", "make_rms_images", "make_cutout_images"):
             make_previews(run.workspace, stage, "spw2")
             for preview in read_previews(run.workspace, stage, "spw2", run.key(stage, "spw2")):
@@ -95,13 +99,56 @@ class TestMakePreviews:
 
     def test_large_planes_get_small(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch) -> None:
         plane = np.random.default_rng(1).normal(size=(1300, 2500)).astype(np.float32)
-        monkeypatch.setattr(previews, "read_plane", lambda path, stokes=0: plane)
+        use_planes(monkeypatch, lambda path, stokes: plane)
         make_previews(run.workspace, "make_rms_images", "spw2")
         key = run.key("make_rms_images", "spw2")
         preview = read_previews(run.workspace, "make_rms_images", "spw2", key)[0]
-        assert (preview.width, preview.height) == (834, 434)
-        with Image.open(run.workspace.weblog / "images" / "spw2" / preview.thumb) as thumb:
-            assert max(thumb.size) <= previews.THUMB_PIXELS
+        assert (preview.width, preview.height, preview.block) == (358, 186, 7)
+        array = array_of(run, preview)
+        assert (array["width"], array["height"], array["nx"], array["ny"]) == (358, 186, 2500, 1300)
+
+    @pytest.mark.parametrize("strip_pixels", [1, 3000, 1 << 30])
+    def test_strips_make_no_difference(
+        self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch, strip_pixels: int
+    ) -> None:
+        generator = np.random.default_rng(2)
+        plane = generator.normal(size=(2210, 1001)).astype(np.float32)
+        plane[generator.random(plane.shape) < 0.3] = np.nan
+        use_planes(monkeypatch, lambda path, stokes: plane)
+        monkeypatch.setattr(previews, "_STRIP_PIXELS", strip_pixels)
+        make_previews(run.workspace, "make_cutout_images", "spw2")
+        made = read_previews(
+            run.workspace, "make_cutout_images", "spw2", run.key("make_cutout_images", "spw2")
+        )
+        for kind, reduce in (("cutout.pbcor", np.nanmean), ("cutout.residual_pbcor", largest)):
+            preview = next(p for p in made if (p.kind, p.stokes) == (kind, "I"))
+            array = array_of(run, preview)
+            values, size = decode(array), preview.block
+            assert size == (3 if kind == "cutout.pbcor" else 6)
+            for j, i in ((0, 0), (values.shape[0] - 1, values.shape[1] - 1), (100, 37)):
+                block = plane[j * size : (j + 1) * size, i * size : (i + 1) * size]
+                assert values[j, i] == pytest.approx(float(reduce(block)), abs=0.51 * array["step"])
+
+    def test_values_of_the_products(self, run: SyntheticRun) -> None:
+        """Images of up to 1100 pixels are kept whole, far below the noise."""
+        make_previews(run.workspace, "make_cutout_images", "spw2")
+        made = read_previews(
+            run.workspace, "make_cutout_images", "spw2", run.key("make_cutout_images", "spw2")
+        )
+        result = CutoutResult(**run.workspace.read_record("make_cutout_images", "spw2").result)
+        for preview in (p for p in made if p.kind == "cutout.pbcor"):
+            truth = fake_plane(Path(result.images["pbcor"]), "IQUV".index(preview.stokes), size=96)
+            array = array_of(run, preview)
+            assert (array["block"], array["unit"]) == (1, "Jy/beam")
+            np.testing.assert_allclose(decode(array), truth, rtol=0, atol=2e-6, equal_nan=True)
+
+
+def largest(block: np.ndarray) -> float:
+    return float(block.ravel()[np.nanargmax(np.abs(block))])
+
+
+def array_of(run: SyntheticRun, preview: Preview) -> dict[str, Any]:
+    return received(run.workspace.weblog / "images" / "spw2" / preview.data)[1]
 
 
 class TestPictures:
@@ -135,9 +182,9 @@ class TestPictures:
         assert pictures.draw_beam(tiny, Beam(3.0, 2.0, 0.0), 3.0) == 1.0
         assert not tiny.any()
 
-    def test_png_colours(self) -> None:
+    def test_colours(self) -> None:
         indices = np.array([[0, pictures.COLOURS - 1, pictures.BLANK, pictures.INK]], dtype=np.uint8)
-        with Image.open(io.BytesIO(pictures.png(indices, "inferno"))) as image:
+        with Image.open(io.BytesIO(pictures.picture(indices, "inferno", lossless=True))) as image:
             colours = np.asarray(image.convert("RGB"))[0]
         assert tuple(colours[0]) == (0, 0, 4)
         assert tuple(colours[1]) == (252, 255, 164)

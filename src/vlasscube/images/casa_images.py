@@ -74,6 +74,15 @@ def _beam(record: dict[str, Any]) -> Beam:
     return Beam(value("major", "arcsec"), value("minor", "arcsec"), value(angle, "deg"))
 
 
+def plane_shape(path: Path) -> tuple[int, int]:
+    """Rows and columns of an image's planes, (ny, nx)."""
+    shape = casacore_tables.image_shape(path)
+    if shape is None:
+        facts = image_facts(path)
+        return facts.ny, facts.nx
+    return shape[2], shape[3]
+
+
 def read_plane(path: Path, stokes: int = 0, box: PixelBox | None = None) -> FloatArray:
     """Read one Stokes plane.
 

@@ -9,8 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from vlasscube.records import STOKES, FieldFlags, FlagCount, PlaneImages, RegionSpectrum, StokesMeasurement
+from vlasscube import naming
+from vlasscube.records import (
+    STOKES,
+    Field,
+    FieldFlags,
+    FlagCount,
+    ImageGeometry,
+    PlaneImages,
+    RegionSpectrum,
+    StokesMeasurement,
+)
 from vlasscube.stages.results import CubePlan, PbcorResult, PlaneVerdict
 from vlasscube.weblog.figure_style import (
     ACCENT,
@@ -30,6 +41,46 @@ from vlasscube.weblog.figure_style import (
 FloatArray = npt.NDArray[np.float64]
 
 MAX_SCAN_TICKS = 16
+
+
+# ------------------------------------------------------------------------------------------------- sky
+
+
+def finder(fields: Sequence[Field], imaged: Collection[int], geometry: ImageGeometry) -> Figure:
+    """Positions of the fields about the phase centre, with the boxes of image and central square degree.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        Pointings of the measurement set.
+    imaged : collection of int
+        Ids of those that the image is made of; none while that is not decided.
+    geometry : ImageGeometry
+        Of the image.
+    """
+    figure = new_figure(3.6, 3.4)
+    axes = figure.subplots()
+    ra0, dec0, system = naming.parse_phasecenter(geometry.phasecenter)
+    x = [((f.ra_deg - ra0 + 180) % 360 - 180) * np.cos(np.deg2rad(dec0)) for f in fields]
+    y = [f.dec_deg - dec0 for f in fields]
+    used = np.array([f.id in imaged for f in fields], dtype=bool)
+    for chosen, colour, name in ((~used, "#b9bec7", "not imaged"), (used, ACCENT, "imaged")):
+        if chosen.any():
+            axes.plot(np.array(x)[chosen], np.array(y)[chosen], ".", color=colour, markersize=4, label=name)
+    sides = geometry.nx * geometry.cell_arcsec / 3600, geometry.ny * geometry.cell_arcsec / 3600
+    axes.add_patch(
+        Rectangle((-sides[0] / 2, -sides[1] / 2), *sides, fill=False, color="#3b3f46", linewidth=1.2)
+    )
+    if min(sides) > 1:
+        axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, color=WARNING, linewidth=1, linestyle="--"))
+    axes.plot(0, 0, "+", color=WARNING, markersize=9)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.invert_xaxis()
+    axes.set_xlabel(f"offset in right ascension [deg], {system}")
+    axes.set_ylabel("offset in declination [deg]")
+    if imaged and not used.all():
+        figure.legend(ncols=2, loc="outside lower center", markerscale=2)
+    return figure
 
 
 # ------------------------------------------------------------------------------------------------ flags

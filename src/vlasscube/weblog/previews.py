@@ -1,55 +1,64 @@
-"""Pictures of a plane's images, made by its worker as soon as the images are there.
+"""Pictures of a plane's images and their values for the viewer, made by its worker as soon as they are there.
 
-Beside the pictures stands a list of them with the key of the step they belong to, so that the pages show no
-picture of an earlier run.
+Beside them stands a list with the key of the step they belong to, so that the pages show nothing of an earlier
+run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-from vlasscube import naming
+import numpy as np
+
 from vlasscube.errors import VlassCubeError
-from vlasscube.images.casa_images import read_plane
+from vlasscube.images.casa_images import plane_shape, read_plane
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
-from vlasscube.imaging.clean_sequence import PB_MASK
-from vlasscube.records import STOKES, Beam, Iteration, PlaneImages, StepRecord, from_json, from_plain, to_json
-from vlasscube.stages.results import CubePlan, CutoutResult, PbcorResult, RmsResult
+from vlasscube.records import STOKES, Beam, PixelBox, PlaneImages, from_json, from_plain, to_json
+from vlasscube.stages.results import CubePlan
 from vlasscube.weblog import pictures
 from vlasscube.weblog.pictures import FloatArray, Ramp, Stretch
+from vlasscube.weblog.shown_images import ShownImage, shown_images
+from vlasscube.weblog.viewer_data import encode_array, script
 from vlasscube.workspace import Workspace, write_text
 
-FULL_PIXELS = 1200
+PICTURE_PIXELS = 480
 """Longest side of a picture."""
-THUMB_PIXELS = 240
 PSF_PIXELS = 240
 """Side of the central part that is shown of a psf."""
 DIRECTORY = "images"
 """Of the pictures, in the web log."""
 
-Scale = Literal["intensity", "symmetric", "model", "noise", "psf", "response", "mask"]
+_STRIP_PIXELS = 3 << 21
+"""24 MB: larger strips cost more in fresh memory than smaller ones in tiles read twice."""
+_SAMPLE_PIXELS = 1 << 16
+"""As many pixels, evenly spread, give the noise to half a per cent."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture of one Stokes plane of an image."""
+    """What the web log has of one Stokes plane of an image."""
 
     kind: str
-    """``image``, ``pbcor``, ``rms``, ``psf``, ``pb``, ``model``; with ``iterN.`` before it for iterations."""
+    """As of `vlasscube.weblog.shown_images.ShownImage`."""
     stokes: str
-    file: str
-    """Name in the plane's directory of pictures."""
-    thumb: str
+    picture: str
+    """File in the plane's directory of pictures."""
+    data: str
+    """File with the values, there too."""
     width: int
+    """Of the picture."""
     height: int
+    block: int
+    """Side of the square of pixels that a value stands for."""
     ramp: Ramp
     low: float
     """Value at the lower end of the colours."""
     high: float
     unit: str
+    title: str
     caption: str
 
 
@@ -59,17 +68,6 @@ class PreviewList:
 
     key: str
     previews: tuple[Preview, ...]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """An image to be shown: which Stokes planes, and how."""
-
-    kind: str
-    name: str
-    caption: str
-    scale: Scale
-    stokes: tuple[str, ...] = STOKES
 
 
 def directory_of(workspace: Workspace, label: str) -> Path:
@@ -92,14 +90,14 @@ def read_previews(workspace: Workspace, stage: str, label: str, key: str) -> tup
 
 
 def make_previews(workspace: Workspace, stage: str, label: str) -> None:
-    """Make the pictures of the images that a finished stage of a plane left.
+    """Make the pictures of the images that a finished stage of a plane left, if they are not there.
 
     Parameters
     ----------
     workspace : Workspace
         Run directory.
     stage : str
-        ``make_images``, ``pbcor``, ``make_rms_images`` or ``make_cutout_images``; others leave no pictures.
+        Stage of planes.
     label : str
         Plane.
 
@@ -109,23 +107,21 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
         If a record is missing or an image cannot be read.
     """
     record = workspace.read_record(stage, label)
-    if stage not in _SOURCES or record is None or record.status != "done":
+    if record is None or record.status != "done":
         return
     known = read_previews(workspace, stage, label, record.key)
     directory = directory_of(workspace, label)
-    if known and all((directory / name).is_file() for item in known for name in (item.file, item.thumb)):
+    if known and all((directory / name).is_file() for item in known for name in (item.picture, item.data)):
         return
     beam, cell_arcsec = _beam_and_cell(workspace, label)
     directory.mkdir(parents=True, exist_ok=True)
     list_path(workspace, stage, label).unlink(missing_ok=True)
     made: list[Preview] = []
-    for source in _SOURCES[stage](record):
-        path = workspace.working / source.name
-        if not path.exists():
-            continue
-        for stokes in source.stokes:
-            plane = read_plane(path, STOKES.index(stokes))
-            made.append(_make(plane, source, stokes, directory, beam, cell_arcsec))
+    for image in shown_images(record):
+        path = workspace.working / image.name
+        if path.exists():
+            for stokes in image.stokes:
+                made.append(_Maker(path, image, stokes, beam, cell_arcsec).make(label, directory))
     write_text(list_path(workspace, stage, label), to_json(PreviewList(record.key, tuple(made))))
 
 
@@ -137,134 +133,137 @@ def _beam_and_cell(workspace: Workspace, label: str) -> tuple[Beam | None, float
     return beam, geometry.cell_arcsec if geometry else 1.0
 
 
-# ----------------------------------------------------------------------------------------- what is shown
+def read_strips(path: Path, stokes: str, box: PixelBox, block: int) -> Iterator[FloatArray]:
+    """Read a part of a Stokes plane in strips of whole blocks of rows, from the south."""
+    index = STOKES.index(stokes)
+    rows = max(1, _STRIP_PIXELS // (box.shape[0] * block)) * block
+    for start in range(box.blc_y, box.trc_y + 1, rows):
+        end = min(start + rows - 1, box.trc_y)
+        yield read_plane(path, index, PixelBox(box.blc_x, start, box.trc_x, end))
 
 
-def _imaging_sources(record: StepRecord) -> tuple[_Source, ...]:
-    images = from_plain(PlaneImages, record.result)
-    sources: list[_Source] = []
-    for iteration in images.iterations:
-        sources += _iteration_sources(images, iteration)
-    root = naming.iteration_root(images.target.image_root, images.last.number)
-    sources += [
-        _Source("model", naming.tclean_product(root, "model"), "model", "model"),
-        _Source("psf", naming.tclean_product(root, "psf"), "psf", "psf", ("I",)),
-        _Source("pb", naming.tclean_product(root, "pb"), "primary beam", "response", ("I",)),
-    ]
-    return tuple(sources)
+class _Maker:
+    """Makes picture and values of one Stokes plane."""
+
+    def __init__(
+        self, path: Path, image: ShownImage, stokes: str, beam: Beam | None, cell_arcsec: float
+    ) -> None:
+        self._image, self._stokes = image, stokes
+        self._beam = beam if image.scale in ("intensity", "symmetric") else None
+        self._cell_arcsec = cell_arcsec
+        ny, nx = plane_shape(path)
+        self._box = _centre(nx, ny, PSF_PIXELS) if image.scale == "psf" else PixelBox(0, 0, nx - 1, ny - 1)
+        self._shape = self._box.shape[::-1]
+        self._block = blocks_for(self._shape, image.largest)
+        self._values, self._sample = self._read(path)
+
+    def _read(self, path: Path) -> tuple[FloatArray, FloatArray]:
+        """Reduced image, and a sample of its pixels."""
+        reduce = block_extreme if self._image.combine == "extreme" else block_mean
+        every = _every(self._shape)
+        values, sample = [], []
+        for strip in read_strips(path, self._stokes, self._box, self._block):
+            values.append(reduce(strip, self._block))
+            sample.append(strip[::every, ::every].copy())
+        return np.concatenate(values), np.concatenate(sample)
+
+    def make(self, label: str, directory: Path) -> Preview:
+        """Write both files."""
+        image, stokes = self._image, self._stokes
+        ramp, unit, stretch = _colours(self._sample, self._values, image.scale, stokes)
+        extent = f"{self._shape[1]} × {self._shape[0]} pixels"
+        caption = f"{image.title}, Stokes {stokes}, {'central ' if image.scale == 'psf' else ''}{extent}"
+        indices, enlarged = self._picture(stretch)
+        if enlarged > 1:
+            caption += f"; beam drawn {enlarged:.0f} times enlarged"
+        preview = Preview(
+            kind=image.kind,
+            stokes=stokes,
+            picture=f"{image.kind}.{stokes}.webp",
+            data=f"{image.kind}.{stokes}.js",
+            width=indices.shape[1],
+            height=indices.shape[0],
+            block=self._block,
+            ramp=ramp,
+            low=stretch.low,
+            high=stretch.high,
+            unit=unit,
+            title=image.title,
+            caption=caption,
+        )
+        array = {
+            **encode_array(self._values, self._step()),
+            "block": self._block,
+            "combine": image.combine,
+            "nx": self._shape[1],
+            "ny": self._shape[0],
+            "beam": asdict(self._beam) if self._beam else None,
+            **{name: getattr(preview, name) for name in ("low", "high", "ramp", "unit", "caption")},
+        }
+        lossless = image.scale in ("mask", "model")
+        _replace(directory / preview.picture, pictures.picture(indices, ramp, lossless=lossless))
+        name = f"{label}/{image.kind}.{stokes}"
+        _replace(directory / preview.data, script(name, array).encode("ascii"))
+        return preview
+
+    def _picture(self, stretch: Stretch) -> tuple[pictures.IndexArray, float]:
+        size = blocks_for(self._values.shape, PICTURE_PIXELS)
+        reduce = block_mean if self._image.scale in ("noise", "response", "psf") else block_extreme
+        indices = pictures.colour_indices(reduce(self._values, size), stretch)
+        if self._beam is None:
+            return indices, 1.0
+        return indices, pictures.draw_beam(indices, self._beam, self._cell_arcsec * self._block * size)
+
+    def _step(self) -> float:
+        """Precision of the stored values: far below the noise where they are those of single pixels."""
+        scale = self._image.scale
+        if scale in ("psf", "response"):
+            return 1e-4
+        if scale == "mask":
+            return 1.0
+        if scale == "noise":
+            return (pictures.typical(self._values) or 1.0) / 500
+        if scale == "model":
+            return (pictures.largest_size(self._values) or 1.0) / 1e5
+        every = _every(self._values.shape)
+        sigma = pictures.noise(self._values[::every, ::every]) or pictures.largest_size(self._values) or 1.0
+        if self._block == 1:
+            return sigma / 64
+        return sigma / 8 if self._image.combine == "mean" else sigma / 4
 
 
-def _iteration_sources(images: PlaneImages, iteration: Iteration) -> list[_Source]:
-    root = naming.iteration_root(images.target.image_root, iteration.number)
-    name = f"iter{iteration.number}"
-    mask: Literal["mask", "cleanmask"] = "mask" if iteration.mask == PB_MASK else "cleanmask"
-    return [
-        _Source(f"{name}.image", naming.tclean_product(root, "image"), f"{name} restored image", "intensity"),
-        _Source(f"{name}.residual", naming.tclean_product(root, "residual"), f"{name} residual", "symmetric"),
-        # The same in all Stokes planes.
-        _Source(f"{name}.cleanmask", naming.tclean_product(root, mask), f"{name} clean mask", "mask", ("I",)),
-    ]
+def _every(shape: tuple[int, ...]) -> int:
+    """Distance of the pixels of a sample."""
+    return max(1, math.isqrt(shape[0] * shape[1] // _SAMPLE_PIXELS))
 
 
-def _pbcor_sources(record: StepRecord) -> tuple[_Source, ...]:
-    result = from_plain(PbcorResult, record.result)
-    return (
-        _Source("pbcor", result.image, "image, primary-beam corrected", "intensity"),
-        _Source("residual_pbcor", result.residual, "residual, primary-beam corrected", "symmetric"),
-    )
+def _centre(nx: int, ny: int, side: int) -> PixelBox:
+    x, y = ((n - min(n, side)) // 2 for n in (nx, ny))
+    return PixelBox(x, y, x + min(nx, side) - 1, y + min(ny, side) - 1)
 
 
-def _rms_sources(record: StepRecord) -> tuple[_Source, ...]:
-    result = from_plain(RmsResult, record.result)
-    return (_Source("rms", result.image, "rms", "noise"),)
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
-def _cutout_sources(record: StepRecord) -> tuple[_Source, ...]:
-    names = from_plain(CutoutResult, record.result).images
-    shown: Mapping[str, tuple[str, Scale, tuple[str, ...]]] = {
-        "pbcor": ("cutout of the image, primary-beam corrected", "intensity", STOKES),
-        "residual_pbcor": ("cutout of the residual, primary-beam corrected", "symmetric", STOKES),
-        "rms": ("cutout of the rms image", "noise", STOKES),
-        "pb": ("cutout of the primary beam", "response", ("I",)),
-    }
-    return tuple(
-        _Source(f"cutout.{kind}", names[kind], caption, scale, stokes)
-        for kind, (caption, scale, stokes) in shown.items()
-        if kind in names
-    )
-
-
-_SOURCES: dict[str, Callable[[StepRecord], tuple[_Source, ...]]] = {
-    "make_images": _imaging_sources,
-    "pbcor": _pbcor_sources,
-    "make_rms_images": _rms_sources,
-    "make_cutout_images": _cutout_sources,
-}
-
-
-# ------------------------------------------------------------------------------------------ one picture
-
-
-def _make(
-    plane: FloatArray, source: _Source, stokes: str, directory: Path, beam: Beam | None, cell_arcsec: float
-) -> Preview:
-    extent = f"{plane.shape[1]} × {plane.shape[0]} pixels"
-    if source.scale == "psf":
-        plane = _centre(plane, PSF_PIXELS)
-        extent = f"central {plane.shape[1]} × {plane.shape[0]} pixels"
-    ramp, unit, stretch = _colours(plane, source.scale, stokes)
-    size = blocks_for(plane.shape, FULL_PIXELS)
-    full = (block_extreme if source.scale == "model" else block_mean)(plane, size)
-    reduce = block_mean if source.scale in ("noise", "response", "mask") else block_extreme
-    small = reduce(full, blocks_for(full.shape, THUMB_PIXELS))
-    indices, thumb = pictures.colour_indices(full, stretch), pictures.colour_indices(small, stretch)
-    caption = f"{source.caption}, Stokes {stokes}, {extent}"
-    if beam is not None and source.scale in ("intensity", "symmetric"):
-        enlarged = pictures.draw_beam(indices, beam, cell_arcsec * size)
-        caption += f"; beam drawn {enlarged:.0f} times enlarged" if enlarged > 1 else ""
-    names = f"{source.kind}.{stokes}.png", f"{source.kind}.{stokes}.thumb.png"
-    for name, picture in zip(names, (indices, thumb), strict=True):
-        partial = directory / f".{name}.partial"
-        partial.write_bytes(pictures.png(picture, ramp))
-        partial.replace(directory / name)
-    return Preview(
-        kind=source.kind,
-        stokes=stokes,
-        file=names[0],
-        thumb=names[1],
-        width=indices.shape[1],
-        height=indices.shape[0],
-        ramp=ramp,
-        low=stretch.low,
-        high=stretch.high,
-        unit=unit,
-        caption=caption,
-    )
-
-
-def _centre(plane: FloatArray, side: int) -> FloatArray:
-    y, x = ((n - min(n, side)) // 2 for n in plane.shape)
-    return plane[y : y + side, x : x + side]
-
-
-_FIXED: dict[Scale, tuple[Ramp, Stretch]] = {
-    "psf": ("inferno", Stretch(-0.1, 0.3)),
-    "response": ("cividis", Stretch(0.0, 1.0)),
-    "mask": ("mask", Stretch(0.0, 1.0)),
-}
-
-
-def _colours(plane: FloatArray, scale: Scale, stokes: str) -> tuple[Ramp, str, Stretch]:
+def _colours(sample: FloatArray, values: FloatArray, scale: str, stokes: str) -> tuple[Ramp, str, Stretch]:
     """Colour table, unit and stretch; a plane without noise or values gets one that shows it as flat."""
-    if scale in _FIXED:
-        ramp, stretch = _FIXED[scale]
+    fixed: dict[str, tuple[Ramp, Stretch]] = {
+        "psf": ("inferno", Stretch(-0.1, 0.3)),
+        "response": ("cividis", Stretch(0.0, 1.0)),
+        "mask": ("mask", Stretch(0.0, 1.0)),
+    }
+    if scale in fixed:
+        ramp, stretch = fixed[scale]
         return ramp, "", stretch
     if scale == "noise":
-        return "viridis", "Jy/beam", Stretch(0.0, 3 * (pictures.typical(plane) or 1.0))
+        return "viridis", "Jy/beam", Stretch(0.0, 3 * (pictures.typical(sample) or 1.0))
     if scale == "model":
-        size = (pictures.largest_size(plane) or 1.0) / 4
+        size = (pictures.largest_size(values) or 1.0) / 4
         return "coolwarm", "Jy/pixel", Stretch(-size, size)
-    sigma = pictures.noise(plane) or pictures.largest_size(plane) or 1.0
+    sigma = pictures.noise(sample) or pictures.largest_size(values) or 1.0
     if scale == "intensity" and stokes == "I":
         return "inferno", "Jy/beam", Stretch(-5 * sigma, 20 * sigma)
     return "coolwarm", "Jy/beam", Stretch(-6 * sigma, 6 * sigma)

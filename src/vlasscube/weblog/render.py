@@ -19,18 +19,36 @@ from vlasscube.recipe import RECIPE, StageEntry
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages import field_stages, final_stages, plane_stages
 from vlasscube.weblog.pages.overview import overview
+from vlasscube.weblog.previews import DIRECTORY
 from vlasscube.weblog.run_records import StageStatus
 from vlasscube.weblog.site import Site, plane_page, stage_page
+from vlasscube.weblog.viewer_data import index_script
+from vlasscube.weblog.viewer_index import viewer_index
 from vlasscube.workspace import Workspace, write_text
 
 logger = logging.getLogger("vlasscube")
 
 INDEX = "index.html"
-STYLE = "style.css"
+VIEWER = "viewer.html"
+VIEWER_INDEX = f"{DIRECTORY}/index.js"
+SHEETS = ("style.css", "viewer.css")
+_VIEWER_PARTS = (
+    "colormaps",
+    "numbers",
+    "sky",
+    "catalogue",
+    "values",
+    "painter",
+    "gestures",
+    "spectrum_plot",
+) + ("spectrum_panel", "readout", "montage", "viewer", "selection", "scene", "controls", "start")
+SCRIPTS = ("viewer/data.js", VIEWER_INDEX, *(f"viewer/{name}.js" for name in _VIEWER_PARTS))
+"""In the order in which they need each other; the index says what there is in terms of the first."""
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; img-src 'self' data: blob:; style-src 'self'; base-uri 'none'; "
+    "form-action 'none'"
 )
-"""Pages hold strings from measurement sets: nothing in them may run or load anything from elsewhere."""
+"""Pages hold strings from measurement sets: none of them may run or load anything, only our own scripts do."""
 
 _MAX_INPUTS = 20000
 """Characters of a step's inputs that are shown."""
@@ -81,8 +99,10 @@ def render_weblog(workspace: Workspace) -> Path:
     pages = list(_pages(site))
     for page in pages:
         _write(workspace.weblog / page.file, _render(page, common))
-    style = resources.files(__package__).joinpath("static", STYLE).read_text(encoding="utf-8")
-    _write(workspace.weblog / STYLE, style)
+    _write(workspace.weblog / VIEWER_INDEX, _viewer_index_script(site))
+    static = resources.files(__package__).joinpath("static")
+    for name in (*SHEETS, *(script for script in SCRIPTS if script != VIEWER_INDEX)):
+        _write(workspace.weblog / name, static.joinpath(name).read_text(encoding="utf-8"))
     _remove_other_pages(workspace, {page.file for page in pages})
     site.remove_unused_figures()
     return workspace.weblog / INDEX
@@ -94,11 +114,21 @@ def _write(path: Path, text: str) -> None:
         write_text(path, text)
 
 
+def _viewer_index_script(site: Site) -> str:
+    try:
+        return index_script(viewer_index(site))
+    except Exception as error:  # the pages stand without the viewer
+        logger.warning("web log: the list of images for the viewer failed: %s", error)
+        return index_script({"planes": []})
+
+
 def _common(site: Site) -> dict[str, Any]:
     """What all pages show."""
     run = site.run
     return {
         "policy": CONTENT_SECURITY_POLICY,
+        "sheets": SHEETS,
+        "scripts": SCRIPTS,
         "version": __version__,
         "stages": [run.stage_status(entry) for entry in RECIPE],
         "image_name": run.plan.image_name if run.plan else "",
@@ -108,6 +138,7 @@ def _common(site: Site) -> dict[str, Any]:
 
 def _pages(site: Site) -> Iterator[_Page]:
     yield _Page(INDEX, "overview.html", "Overview", partial(overview, site))
+    yield _Page(VIEWER, "viewer.html", "Look at the cube", dict)
     for entry in RECIPE:
         content = partial(_stage_content, site, entry)
         title = f"{entry.number}. {entry.title}"

@@ -42,8 +42,9 @@ class PictureLink:
     """A picture of an image on a page."""
 
     preview: Preview
-    full: str
-    thumb: str
+    href: str
+    image: str
+    """Name by which the viewer knows it."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,11 @@ class Site:
 
     def _picture(self, label: str, preview: Preview) -> PictureLink | None:
         directory = self.workspace.weblog / DIRECTORY / label
-        names = preview.file, preview.thumb
+        names = preview.picture, preview.data
         if any("/" in name or not (directory / name).is_file() for name in names):
             return None
-        full, thumb = (f"{DIRECTORY}/{quote(label)}/{quote(name)}" for name in names)
-        return PictureLink(preview, full, thumb)
+        href = f"{DIRECTORY}/{quote(label)}/{quote(preview.picture)}"
+        return PictureLink(preview, href, f"{label}/{preview.kind}.{preview.stokes}")
 
     # ------------------------------------------------------------------------------------------------ links
 

@@ -11,6 +11,7 @@ from vlasscube.stages.results import ExportResult, ProductFile, StokesAnalysis
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages.noise import noise_figure
 from vlasscube.weblog.shading import Cell, above, below
+from vlasscube.weblog.shown_images import CUBE
 from vlasscube.weblog.site import FigureLink, Site
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Spectrum:
     resolution: str
     region: RegionSpectrum
     rows: list[SpectrumRow]
+    viewer: str
+    """Link to the position in the viewer, ``''`` without pictures."""
     u_vs_q: FigureLink
     flux: FigureLink
 
@@ -99,6 +102,7 @@ def _spectrum(
         resolution=resolution,
         region=region,
         rows=[_row(measurement) for measurement in region.measurements],
+        viewer=_viewer_link(site, region),
         u_vs_q=site.figure(
             f"stokes-{region.name}-{short}-u-vs-q",
             key,
@@ -114,6 +118,14 @@ def _spectrum(
             draw_flux,
         ),
     )
+
+
+def _viewer_link(site: Site, region: RegionSpectrum) -> str:
+    lowest = min(region.measurements, key=lambda m: m.frequency_hz, default=None)
+    picture = site.pictures(lowest.label).get((CUBE, "I")) if lowest is not None else None
+    if picture is None:
+        return ""
+    return f"viewer.html?image={picture.image}&x={region.pixel_x}&y={region.pixel_y}"
 
 
 def _row(measurement: StokesMeasurement) -> SpectrumRow:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlasscube.options import RunOptions
+from vlasscube.records import ImageGeometry, MeasurementSetSummary
 from vlasscube.stages.results import ContinuumTarget, ImportResult
-from vlasscube.weblog.site import Site
+from vlasscube.weblog.site import FigureLink, Site
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def overview(site: Site) -> dict[str, Any]:
@@ -28,8 +32,30 @@ def overview(site: Site) -> dict[str, Any]:
         "options_problem": run.options_problem,
         "changed_options": _changed(run.options),
         "versions": _versions(site),
+        "finder": _finder(site, imported.summary, geometry) if imported and geometry else None,
+        "first_started": min((s.record.started for *_, s in run.steps() if s.record), default=""),
         "last_finished": max((s.record.finished for *_, s in run.steps() if s.record), default=""),
     }
+
+
+def _finder(site: Site, summary: MeasurementSetSummary, geometry: ImageGeometry) -> FigureLink:
+    """Where the fields lie that were imaged, and the box of the image."""
+    plan = site.run.plan
+    imaged = frozenset(plan.field_ids) if plan else frozenset()
+
+    def draw() -> Figure:
+        from vlasscube.weblog.figures import finder
+
+        return finder(summary.fields, imaged, geometry)
+
+    used = f", {len(imaged)} of them imaged" if plan else ""
+    return site.figure(
+        "finder",
+        site.keys("import_data", "edit_image_list_continuum", "edit_image_list_cube"),
+        f"Map of the positions of {len(summary.fields)} fields{used}, and of the image.",
+        f"Pointings of the {len(summary.fields)} fields{used}; boxes: image and central square degree.",
+        draw,
+    )
 
 
 def _changed(options: RunOptions | None) -> list[tuple[str, Any, Any]]:

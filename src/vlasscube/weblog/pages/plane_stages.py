@@ -34,6 +34,8 @@ class PlaneBlock:
     pictures: dict[tuple[str, str], PictureLink]
     image_file: str
     """Name of the final restored image, ``''`` without one."""
+    image_kind: str
+    """Kind of the pictures of that image."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def _block(site: Site, state: PlaneState) -> PlaneBlock:
         figure=_clean_course(site, images) if images else None,
         pictures=site.pictures(state.label),
         image_file=naming.tclean_product(root, "image") if root else "",
+        image_kind=f"iter{images.last.number}.image" if images else "",
     )
 
 

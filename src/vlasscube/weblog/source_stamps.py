@@ -1,0 +1,192 @@
+"""Full-resolution stamps around the brightest sources, through all planes and Stokes parameters.
+
+Of large images the web log keeps means of many pixels; around these sources it keeps every pixel, so that a
+spectrum read there is that of the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vlasscube.errors import VlassCubeError
+from vlasscube.images.casa_images import plane_shape, read_plane
+from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
+from vlasscube.recipe import GATHER
+from vlasscube.records import STOKES, PixelBox, from_json, from_plain, to_json
+from vlasscube.stages.results import CubeImages, CutoutResult, StokesAnalysis
+from vlasscube.weblog.pictures import FloatArray
+from vlasscube.weblog.previews import DIRECTORY, read_strips
+from vlasscube.weblog.shown_images import CUBE_PIXELS
+from vlasscube.weblog.viewer_data import encode_array, script
+from vlasscube.workspace import Workspace, write_text
+
+STAGE = "analyze_stokes_cubes"
+"""The stage after which all planes are there and the regions are known."""
+MAX_SOURCES = 48
+SIDE_PIXELS = 64
+FAINTEST_SNR = 7.0
+
+_SEARCH_PIXELS = 800
+_SIGMA_STEPS = 64
+
+
+@dataclass(frozen=True)
+class SourceStamp:
+    """Where pixels of the cutouts are kept."""
+
+    name: str
+    file: str
+    """Link relative to the pages."""
+    box: PixelBox
+    peak_x: int
+    peak_y: int
+
+
+@dataclass(frozen=True)
+class SourceStamps:
+    """Stamps made after a step; ``key`` is that of its record."""
+
+    key: str
+    stamps: tuple[SourceStamp, ...]
+
+
+def _directory(workspace: Workspace) -> Path:
+    return workspace.weblog / DIRECTORY / "sources"
+
+
+def read_source_stamps(workspace: Workspace, key: str) -> tuple[SourceStamp, ...]:
+    """Return the stamps that belong to a step; none if they are of an earlier one, missing, or damaged."""
+    try:
+        found = from_json(SourceStamps, (_directory(workspace) / "list.json").read_bytes())
+    except (OSError, VlassCubeError):
+        return ()
+    return found.stamps if found.key == key else ()
+
+
+def make_source_stamps(workspace: Workspace) -> None:
+    """Make the stamps, if the cutouts are too large to be kept whole and the stamps are not there.
+
+    Raises
+    ------
+    VlassCubeError
+        If a record is missing or an image cannot be read.
+    """
+    record = workspace.read_record(STAGE)
+    gathered = workspace.read_record(GATHER)
+    if record is None or record.status != "done" or gathered is None or gathered.status != "done":
+        return
+    known = read_source_stamps(workspace, record.key)
+    if known and all((workspace.weblog / stamp.file).is_file() for stamp in known):
+        return
+    analysis = from_plain(StokesAnalysis, record.result)
+    planes = from_plain(CubeImages, gathered.result).with_images
+    cutouts = {plane.label: _cutouts(workspace, plane.label) for plane in planes}
+    lowest = min(
+        (plane for plane in planes if cutouts[plane.label]),
+        key=lambda plane: abs(plane.frequency_hz - analysis.lowest_frequency_hz),
+        default=None,
+    )
+    if lowest is None:
+        return
+    path = workspace.working / cutouts[lowest.label]["pbcor"]
+    ny, nx = plane_shape(path)
+    if blocks_for((ny, nx), CUBE_PIXELS) == 1:
+        return
+    directory = _directory(workspace)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "list.json").unlink(missing_ok=True)
+    peaks = [(region.pixel_x, region.pixel_y) for region in analysis.native]
+    peaks += _brightest(path, workspace.working / cutouts[lowest.label]["rms"], nx, ny)
+    stamps = []
+    for x, y in _apart(peaks):
+        name = str(len(stamps) + 1)
+        box = _box(x, y, nx, ny)
+        stamps.append(SourceStamp(name, f"{DIRECTORY}/sources/{name}.js", box, x, y))
+    for stamp in stamps:
+        content = {
+            label: {
+                stokes: _pixels(
+                    workspace.working / names["pbcor"], stokes, stamp.box, analysis.rms_median.get(label, {})
+                )
+                for stokes in STOKES
+            }
+            for label, names in cutouts.items()
+            if names
+        }
+        box = stamp.box
+        corners = [box.blc_x, box.blc_y, box.trc_x, box.trc_y]
+        text = script(f"source/{stamp.name}", {"box": corners, "planes": content})
+        write_text(workspace.weblog / stamp.file, text)
+    write_text(directory / "list.json", to_json(SourceStamps(record.key, tuple(stamps))))
+
+
+def _cutouts(workspace: Workspace, label: str) -> Mapping[str, str]:
+    record = workspace.read_record("make_cutout_images", label)
+    if record is None or record.status != "done":
+        return {}
+    return from_plain(CutoutResult, record.result).images
+
+
+def _brightest(image: Path, rms: Path, nx: int, ny: int) -> list[tuple[int, int]]:
+    """Peaks of Stokes I by signal-to-noise ratio, in parts of the image that hold no more than one each."""
+    size = blocks_for((ny, nx), _SEARCH_PIXELS)
+    whole = PixelBox(0, 0, nx - 1, ny - 1)
+    peaks = np.concatenate([block_extreme(strip, size) for strip in read_strips(image, "I", whole, size)])
+    noise = np.concatenate([block_mean(strip, size) for strip in read_strips(rms, "I", whole, size)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.nan_to_num(peaks / noise, nan=0.0, posinf=0.0, neginf=0.0)
+    order = np.argsort(ratio, axis=None)[::-1][: 40 * MAX_SOURCES]
+    found = []
+    for j, i in zip(*np.unravel_index(order, ratio.shape), strict=True):
+        if ratio[j, i] < FAINTEST_SNR:
+            break
+        blc_x, blc_y = int(i) * size, int(j) * size
+        box = PixelBox(blc_x, blc_y, min(blc_x + size, nx) - 1, min(blc_y + size, ny) - 1)
+        found.append((box, float(ratio[j, i])))
+    return [_peak(image, box) for box, _ in _spread(found)]
+
+
+def _spread(found: list[tuple[PixelBox, float]]) -> list[tuple[PixelBox, float]]:
+    """The brightest of those that would share a stamp."""
+    kept: list[tuple[PixelBox, float]] = []
+    for box, ratio in found:
+        if all(_distance(box, other) > SIDE_PIXELS // 2 for other, _ in kept):
+            kept.append((box, ratio))
+        if len(kept) == MAX_SOURCES:
+            break
+    return kept
+
+
+def _distance(one: PixelBox, other: PixelBox) -> int:
+    return max(abs(one.blc_x - other.blc_x), abs(one.blc_y - other.blc_y))
+
+
+def _peak(image: Path, box: PixelBox) -> tuple[int, int]:
+    plane = np.nan_to_num(read_plane(image, 0, box), nan=-np.inf)
+    y, x = np.unravel_index(int(np.argmax(plane)), plane.shape)
+    return box.blc_x + int(x), box.blc_y + int(y)
+
+
+def _apart(peaks: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    kept: list[tuple[int, int]] = []
+    for x, y in peaks:
+        if all(max(abs(x - other_x), abs(y - other_y)) > SIDE_PIXELS // 4 for other_x, other_y in kept):
+            kept.append((x, y))
+    return kept
+
+
+def _box(x: int, y: int, nx: int, ny: int) -> PixelBox:
+    half = SIDE_PIXELS // 2
+    return PixelBox(max(x - half, 0), max(y - half, 0), min(x + half, nx) - 1, min(y + half, ny) - 1)
+
+
+def _pixels(path: Path, stokes: str, box: PixelBox, rms: Mapping[str, float]) -> dict[str, object]:
+    plane: FloatArray = read_plane(path, STOKES.index(stokes), box)
+    sigma = rms.get(stokes) or float(np.nanmax(np.abs(plane), initial=0.0)) or 1.0
+    width, height = box.shape
+    unit = {"block": 1, "combine": "mean", "nx": width, "ny": height, "unit": "Jy/beam"}
+    return {**encode_array(plane, sigma / _SIGMA_STEPS), **unit}
