@@ -69,6 +69,10 @@ class Visit:
         )
         page.on("request", lambda request: self._local(request.url))
 
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
     def _local(self, url: str) -> None:
         if not url.startswith((self.weblog.as_uri(), "data:", "blob:")):
             self.complaints.append(f"asked for {url}")
@@ -184,8 +188,9 @@ LOW_CONTRAST = """() => {
   for (const element of document.querySelectorAll("body *")) {
     const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
     if (!own || !element.checkVisibility()) continue;
-    const pair = [luminance(channels(getComputedStyle(element).color)), luminance(background(element))].sort();
-    const [dark, bright] = pair[0] < pair[1] ? pair : [pair[1], pair[0]];
+    const ink = luminance(channels(getComputedStyle(element).color));
+    const paper = luminance(background(element));
+    const [dark, bright] = [Math.min(ink, paper), Math.max(ink, paper)];
     const ratio = (bright + 0.05) / (dark + 0.05);
     if (ratio < 4.5) found.push(`${element.className} ${element.textContent.slice(0, 30)} ${ratio}`);
   }

@@ -47,7 +47,7 @@ def test_brightest_sources_and_analysed_regions(run: ThreePlanes) -> None:
     make_source_stamps(run.workspace)
     stamps = stamps_of(run)
     peaks = {(stamp.peak_x, stamp.peak_y) for stamp in stamps}
-    # The regions of the Stokes analysis, then sources above 7 sigma; the second lies in the stamp of the first.
+    # The regions of the Stokes analysis, then sources above 7 sigma; one lies in the stamp of another.
     assert peaks == {(256, 260), (300, 200), (5, 1397), (800, 900)}
     for stamp in stamps:
         box = stamp.box

@@ -52,7 +52,7 @@ def test_scripts_are_inert() -> None:
     hostile = '\u2028</script>"); alert(1); ("\\'
     text = script(hostile, {"caption": hostile})
     assert text.isascii()
-    name, end = json.JSONDecoder().raw_decode(text.removeprefix("vlasscube.receive("))
+    name, _ = json.JSONDecoder().raw_decode(text.removeprefix("vlasscube.receive("))
     assert name == hostile
     assert index_script({"image_name": hostile}).isascii()
 

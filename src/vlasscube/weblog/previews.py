@@ -1,7 +1,7 @@
-"""Pictures of a plane's images and their values for the viewer, made by its worker as soon as they are there.
+"""Pictures of a plane's images and their values for the viewer, made by its worker when they are there.
 
-Beside them stands a list with the key of the step they belong to, so that the pages show nothing of an earlier
-run.
+Beside them stands a list with the key of the step they belong to, so that the pages show nothing of an
+earlier run.
 """
 
 from __future__ import annotations

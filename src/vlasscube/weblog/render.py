@@ -33,22 +33,16 @@ VIEWER = "viewer.html"
 VIEWER_INDEX = f"{DIRECTORY}/index.js"
 SHEETS = ("style.css", "viewer.css")
 _VIEWER_PARTS = (
-    "colormaps",
-    "numbers",
-    "sky",
-    "catalogue",
-    "values",
-    "painter",
-    "gestures",
-    "spectrum_plot",
-) + ("spectrum_panel", "readout", "montage", "viewer", "selection", "scene", "controls", "start")
+    *("colormaps", "numbers", "sky", "catalogue", "values", "painter", "gestures", "spectrum_plot"),
+    *("spectrum_panel", "readout", "montage", "viewer", "selection", "scene", "controls", "start"),
+)
 SCRIPTS = ("viewer/data.js", VIEWER_INDEX, *(f"viewer/{name}.js" for name in _VIEWER_PARTS))
 """In the order in which they need each other; the index says what there is in terms of the first."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; img-src 'self' data: blob:; style-src 'self'; base-uri 'none'; "
     "form-action 'none'"
 )
-"""Pages hold strings from measurement sets: none of them may run or load anything, only our own scripts do."""
+"""Pages hold strings from measurement sets: only our own scripts may run or load anything."""
 
 _MAX_INPUTS = 20000
 """Characters of a step's inputs that are shown."""

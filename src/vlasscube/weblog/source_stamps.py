@@ -101,7 +101,7 @@ def make_source_stamps(workspace: Workspace) -> None:
     (directory / "list.json").unlink(missing_ok=True)
     peaks = [(region.pixel_x, region.pixel_y) for region in analysis.native]
     peaks += _brightest(path, workspace.working / cutouts[lowest.label]["rms"], nx, ny)
-    stamps = []
+    stamps: list[SourceStamp] = []
     for x, y in _apart(peaks):
         name = str(len(stamps) + 1)
         box = _box(x, y, nx, ny)

@@ -26,9 +26,9 @@ _DEFLATE_LEVEL = 3
 def encode_array(values: FloatArray, step: float) -> dict[str, Any]:
     """Encode an array for the viewer.
 
-    Values are rounded to multiples of ``step``. Their multiples, zigzag-coded so that small ones of either sign
-    are small codes, with 0 for "no value", are stored byte plane by byte plane (the least significant first)
-    and deflated (RFC 1950). Where it is smaller, a row holds differences from its previous value.
+    Values are rounded to multiples of ``step``. The multiples, zigzag-coded so that small ones of either
+    sign are small codes, with 0 for "no value", are stored byte plane by byte plane (the least significant
+    first) and deflated (RFC 1950). Where it is smaller, a row holds differences from its previous value.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def encode_array(values: FloatArray, step: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``width``, ``height``, ``step``, ``bytes`` per sample, ``filter`` (``none`` or ``difference``), ``data``.
+        ``width``, ``height``, ``step``, ``bytes`` per sample, ``filter`` (``none`` or ``difference``) and
+        ``data``.
     """
     good = np.isfinite(values)
     filled = np.where(good, values, np.float32(0)).astype(np.float64)

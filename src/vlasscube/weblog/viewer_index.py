@@ -29,8 +29,8 @@ def viewer_index(site: Site) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``image_name``, ``planes``, ``kinds``, ``frames`` and ``sources``; positions in degrees, pixels counted
-        from 0.
+        ``image_name``, ``planes``, ``kinds``, ``frames`` and ``sources``; positions in degrees, pixels
+        counted from 0.
     """
     run = site.run
     exported = run.result(ExportResult, "export_vlass_data")
