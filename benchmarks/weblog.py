@@ -19,6 +19,7 @@ import numpy as np
 
 from vlasscube import Workspace, casa, run_workflow, workflow
 from vlasscube.casacore_tables import describe_image, write_image
+from vlasscube.images.casa_images import open_image
 from vlasscube.records import STOKES
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
@@ -26,6 +27,7 @@ from vlasscube.weblog.picture_making import make_missing_pictures
 from vlasscube.weblog.previews import Preview, _Maker
 from vlasscube.weblog.render import render_weblog
 from vlasscube.weblog.shown_images import ShownImage
+from vlasscube.weblog.upkeep import WeblogUpkeep
 
 IMAGES_OF_A_PLANE = (
     *(ShownImage(f"iter{n}.residual", "image", "", "symmetric") for n in range(4)),
@@ -70,7 +72,7 @@ def run(directory: Path) -> None:
         shutil.rmtree(directory / made, ignore_errors=True)
     seconds: Counter[str] = Counter()
     workflow._make_pictures = timed(workflow._make_pictures, seconds, "pictures")
-    workflow._render_weblog = timed(workflow._render_weblog, seconds, "pages and figures")
+    WeblogUpkeep.finish = timed(WeblogUpkeep.finish, seconds, "pages and figures")  # type: ignore[method-assign]
     start = time.perf_counter()
     run_workflow(Workspace(directory), workers=0)
     total = time.perf_counter() - start
@@ -95,8 +97,9 @@ def plane(side: int, template: Path) -> None:
         made: list[Preview] = []
         start, processor = time.perf_counter(), time.process_time()
         for image in IMAGES_OF_A_PLANE:
-            for stokes in image.stokes:
-                made.append(_Maker(path, image, stokes, None, 0.6).make("spw2", Path(scratch)))
+            with open_image(path) as reader:
+                for stokes in image.stokes:
+                    made.append(_Maker(reader, image, stokes, None, 0.6).make("spw2", Path(scratch)))
         wall, used = time.perf_counter() - start, time.process_time() - processor
         size = sum((Path(scratch) / name).stat().st_size for p in made for name in (p.picture, p.data)) / 1e6
         print(f"{len(made)} pictures of {side} x {side}: {wall:.1f} s, {used:.1f} s processor, {size:.1f} MB")

@@ -12,6 +12,7 @@
 
 #include "gridding.hpp"
 #include "rms_map.hpp"
+#include "sample_arrays.hpp"
 #include "vector_loops.hpp"
 
 namespace nb = nanobind;
@@ -182,6 +183,29 @@ NB_MODULE(_kernels, m) {
                                static_cast<std::int64_t>(image.shape(1)), grid, rms.data(), threads);
         },
         "image"_a, nb::arg("rms").noconvert(), "first_y"_a, "first_x"_a, "step"_a, "reach"_a, "threads"_a);
+    const auto reduced = [](auto reduce) {
+        return [reduce](Input<float, 2> image, InOut<float, 2> out, std::size_t size) {
+            require(size > 0 && out.shape(0) == (image.shape(0) + size - 1) / size &&
+                        out.shape(1) == (image.shape(1) + size - 1) / size,
+                    "out must have a pixel for each block");
+            nb::gil_scoped_release release;
+            reduce(image.data(), image.shape(0), image.shape(1), size, out.data());
+        };
+    };
+    m.def("block_mean", reduced(&sample_arrays::block_mean), "image"_a, nb::arg("out").noconvert(), "size"_a);
+    m.def("block_extreme", reduced(&sample_arrays::block_extreme), "image"_a, nb::arg("out").noconvert(), "size"_a);
+    m.def(
+        "encode_samples",
+        [](Input<float, 2> values, double step) {
+            sample_arrays::Coded coded;
+            {
+                nb::gil_scoped_release release;
+                coded = sample_arrays::encode(values.data(), values.shape(0), values.shape(1), step);
+            }
+            return nb::make_tuple(nb::bytes(coded.bytes.data(), coded.bytes.size()), coded.bytes_per_sample,
+                                  coded.differences);
+        },
+        "values"_a, "step"_a);
     m.def("chauvenet_limit", &rms_map::chauvenet_limit, "count"_a);
     m.def("available_instruction_sets", [] {
         int count = 0;

@@ -11,6 +11,7 @@ from vlasscube.parallel import SerialExecutor
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import Outcome
 from vlasscube.stages.results import CubeImages, PlaneVerdict
+from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.wiring import STEPS, Step, read_flag_template
 from vlasscube.workspace import Workspace
 
@@ -128,9 +129,9 @@ class DyingExecutor(SerialExecutor):
 
 def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
     monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), lambda i, context, key: i))
-    monkeypatch.setattr(workflow, "_render_weblog", lambda workspace: None)
+    monkeypatch.setattr(WeblogUpkeep, "finish", lambda self: None)
     events = []
-    walk = workflow._Walk(workspace, RunOptions(), ("pbcor",), 3, events.append)
+    walk = workflow._Walk(workspace, RunOptions(), ("pbcor",), 3, events.append, WeblogUpkeep(workspace))
     assert walk.run(DyingExecutor(), ["spw2", "spw3", "spw4"]) == ["spw3"]
     assert {label: report.failed_stage for label, report in walk.reports.items()} == {
         "spw2": None,

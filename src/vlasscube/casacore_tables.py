@@ -128,51 +128,59 @@ def read_column(
     return values
 
 
-def read_image_plane(
-    path: Path | str, first: Sequence[int], last: Sequence[int]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None] | None:
-    """Read a part of a CASA image as it is stored.
+@contextlib.contextmanager
+def stored_image(path: Path | str) -> Iterator[StoredImage | None]:
+    """Open a CASA image for reading; None for one that is stored in another way than tclean's.
 
-    Parameters
-    ----------
-    path : Path
-        Of the image.
-    first, last : sequence of int
-        Its corners, both included, in C order: frequency, Stokes, y, x.
-
-    Returns
-    -------
-    tuple or None
-        Values, and a mask that is True where they are good, or None if the image has no mask. None instead of
-        the tuple for images stored in another way than tclean's.
+    Opening takes longer than reading a small part.
     """
     if not (Path(path) / "table.dat").is_file():
-        return None
-    with table(path) as image:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        image = stack.enter_context(table(path))
         if _PIXELS not in image.colnames() or image.coldatatype(_PIXELS) != "float":
-            return None
+            yield None
+            return
         shape = _cell_shape(image, _PIXELS)
         keywords = image.getkeywords()
-        values = np.asarray(image.getcellslice(_PIXELS, 0, list(first), list(last)))
-    mask_name = keywords.get("Image_defaultmask", "")
-    if not mask_name:
-        return values, None
-    region = keywords["masks"][mask_name]
-    if region["name"] != "LCPagedMask":
-        return None
-    with table(str(region["mask"]).removeprefix("Table: ")) as stored:
-        column = stored.colnames()[0]
-        if _cell_shape(stored, column) != shape:
-            return None
-        return values, np.asarray(stored.getcellslice(column, 0, list(first), list(last)))
+        mask_name = keywords.get("Image_defaultmask", "")
+        if not mask_name:
+            yield StoredImage(image, None, shape)
+            return
+        region = keywords["masks"][mask_name]
+        if region["name"] != "LCPagedMask":
+            yield None
+            return
+        mask = stack.enter_context(table(str(region["mask"]).removeprefix("Table: ")))
+        fits = _cell_shape(mask, mask.colnames()[0]) == shape
+        yield StoredImage(image, mask, shape) if fits else None
 
 
-def image_shape(path: Path) -> tuple[int, ...] | None:
-    """Shape of a CASA image in C order: frequency, Stokes, y, x; None if it is stored in another way."""
-    if not (path / "table.dat").is_file():
-        return None
-    with table(path) as image:
-        return _cell_shape(image, _PIXELS) if _PIXELS in image.colnames() else None
+@dataclass(frozen=True)
+class StoredImage:
+    """Pixels and mask of an open image."""
+
+    _pixels: Any
+    _mask: Any
+    shape: tuple[int, ...]
+    """In C order: frequency, Stokes, y, x."""
+
+    def read(
+        self, first: Sequence[int], last: Sequence[int]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
+        """Read a part, from one corner to the other, both included.
+
+        Returns
+        -------
+        tuple
+            Values, and a mask that is True where they are good, or None if the image has no mask.
+        """
+        values = np.asarray(self._pixels.getcellslice(_PIXELS, 0, list(first), list(last)))
+        if self._mask is None:
+            return values, None
+        column = self._mask.colnames()[0]
+        return values, np.asarray(self._mask.getcellslice(column, 0, list(first), list(last)))
 
 
 def _cell_shape(source: Any, column: str) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from vlasscube.records import ErrorInfo, Message, Outcome, StepRecord, from_plai
 from vlasscube.stages.context import Progress, StageContext
 from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.results import CubeImages, CubePlan
+from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.wiring import STEPS, Step, plane_images, require_result
 from vlasscube.workspace import Workspace
 
@@ -258,10 +259,11 @@ def run_workflow(
         options = options or workspace.read_options() or RunOptions()
         workspace.write_options(options)
         workspace.clear_partial()
+        weblog = WeblogUpkeep(workspace)
         try:
-            _run_stages(workspace, options, stages, workers, executor, tell)
+            _run_stages(workspace, options, stages, workers, executor, tell, weblog)
         finally:
-            _render_weblog(workspace)
+            weblog.finish()
         planes = _outcomes(workspace) if stages[-1].number >= 7 else None
     return RunResult(planes, time.monotonic() - clock)
 
@@ -280,12 +282,13 @@ def _run_stages(
     workers: int | None,
     executor: Executor | None,
     tell: Listener,
+    weblog: WeblogUpkeep,
 ) -> None:
     plane_stages = [entry.name for entry in stages if entry.scope == "plane"]
     for entry in stages:
         if entry.scope == "plane":
             if entry.name == plane_stages[0]:
-                _run_planes(workspace, options, plane_stages, workers, executor, tell)
+                _run_planes(workspace, options, plane_stages, workers, executor, tell, weblog)
             continue
         tell(Event("stage", entry.name, None, entry.title))
         step = STEPS[entry.name]
@@ -298,7 +301,7 @@ def _run_stages(
         _tell_messages(record, tell)
         tell(Event("stage_done", entry.name, None, entry.title))
         _make_pictures(workspace, entry.name, None)
-        _render_weblog(workspace)
+        weblog.update()
 
 
 def _run_planes(
@@ -308,6 +311,7 @@ def _run_planes(
     workers: int | None,
     executor: Executor | None,
     tell: Listener,
+    weblog: WeblogUpkeep,
 ) -> None:
     plan: CubePlan = require_result(workspace, "edit_image_list_cube")
     labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
@@ -315,7 +319,7 @@ def _run_planes(
     if workers is None:
         need = worker_memory_bytes(plan.geometry.nx, plan.geometry.ny, options.engine)
         workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
-    walk = _Walk(workspace, options, tuple(stages), len(labels), tell)
+    walk = _Walk(workspace, options, tuple(stages), len(labels), tell, weblog)
     if executor is not None:
         walk.run(executor, labels)
     else:
@@ -330,13 +334,20 @@ class _Walk:
     """Planes on their way through their stages."""
 
     def __init__(
-        self, workspace: Workspace, options: RunOptions, stages: tuple[str, ...], count: int, tell: Listener
+        self,
+        workspace: Workspace,
+        options: RunOptions,
+        stages: tuple[str, ...],
+        count: int,
+        tell: Listener,
+        weblog: WeblogUpkeep,
     ) -> None:
         self._workspace = workspace
         self._options = options
         self._stages = stages
         self._count = count
         self._tell = tell
+        self._weblog = weblog
         self._seen: set[tuple[str, str]] = set()
         self._start_s = time.time()
         self.reports: dict[str, PlaneReport] = {}
@@ -382,7 +393,7 @@ class _Walk:
         text = "done" if failed is None else f"failed in {failed}: {report.error}"
         fraction = len(self.reports) / self._count
         self._tell(Event("plane_done", self._stages[0], report.label, text, fraction))
-        _render_weblog(self._workspace)
+        self._weblog.update()
 
     def _tell_new_records(self, label: str) -> None:
         for stage in self._stages:
@@ -439,15 +450,6 @@ def _make_pictures(workspace: Workspace, stage: str, label: str | None) -> None:
     from vlasscube.weblog.picture_making import make_pictures
 
     make_pictures(workspace, stage, label)
-
-
-def _render_weblog(workspace: Workspace) -> None:
-    from vlasscube.weblog.render import render_weblog
-
-    try:
-        render_weblog(workspace)
-    except Exception as error:  # the web log never harms products or exit status
-        logger.warning("the web log could not be rendered: %s", error)
 
 
 __all__ = ["Event", "Message", "RunResult", "run_workflow"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlasscube.images import reduction
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
 
 
@@ -32,12 +31,16 @@ def test_mean_and_extreme(shape, size, blank):
     np.testing.assert_array_equal(found[1], extreme)
 
 
-def test_strips_join(monkeypatch):
-    plane = np.random.default_rng(3).normal(size=(101, 40)).astype(np.float32)
-    plane[70:, 3] = np.nan
-    whole = block_mean(plane, 4), block_extreme(plane, 4)
-    monkeypatch.setattr(reduction, "_STRIP_PIXELS", 500)
-    np.testing.assert_array_equal((block_mean(plane, 4), block_extreme(plane, 4)), whole)
+def test_size_one_is_the_image_itself():
+    plane = np.zeros((3, 4), np.float32)
+    assert block_mean(plane, 1) is plane
+
+
+@pytest.mark.parametrize("layout", ["transposed", "every other", "double"])
+def test_any_layout(layout):
+    plane = np.random.default_rng(3).normal(size=(40, 40)).astype(np.float32)
+    other = {"transposed": plane.T, "every other": plane[::2, ::2], "double": plane.astype(float)}[layout]
+    np.testing.assert_array_equal(block_extreme(other, 4), block_extreme(other.astype(np.float32).copy(), 4))
 
 
 def test_block_size():

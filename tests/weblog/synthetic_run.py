@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Callable
@@ -333,13 +334,17 @@ class SyntheticRun(SyntheticField):
 def use_planes(patch: pytest.MonkeyPatch, plane: Callable[[Path, int], np.ndarray]) -> None:
     """Let the web log find these arrays, (path, Stokes index) to plane, in place of CASA images."""
 
-    def read_plane(path: Path, stokes: int = 0, box: PixelBox | None = None) -> np.ndarray:
-        whole = plane(path, stokes)
-        return whole[box.blc_y : box.trc_y + 1, box.blc_x : box.trc_x + 1].copy() if box else whole
+    class Reader:
+        def __init__(self, path: Path) -> None:
+            self.path = path
+            self.shape = plane(path, 0).shape
+
+        def read(self, stokes: int = 0, box: PixelBox | None = None) -> np.ndarray:
+            whole = plane(self.path, stokes)
+            return whole[box.blc_y : box.trc_y + 1, box.blc_x : box.trc_x + 1].copy() if box else whole
 
     for module in (previews, source_stamps):
-        patch.setattr(module, "read_plane", read_plane)
-        patch.setattr(module, "plane_shape", lambda path: plane(path, 0).shape)
+        patch.setattr(module, "open_image", lambda path: contextlib.nullcontext(Reader(path)))
 
 
 def fake_plane(path: Path, stokes: int = 0, size: int = 512) -> np.ndarray:

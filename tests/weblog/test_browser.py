@@ -230,7 +230,7 @@ class TestThumbnails:
         page = context.new_page()
         page.goto((run.workspace.weblog / "plane-spw2.html").as_uri())
         page.locator('a[data-image="spw2/pbcor.I"]').first.click()
-        page.wait_for_url("**/images/spw2/pbcor.I.webp")
+        page.wait_for_url("**/images/spw2/pbcor.I.jpg")
         context.close()
 
     def test_missing_values_leave_the_picture(self, browser: Browser, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ class TestThumbnails:
         for kind in ("pb", "rms"):
             page.goto((run.workspace.weblog / "plane-spw2.html").as_uri())
             page.locator(f'a[data-image="spw2/{kind}.I"]').first.click()
-            page.wait_for_url(f"**/images/spw2/{kind}.I.webp")
+            page.wait_for_url(f"**/images/spw2/{kind}.I.jpg")
         page.close()
 
 

@@ -41,7 +41,8 @@ class TestMakePreviews:
         assert [p.stokes for p in made if p.kind == "psf"] == ["I"]
         directory = run.workspace.weblog / "images" / "spw2"
         for preview in made:
-            assert preview.picture == f"{preview.kind}.{preview.stokes}.webp"
+            ending = "png" if "mask" in preview.kind or preview.kind == "model" else "jpg"
+            assert preview.picture == f"{preview.kind}.{preview.stokes}.{ending}"
             assert preview.data == f"{preview.kind}.{preview.stokes}.js"
             with Image.open(directory / preview.picture) as picture:
                 assert picture.size == (preview.width, preview.height)
@@ -67,10 +68,10 @@ class TestMakePreviews:
             make_previews(run.workspace, stage, label)
         assert not (run.workspace.weblog / "images").exists()
 
-    @pytest.mark.parametrize("file", ["pbcor.I.webp", "pbcor.V.js"])
+    @pytest.mark.parametrize("file", ["pbcor.I.jpg", "pbcor.V.js"])
     def test_not_made_again(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
         make_previews(run.workspace, "pbcor", "spw2")
-        monkeypatch.setattr(previews, "read_plane", lambda *args: pytest.fail("read again"))
+        monkeypatch.setattr(previews, "open_image", lambda *args: pytest.fail("read again"))
         make_previews(run.workspace, "pbcor", "spw2")
         (run.workspace.weblog / "images" / "spw2" / file).unlink()
         with pytest.raises(pytest.fail.Exception):
@@ -81,8 +82,8 @@ class TestMakePreviews:
             raise OSError("disk")
 
         make_previews(run.workspace, "pbcor", "spw2")
-        (run.workspace.weblog / "images" / "spw2" / "pbcor.I.webp").unlink()
-        monkeypatch.setattr(previews, "read_plane", fail)
+        (run.workspace.weblog / "images" / "spw2" / "pbcor.I.jpg").unlink()
+        monkeypatch.setattr(previews, "open_image", fail)
         with pytest.raises(OSError, match="disk"):
             make_previews(run.workspace, "pbcor", "spw2")
         assert not list_path(run.workspace, "pbcor", "spw2").exists()
@@ -184,7 +185,7 @@ class TestPictures:
 
     def test_colours(self) -> None:
         indices = np.array([[0, pictures.COLOURS - 1, pictures.BLANK, pictures.INK]], dtype=np.uint8)
-        with Image.open(io.BytesIO(pictures.picture(indices, "inferno", lossless=True))) as image:
+        with Image.open(io.BytesIO(pictures.png(indices, "inferno"))) as image:
             colours = np.asarray(image.convert("RGB"))[0]
         assert tuple(colours[0]) == (0, 0, 4)
         assert tuple(colours[1]) == (252, 255, 164)

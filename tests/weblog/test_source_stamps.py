@@ -76,7 +76,7 @@ def test_small_images_need_none(run: ThreePlanes, monkeypatch: pytest.MonkeyPatc
 
 def test_made_once_and_again_for_a_new_analysis(run: ThreePlanes, monkeypatch: pytest.MonkeyPatch) -> None:
     make_source_stamps(run.workspace)
-    monkeypatch.setattr(source_stamps, "read_plane", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr(source_stamps, "open_image", lambda *args: pytest.fail("read again"))
     make_source_stamps(run.workspace)
     assert read_source_stamps(run.workspace, "another key") == ()
     (run.workspace.weblog / stamps_of(run)[0].file).unlink()

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from synthetic_run import HOSTILE, SyntheticRun
 
 from vlasscube.records import CleanCycles, RegionSpectrum
 from vlasscube.weblog import figures
+from vlasscube.weblog.course_plot import course_plot
 from vlasscube.weblog.figure_style import new_figure, style, to_png
 
 
@@ -57,26 +60,61 @@ class TestPlanes:
         with style():
             drawn(figures.plane_summary(planes, 0.2, 0.8))
 
-    def test_course_of_the_clean(self, run: SyntheticRun) -> None:
-        images = run.images(3)
-        with style():
-            figure = drawn(figures.clean_course(images))
-        above, below = figure.axes
-        assert above.get_yscale() == below.get_yscale() == "log"
-        first = above.get_lines()[0]
-        cycles = images.iterations[1].cycles["I"]
-        np.testing.assert_allclose(first.get_ydata(), cycles.model_flux_jy)
-        assert [text.get_text() for text in above.texts] == ["iter1", "iter2", "iter3"]
 
-    @pytest.mark.filterwarnings("error")
-    @pytest.mark.parametrize("flux", [0.0, -1.0])
+class TestCourseOfTheClean:
+    def test_every_major_cycle(self, run: SyntheticRun) -> None:
+        images = run.images(3)
+        plot = course_plot(images)
+        assert [end.label for end in plot.ends] == ["iter1", "iter2", "iter3"]
+        assert plot.stokes == ("I", "Q", "U", "V")
+        above, below = plot.panels
+        assert len(above.series) == len(below.series) == 3 * 4
+        for panel, values in (
+            (above, lambda cycles: cycles.model_flux_jy),
+            (below, lambda cycles: cycles.peak_residual_jy),
+        ):
+            ticks = {float(tick.label): tick.place for tick in panel.ticks}
+            assert len(ticks) >= 2
+            (low, low_place), *_, (high, high_place) = sorted(ticks.items())
+            for iteration, series in zip((1, 2, 3), panel.series[::4], strict=True):
+                cycles = images.iterations[iteration].cycles["I"]
+                for mark, value in zip(series.marks, values(cycles), strict=True):
+                    assert panel.top <= mark.y <= panel.bottom
+                    # Logarithmic: as far between two labelled values as its logarithm is.
+                    part = math.log(value / low) / math.log(high / low)
+                    assert mark.y == pytest.approx(low_place + part * (high_place - low_place), abs=0.1)
+                    assert f"{value:.4g}" in mark.title
+        assert [m.x for m in above.series[4].marks] == sorted(m.x for m in above.series[4].marks)
+        assert above.series[4].marks[0].x > plot.ends[0].place
+        assert all(plot.left <= m.x <= plot.right for s in above.series for m in s.marks)
+
+    @pytest.mark.parametrize("flux", [0.0, -1.0, math.nan])
     def test_clean_that_found_nothing(self, run: SyntheticRun, flux: float) -> None:
         images = run.images(3)
-        cycles = {"I": CleanCycles((1,), (0.0,), (flux,), ())}
-        for found in ({}, cycles):
+        for found in ({}, {"I": CleanCycles((1,), (0.0,), (flux,), ())}):
             iterations = tuple(replace(i, cycles=found) for i in images.iterations)
-            with style():
-                drawn(figures.clean_course(replace(images, iterations=iterations)))
+            plot = course_plot(replace(images, iterations=iterations))
+            assert bool(plot.panels) == bool(found)
+
+    @settings(deadline=None)
+    @given(
+        st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=30),
+        st.integers(1, 10**7),
+        st.integers(1, 10**7),
+    )
+    def test_few_ticks_and_nothing_outside(self, values: list[float], first: int, more: int) -> None:
+        counts = tuple(first + more * index for index in range(len(values)))
+        cycles = {"Q": CleanCycles(counts, tuple(values), tuple(values), ())}
+        images = SyntheticRun(Path()).images(3)
+        iterations = (replace(images.iterations[1], cycles=cycles, iterations_done=counts[-1]),)
+        plot = course_plot(replace(images, iterations=iterations))
+        assert 1 <= len(plot.ticks) <= 9
+        for panel in plot.panels:
+            assert 1 <= len(panel.ticks) <= 8
+            for place in [t.place for t in panel.ticks] + [m.y for s in panel.series for m in s.marks]:
+                assert panel.top <= place <= panel.bottom
+            for mark in panel.series[0].marks:
+                assert plot.left <= mark.x <= plot.right
 
 
 class TestSpectra:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
-from vlasscube.weblog import formats
+from vlasscube.weblog import formats, render, upkeep
 from vlasscube.weblog.shading import above, below, outliers
+from vlasscube.workspace import Workspace
 
 
 class TestFormats:
@@ -88,3 +90,37 @@ class TestShading:
     @pytest.mark.parametrize(("value", "level"), [(4.9, 0), (5.0, 1), (10.0, 2), (29.0, 3), (30.0, 4)])
     def test_above(self, value: float, level: int) -> None:
         assert above(value, "", (5.0, 10.0, 20.0, 30.0)).level == level
+
+
+class TestUpkeep:
+    @pytest.fixture
+    def rendered(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Times of renderings, each of which takes one second of a clock that stands still otherwise."""
+        clock, times = [1000.0], []
+
+        def render_weblog(workspace: Workspace) -> None:
+            times.append(clock[0])
+            clock[0] += 1.0
+
+        monkeypatch.setattr(upkeep.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(render, "render_weblog", render_weblog)
+        self.clock = clock
+        return times
+
+    def test_not_again_at_once(self, tmp_path: Path, rendered: list[float]) -> None:
+        weblog = upkeep.WeblogUpkeep(Workspace(tmp_path))
+        weblog.update()
+        self.clock[0] += 49
+        weblog.update()
+        assert rendered == [1000.0]
+        self.clock[0] += 2
+        weblog.update()
+        weblog.finish()
+        assert rendered == [1000.0, 1052.0, 1053.0]
+
+    def test_failure_harms_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(workspace: Workspace) -> None:
+            raise OSError("disk full")
+
+        monkeypatch.setattr(render, "render_weblog", fail)
+        upkeep.WeblogUpkeep(Workspace(tmp_path)).finish()

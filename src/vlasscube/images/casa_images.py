@@ -5,6 +5,7 @@ Arrays are indexed [stokes, y, x] as elsewhere in the package; masked pixels are
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +75,38 @@ def _beam(record: dict[str, Any]) -> Beam:
     return Beam(value("major", "arcsec"), value("minor", "arcsec"), value(angle, "deg"))
 
 
-def plane_shape(path: Path) -> tuple[int, int]:
-    """Rows and columns of an image's planes, (ny, nx)."""
-    shape = casacore_tables.image_shape(path)
-    if shape is None:
-        facts = image_facts(path)
+class PlaneReader:
+    """An open image whose Stokes planes, or parts of them, are read; made by `open_image`."""
+
+    def __init__(self, path: Path, stored: casacore_tables.StoredImage | None) -> None:
+        self._path, self._stored = path, stored
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane, (ny, nx)."""
+        if self._stored is not None:
+            return self._stored.shape[2], self._stored.shape[3]
+        facts = image_facts(self._path)
         return facts.ny, facts.nx
-    return shape[2], shape[3]
+
+    def read(self, stokes: int = 0, box: PixelBox | None = None) -> FloatArray:
+        """Read one Stokes plane or a part of it, as `read_plane`."""
+        if self._stored is None:
+            return _read_plane_by_casa(self._path, stokes, box)
+        first = (0, stokes, box.blc_y, box.blc_x) if box else (0, stokes, 0, 0)
+        last = (0, stokes, box.trc_y, box.trc_x) if box else (0, stokes, -1, -1)
+        values, good = self._stored.read(first, last)
+        plane: FloatArray = values[0, 0]
+        if good is not None:
+            plane[~good[0, 0]] = np.nan
+        return plane
+
+
+@contextlib.contextmanager
+def open_image(path: Path) -> Iterator[PlaneReader]:
+    """Open a CASA image with axes RA, Dec, Stokes, frequency, of which more than one part is to be read."""
+    with casacore_tables.stored_image(path) as stored:
+        yield PlaneReader(path, stored)
 
 
 def read_plane(path: Path, stokes: int = 0, box: PixelBox | None = None) -> FloatArray:
@@ -100,16 +126,8 @@ def read_plane(path: Path, stokes: int = 0, box: PixelBox | None = None) -> Floa
     ndarray of float32, shape (ny, nx)
         Masked pixels are NaN.
     """
-    first = (0, stokes, box.blc_y, box.blc_x) if box else (0, stokes, 0, 0)
-    last = (0, stokes, box.trc_y, box.trc_x) if box else (0, stokes, -1, -1)
-    stored = casacore_tables.read_image_plane(path, first, last)
-    if stored is None:
-        return _read_plane_by_casa(path, stokes, box)
-    values, good = stored
-    plane: FloatArray = values[0, 0]
-    if good is not None:
-        plane[~good[0, 0]] = np.nan
-    return plane
+    with open_image(path) as image:
+        return image.read(stokes, box)
 
 
 def _read_plane_by_casa(path: Path, stokes: int, box: PixelBox | None) -> FloatArray:

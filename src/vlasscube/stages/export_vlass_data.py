@@ -259,7 +259,8 @@ class _Export:
     def _pack_weblog(self) -> None:
         path = self.products / WEBLOG_ARCHIVE
         partial = path.with_name(f".{path.name}.partial")
-        with tarfile.open(partial, "w:gz") as archive:
+        # Most of it is pictures and packed arrays, which get no smaller.
+        with tarfile.open(partial, "w:gz", compresslevel=1) as archive:
             if self.workspace.weblog.is_dir():
                 archive.add(self.workspace.weblog, arcname="weblog")
         publish(partial, path)

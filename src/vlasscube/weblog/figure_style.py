@@ -23,6 +23,8 @@ SECOND = "#009e73"
 WARNING = "#d55e00"
 MUTED = "#8a9099"
 
+Margins = tuple[float, float, float, float]
+
 _STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -50,16 +52,29 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float = 7.2, height: float = 4.2) -> Figure:
-    """Empty figure, size in inches."""
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+def new_figure(width: float = 7.2, height: float = 4.2, margins_in: Margins | None = None) -> Figure:
+    """Empty figure.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+    margins_in : tuple of float, optional
+        Left, right, bottom, top, in inches: to find them takes as long as to draw the figure.
+    """
+    if margins_in is None:
+        return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    left, right, bottom, top = margins_in
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, hspace=0.12)
+    return figure
 
 
 def to_png(figure: Figure) -> bytes:
     """Draw a figure."""
     stream = io.BytesIO()
     with style():
-        figure.savefig(stream, format="png", dpi=DPI)
+        figure.savefig(stream, format="png", dpi=DPI, pil_kwargs={"compress_level": 3})
     return stream.getvalue()
 
 

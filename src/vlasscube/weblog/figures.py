@@ -18,11 +18,10 @@ from vlasscube.records import (
     FieldFlags,
     FlagCount,
     ImageGeometry,
-    PlaneImages,
     RegionSpectrum,
     StokesMeasurement,
 )
-from vlasscube.stages.results import CubePlan, PbcorResult, PlaneVerdict
+from vlasscube.stages.results import CubePlan, PlaneVerdict
 from vlasscube.weblog.figure_style import (
     ACCENT,
     MUTED,
@@ -138,8 +137,8 @@ def _first_of_scans(fields: Sequence[FieldFlags]) -> list[int]:
 
 def plane_summary(planes: Sequence[PlaneVerdict], beam_deviation: float, flag_fraction: float) -> Figure:
     """Beam axes against frequency, with what the reference plane lets expect; flagged fraction by plane."""
-    figure = new_figure(7.2, 5.6)
-    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    figure = new_figure(7.2, 5.6, margins_in=(0.7, 0.15, 0.6, 0.4))
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2), gridspec_kw={"hspace": 0.35})
     _beams(above, planes, beam_deviation)
     positions = np.arange(len(planes))
     values = [100 * p.flagged_fraction if p.flagged_fraction is not None else 0.0 for p in planes]
@@ -192,87 +191,6 @@ def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None
     axes.legend(ncols=2)
 
 
-# ------------------------------------------------------------------------------------------------ clean
-
-
-def clean_course(images: PlaneImages) -> Figure:
-    """Flux density cleaned and peak residual of each Stokes plane after each major cycle."""
-    figure = new_figure(5.6, 4.8)
-    above, below = figure.subplots(2, 1, sharex=True)
-    offset, something = 0, False
-    for iteration in images.iterations:
-        for stokes, cycles in iteration.cycles.items():
-            if not cycles.iterations:
-                continue
-            something = True
-            x = offset + np.array(cycles.iterations)
-            look: dict[str, Any] = {
-                "color": STOKES_COLOURS.get(stokes, MUTED),
-                "marker": STOKES_MARKERS.get(stokes, "."),
-                "markersize": 5,
-                "linewidth": 1,
-                "alpha": 0.8,
-            }
-            above.plot(x, np.abs(cycles.model_flux_jy), **look)
-            below.plot(x, np.abs(cycles.peak_residual_jy), **look)
-        if iteration.iterations_done:
-            ends = [cycles.iterations[-1] for cycles in iteration.cycles.values() if cycles.iterations]
-            # Not iterations_done: the abscissa of each Stokes plane counts its own iterations.
-            offset += max(ends, default=0)
-            for axes in (above, below):
-                axes.axvline(offset, color=MUTED, linestyle=":", linewidth=1)
-            above.annotate(
-                f"iter{iteration.number}",
-                (offset, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=8,
-                color="#555b64",
-            )
-    above.set_title(f"Course of the clean, spw {short(images.target.spw)}", pad=16)
-    above.set_ylabel("|flux density cleaned| [Jy]")
-    below.set_ylabel("|peak residual| [Jy/beam]")
-    below.set_xlabel("minor-cycle iterations of the Stokes plane")
-    if not something:
-        no_data(above, "nothing was cleaned")
-        return figure
-    courses = [c for iteration in images.iterations for c in iteration.cycles.values()]
-    for axes, values in (
-        (above, [abs(value) for course in courses for value in course.model_flux_jy]),
-        (below, [abs(value) for course in courses for value in course.peak_residual_jy]),
-    ):
-        positive = [value for value in values if value > 0]
-        if positive:
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis, min(positive), max(positive))
-    for stokes in STOKES:
-        below.plot([], [], color=STOKES_COLOURS[stokes], marker=STOKES_MARKERS[stokes], label=stokes)
-    below.legend(ncols=4, loc="upper right")
-    return figure
-
-
-def pb_histogram(result: PbcorResult) -> Figure:
-    """Primary-beam response in the inner square degree."""
-    figure = new_figure(4.2, 2.6)
-    axes = figure.subplots()
-    edges = np.array(result.pb_histogram_edges)
-    axes.bar(
-        edges[:-1],
-        result.pb_histogram_counts,
-        width=np.diff(edges),
-        align="edge",
-        color=ACCENT,
-        edgecolor="white",
-    )
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("primary-beam response")
-    axes.set_ylabel("number of pixels")
-    return figure
-
-
 # ------------------------------------------------------------------------------------------------ noise
 
 
@@ -298,7 +216,7 @@ def noise_spectrum(
     expected : tuple of ndarray, optional
         Frequencies in Hz and the noise of the receivers in Jy/beam, scaled to the planes.
     """
-    figure = new_figure(6.4, 4.4)
+    figure = new_figure(6.4, 4.4, margins_in=(0.7, 0.15, 1.0, 0.4))
     axes = figure.subplots()
     for stokes in STOKES:
         points = [
@@ -340,7 +258,7 @@ def noise_spectrum(
     axes.set_title(title)
     axes.set_xlabel("frequency [GHz] (open: rejected)")
     axes.set_ylabel("noise [mJy/beam]")
-    figure.legend(ncols=5, loc="outside lower center")
+    figure.legend(ncols=5, loc="lower center")
     return figure
 
 
@@ -353,7 +271,7 @@ def _ordered(region: RegionSpectrum) -> list[StokesMeasurement]:
 
 def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
     """U/I against Q/I, one point per plane; both axes reach ±limit."""
-    figure = new_figure(6.0, 4.2)
+    figure = new_figure(6.0, 4.2, margins_in=(0.75, 2.0, 0.55, 0.4))
     axes = figure.subplots()
     measured = [m for m in _ordered(region) if m.stokes_i > 0]
     for index, m in enumerate(measured):
@@ -381,13 +299,13 @@ def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
     axes.set_xlabel("Q/I")
     axes.set_ylabel("U/I")
     if measured:
-        figure.legend(loc="outside right upper", fontsize=8, handletextpad=0.2, labelspacing=0.35)
+        figure.legend(loc="center right", fontsize=8, handletextpad=0.2, labelspacing=0.35)
     return figure
 
 
 def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, float]) -> Figure:
     """Stokes I against frequency with the power law and the 2σ level of each plane."""
-    figure = new_figure(6.0, 4.2)
+    figure = new_figure(6.0, 4.2, margins_in=(0.75, 0.15, 0.55, 0.4))
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -412,12 +330,12 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
     if region.power_law is not None and region.power_law.flux_3ghz_jy > 0:
         law = region.power_law
         ghz = np.geomspace(1.95, 4.05, 50)
-        error = f" ± {law.alpha_error:.2f}" if law.alpha_error is not None else ""
+        error = f" ± {law.alpha_error:.3f}" if law.alpha_error is not None else ""
         axes.plot(
             ghz,
             law.flux_3ghz_jy * 1e3 * (ghz / 3) ** law.alpha,
             color=WARNING,
-            label=f"{law.flux_3ghz_jy * 1e3:.3g} mJy/beam at 3 GHz, α = {law.alpha:.2f}{error}",
+            label=f"{law.flux_3ghz_jy * 1e3:.3g} mJy/beam at 3 GHz, α = {law.alpha:.3f}{error}",
         )
     axes.set_xlim(1.9, 4.15)
     axes.set_ylim(*limits_mjy)

@@ -1,4 +1,4 @@
-"""From a small array to a picture, fast: colour table, WebP. Arrays in, bytes out.
+"""From a small array to a picture, fast: colour table, JPEG or PNG. Arrays in, bytes out.
 
 A figure per image would cost seconds; this costs a pass over the pixels.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from importlib import resources
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -127,18 +129,38 @@ def palette(ramp: Ramp) -> bytes:
         table = [*_MASK_RGB[0]] * half + [*_MASK_RGB[1]] * (COLOURS - half)
         ink = (255, 255, 255)
     else:
-        from matplotlib import colormaps
-
-        colours: Any = colormaps[ramp](np.linspace(0, 1, COLOURS))[:, :3]
-        table = [int(value) for value in np.rint(colours * 255).ravel()]
+        colours = np.frombuffer(bytes.fromhex("".join(_ramps()[ramp])), np.uint8).reshape(-1, 3)
+        places = np.rint(np.linspace(0, len(colours) - 1, COLOURS)).astype(int)
+        table = [int(value) for value in colours[places].ravel()]
         ink = (20, 20, 24) if ramp == "coolwarm" else (255, 255, 255)
     return bytes([*table, *_BLANK_RGB, *ink])
 
 
-def picture(indices: IndexArray, ramp: Ramp, *, lossless: bool) -> bytes:
-    """Encode a picture; noise takes a third of the space where it need not be kept exactly."""
+@functools.cache
+def _ramps() -> dict[str, list[str]]:
+    """The viewer's colour tables: matplotlib, whose they are, takes long to import."""
+    text = resources.files(__package__).joinpath("static", "viewer", "ramps.js").read_text(encoding="utf-8")
+    tables: dict[str, list[str]] = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    return tables
+
+
+def jpeg(indices: IndexArray, ramp: Ramp) -> bytes:
+    """Encode a picture that is mostly noise: half of what PNG takes, in a fraction of the time."""
+    return _encoded(_picture(indices, ramp).convert("RGB"), "JPEG", quality=85)
+
+
+def png(indices: IndexArray, ramp: Ramp) -> bytes:
+    """Encode a picture with edges, exactly."""
+    return _encoded(_picture(indices, ramp), "PNG", compress_level=4)
+
+
+def _picture(indices: IndexArray, ramp: Ramp) -> Image.Image:
     image = Image.fromarray(indices)
     image.putpalette(palette(ramp))
+    return image
+
+
+def _encoded(image: Image.Image, form: str, **options: int) -> bytes:
     stream = io.BytesIO()
-    image.convert("RGB").save(stream, format="WEBP", lossless=lossless, quality=80, method=2)
+    image.save(stream, format=form, **options)
     return stream.getvalue()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vlasscube.errors import VlassCubeError
-from vlasscube.images.casa_images import plane_shape, read_plane
+from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
 from vlasscube.records import STOKES, Beam, PixelBox, PlaneImages, from_json, from_plain, to_json
 from vlasscube.stages.results import CubePlan
@@ -33,8 +33,8 @@ DIRECTORY = "images"
 
 _STRIP_PIXELS = 3 << 21
 """24 MB: larger strips cost more in fresh memory than smaller ones in tiles read twice."""
-_SAMPLE_PIXELS = 1 << 16
-"""As many pixels, evenly spread, give the noise to half a per cent."""
+_SAMPLE_PIXELS = 1 << 14
+"""As many pixels, evenly spread, give the noise to one per cent."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,9 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
     for image in shown_images(record):
         path = workspace.working / image.name
         if path.exists():
-            for stokes in image.stokes:
-                made.append(_Maker(path, image, stokes, beam, cell_arcsec).make(label, directory))
+            with open_image(path) as reader:
+                for stokes in image.stokes:
+                    made.append(_Maker(reader, image, stokes, beam, cell_arcsec).make(label, directory))
     write_text(list_path(workspace, stage, label), to_json(PreviewList(record.key, tuple(made))))
 
 
@@ -133,36 +134,36 @@ def _beam_and_cell(workspace: Workspace, label: str) -> tuple[Beam | None, float
     return beam, geometry.cell_arcsec if geometry else 1.0
 
 
-def read_strips(path: Path, stokes: str, box: PixelBox, block: int) -> Iterator[FloatArray]:
+def read_strips(image: PlaneReader, stokes: str, box: PixelBox, block: int) -> Iterator[FloatArray]:
     """Read a part of a Stokes plane in strips of whole blocks of rows, from the south."""
     index = STOKES.index(stokes)
     rows = max(1, _STRIP_PIXELS // (box.shape[0] * block)) * block
     for start in range(box.blc_y, box.trc_y + 1, rows):
         end = min(start + rows - 1, box.trc_y)
-        yield read_plane(path, index, PixelBox(box.blc_x, start, box.trc_x, end))
+        yield image.read(index, PixelBox(box.blc_x, start, box.trc_x, end))
 
 
 class _Maker:
     """Makes picture and values of one Stokes plane."""
 
     def __init__(
-        self, path: Path, image: ShownImage, stokes: str, beam: Beam | None, cell_arcsec: float
+        self, reader: PlaneReader, image: ShownImage, stokes: str, beam: Beam | None, cell_arcsec: float
     ) -> None:
         self._image, self._stokes = image, stokes
         self._beam = beam if image.scale in ("intensity", "symmetric") else None
         self._cell_arcsec = cell_arcsec
-        ny, nx = plane_shape(path)
+        ny, nx = reader.shape
         self._box = _centre(nx, ny, PSF_PIXELS) if image.scale == "psf" else PixelBox(0, 0, nx - 1, ny - 1)
         self._shape = self._box.shape[::-1]
         self._block = blocks_for(self._shape, image.largest)
-        self._values, self._sample = self._read(path)
+        self._values, self._sample = self._read(reader)
 
-    def _read(self, path: Path) -> tuple[FloatArray, FloatArray]:
+    def _read(self, reader: PlaneReader) -> tuple[FloatArray, FloatArray]:
         """Reduced image, and a sample of its pixels."""
         reduce = block_extreme if self._image.combine == "extreme" else block_mean
         every = _every(self._shape)
         values, sample = [], []
-        for strip in read_strips(path, self._stokes, self._box, self._block):
+        for strip in read_strips(reader, self._stokes, self._box, self._block):
             values.append(reduce(strip, self._block))
             sample.append(strip[::every, ::every].copy())
         return np.concatenate(values), np.concatenate(sample)
@@ -174,12 +175,13 @@ class _Maker:
         extent = f"{self._shape[1]} × {self._shape[0]} pixels"
         caption = f"{image.title}, Stokes {stokes}, {'central ' if image.scale == 'psf' else ''}{extent}"
         indices, enlarged = self._picture(stretch)
+        has_edges = image.scale in ("mask", "model")
         if enlarged > 1:
             caption += f"; beam drawn {enlarged:.0f} times enlarged"
         preview = Preview(
             kind=image.kind,
             stokes=stokes,
-            picture=f"{image.kind}.{stokes}.webp",
+            picture=f"{image.kind}.{stokes}.{'png' if has_edges else 'jpg'}",
             data=f"{image.kind}.{stokes}.js",
             width=indices.shape[1],
             height=indices.shape[0],
@@ -200,10 +202,11 @@ class _Maker:
             "beam": asdict(self._beam) if self._beam else None,
             **{name: getattr(preview, name) for name in ("low", "high", "ramp", "unit", "caption")},
         }
-        lossless = image.scale in ("mask", "model")
-        _replace(directory / preview.picture, pictures.picture(indices, ramp, lossless=lossless))
+        encode = pictures.png if has_edges else pictures.jpeg
+        # The list of what is there is written when all is whole.
+        (directory / preview.picture).write_bytes(encode(indices, ramp))
         name = f"{label}/{image.kind}.{stokes}"
-        _replace(directory / preview.data, script(name, array).encode("ascii"))
+        (directory / preview.data).write_bytes(script(name, array).encode("ascii"))
         return preview
 
     def _picture(self, stretch: Stretch) -> tuple[pictures.IndexArray, float]:
@@ -240,12 +243,6 @@ def _every(shape: tuple[int, ...]) -> int:
 def _centre(nx: int, ny: int, side: int) -> PixelBox:
     x, y = ((n - min(n, side)) // 2 for n in (nx, ny))
     return PixelBox(x, y, x + min(nx, side) - 1, y + min(ny, side) - 1)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _colours(sample: FloatArray, values: FloatArray, scale: str, stokes: str) -> tuple[Ramp, str, Stretch]:

@@ -33,7 +33,7 @@ VIEWER = "viewer.html"
 VIEWER_INDEX = f"{DIRECTORY}/index.js"
 SHEETS = ("style.css", "viewer.css")
 _VIEWER_PARTS = (
-    *("colormaps", "numbers", "sky", "catalogue", "values", "painter", "gestures", "spectrum_plot"),
+    *("ramps", "colormaps", "numbers", "sky", "catalogue", "values", "painter", "gestures", "spectrum_plot"),
     *("spectrum_panel", "readout", "montage", "viewer", "selection", "scene", "controls", "start"),
 )
 SCRIPTS = ("viewer/data.js", VIEWER_INDEX, *(f"viewer/{name}.js" for name in _VIEWER_PARTS))

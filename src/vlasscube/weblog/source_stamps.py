@@ -6,6 +6,7 @@ spectrum read there is that of the products.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vlasscube.errors import VlassCubeError
-from vlasscube.images.casa_images import plane_shape, read_plane
+from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
 from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES, PixelBox, from_json, from_plain, to_json
@@ -92,36 +93,38 @@ def make_source_stamps(workspace: Workspace) -> None:
     )
     if lowest is None:
         return
-    path = workspace.working / cutouts[lowest.label]["pbcor"]
-    ny, nx = plane_shape(path)
-    if blocks_for((ny, nx), CUBE_PIXELS) == 1:
-        return
-    directory = _directory(workspace)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "list.json").unlink(missing_ok=True)
-    peaks = [(region.pixel_x, region.pixel_y) for region in analysis.native]
-    peaks += _brightest(path, workspace.working / cutouts[lowest.label]["rms"], nx, ny)
-    stamps: list[SourceStamp] = []
-    for x, y in _apart(peaks):
-        name = str(len(stamps) + 1)
-        box = _box(x, y, nx, ny)
-        stamps.append(SourceStamp(name, f"{DIRECTORY}/sources/{name}.js", box, x, y))
-    for stamp in stamps:
-        content = {
-            label: {
-                stokes: _pixels(
-                    workspace.working / names["pbcor"], stokes, stamp.box, analysis.rms_median.get(label, {})
-                )
-                for stokes in STOKES
-            }
+    with contextlib.ExitStack() as stack:
+        images = {
+            label: stack.enter_context(open_image(workspace.working / names["pbcor"]))
             for label, names in cutouts.items()
             if names
         }
-        box = stamp.box
-        corners = [box.blc_x, box.blc_y, box.trc_x, box.trc_y]
-        text = script(f"source/{stamp.name}", {"box": corners, "planes": content})
-        write_text(workspace.weblog / stamp.file, text)
-    write_text(directory / "list.json", to_json(SourceStamps(record.key, tuple(stamps))))
+        brightest = images[lowest.label]
+        if blocks_for(brightest.shape, CUBE_PIXELS) == 1:
+            return
+        rms = stack.enter_context(open_image(workspace.working / cutouts[lowest.label]["rms"]))
+        peaks = [(region.pixel_x, region.pixel_y) for region in analysis.native]
+        stamps = _stamps(peaks + _brightest(brightest, rms), brightest.shape)
+        directory = _directory(workspace)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "list.json").unlink(missing_ok=True)
+        for stamp in stamps:
+            content = {
+                label: {s: _pixels(image, s, stamp.box, analysis.rms_median.get(label, {})) for s in STOKES}
+                for label, image in images.items()
+            }
+            box = stamp.box
+            corners = [box.blc_x, box.blc_y, box.trc_x, box.trc_y]
+            text = script(f"source/{stamp.name}", {"box": corners, "planes": content})
+            write_text(workspace.weblog / stamp.file, text)
+    write_text(directory / "list.json", to_json(SourceStamps(record.key, stamps)))
+
+
+def _stamps(peaks: list[tuple[int, int]], shape: tuple[int, int]) -> tuple[SourceStamp, ...]:
+    return tuple(
+        SourceStamp(str(number), f"{DIRECTORY}/sources/{number}.js", _box(x, y, *shape[::-1]), x, y)
+        for number, (x, y) in enumerate(_apart(peaks), 1)
+    )
 
 
 def _cutouts(workspace: Workspace, label: str) -> Mapping[str, str]:
@@ -131,8 +134,9 @@ def _cutouts(workspace: Workspace, label: str) -> Mapping[str, str]:
     return from_plain(CutoutResult, record.result).images
 
 
-def _brightest(image: Path, rms: Path, nx: int, ny: int) -> list[tuple[int, int]]:
+def _brightest(image: PlaneReader, rms: PlaneReader) -> list[tuple[int, int]]:
     """Peaks of Stokes I by signal-to-noise ratio, in parts of the image that hold no more than one each."""
+    ny, nx = image.shape
     size = blocks_for((ny, nx), _SEARCH_PIXELS)
     whole = PixelBox(0, 0, nx - 1, ny - 1)
     peaks = np.concatenate([block_extreme(strip, size) for strip in read_strips(image, "I", whole, size)])
@@ -165,8 +169,8 @@ def _distance(one: PixelBox, other: PixelBox) -> int:
     return max(abs(one.blc_x - other.blc_x), abs(one.blc_y - other.blc_y))
 
 
-def _peak(image: Path, box: PixelBox) -> tuple[int, int]:
-    plane = np.nan_to_num(read_plane(image, 0, box), nan=-np.inf)
+def _peak(image: PlaneReader, box: PixelBox) -> tuple[int, int]:
+    plane = np.nan_to_num(image.read(0, box), nan=-np.inf)
     y, x = np.unravel_index(int(np.argmax(plane)), plane.shape)
     return box.blc_x + int(x), box.blc_y + int(y)
 
@@ -184,8 +188,8 @@ def _box(x: int, y: int, nx: int, ny: int) -> PixelBox:
     return PixelBox(max(x - half, 0), max(y - half, 0), min(x + half, nx) - 1, min(y + half, ny) - 1)
 
 
-def _pixels(path: Path, stokes: str, box: PixelBox, rms: Mapping[str, float]) -> dict[str, object]:
-    plane: FloatArray = read_plane(path, STOKES.index(stokes), box)
+def _pixels(image: PlaneReader, stokes: str, box: PixelBox, rms: Mapping[str, float]) -> dict[str, object]:
+    plane: FloatArray = image.read(STOKES.index(stokes), box)
     sigma = rms.get(stokes) or float(np.nanmax(np.abs(plane), initial=0.0)) or 1.0
     width, height = box.shape
     unit = {"block": 1, "combine": "mean", "nx": width, "ny": height, "unit": "Jy/beam"}

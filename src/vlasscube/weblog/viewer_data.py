@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.imaging.mosaic import _kernels
+
 FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
 
 _LARGEST_CODE = 1 << 30
-_DEFLATE_LEVEL = 3
-"""Noise does not get smaller by more effort."""
 
 
 def encode_array(values: FloatArray, step: float) -> dict[str, Any]:
@@ -43,49 +42,25 @@ def encode_array(values: FloatArray, step: float) -> dict[str, Any]:
         ``width``, ``height``, ``step``, ``bytes`` per sample, ``filter`` (``none`` or ``difference``) and
         ``data``.
     """
-    good = np.isfinite(values)
-    filled = np.where(good, values, np.float32(0)).astype(np.float64)
+    finite = values[np.isfinite(values)]
+    largest = max(float(finite.max(initial=0.0)), -float(finite.min(initial=0.0)))
     # Differences can be twice as large, their codes four times.
-    step = max(step, 4 * float(np.abs(filled).max(initial=0.0)) / _LARGEST_CODE)
-    multiples = np.rint(filled / step).astype(np.int32)
-    differences = _row_differences(multiples, good)
-    # Deflate's result goes with the number of bits that matter.
-    name, chosen = min(
-        (("none", multiples), ("difference", differences)), key=lambda pair: _bits(pair[1][good])
-    )
-    coded = _code_bytes(chosen, good)
+    step = max(step, 4 * largest / _LARGEST_CODE)
+    coded, count, are_differences = _kernels.encode_samples(np.ascontiguousarray(values, np.float32), step)
     return {
         "width": values.shape[1],
         "height": values.shape[0],
         "step": step,
-        "bytes": len(coded) // max(values.size, 1),
-        "filter": name,
-        "data": base64.b64encode(zlib.compress(coded, _DEFLATE_LEVEL)).decode("ascii"),
+        "bytes": count,
+        "filter": "difference" if are_differences else "none",
+        "data": base64.b64encode(_deflated(coded)).decode("ascii"),
     }
 
 
-def _row_differences(multiples: IntArray, good: npt.NDArray[np.bool_]) -> IntArray:
-    """Each valid value less the valid one before it in its row."""
-    columns = np.arange(1, multiples.shape[1] + 1)
-    last = np.maximum.accumulate(np.where(good, columns, 0), axis=1)
-    before = np.concatenate([np.zeros((multiples.shape[0], 1), last.dtype), last[:, :-1]], axis=1)
-    padded = np.concatenate([np.zeros((multiples.shape[0], 1), np.int32), multiples], axis=1)
-    result: IntArray = multiples - np.take_along_axis(padded, before, axis=1)
-    return result
-
-
-def _bits(multiples: IntArray) -> float:
-    """Mean number of bits of the values, but for a constant."""
-    sizes = np.abs(multiples).astype(np.float32)
-    return float(np.log2(sizes + 1).mean()) if multiples.size else 0.0
-
-
-def _code_bytes(multiples: IntArray, good: npt.NDArray[np.bool_]) -> bytes:
-    zigzag = np.where(multiples < 0, -2 * multiples - 1, 2 * multiples)
-    codes = np.where(good, zigzag + 1, 0).astype("<u4")
-    count = max(1, (int(codes.max(initial=0)).bit_length() + 7) // 8)
-    planes = np.ascontiguousarray(codes).view(np.uint8).reshape(-1, 4)[:, :count].T
-    return planes.tobytes()
+def _deflated(content: bytes) -> bytes:
+    # Noise does not repeat itself, blank areas do: runs are all that is worth looking for.
+    deflate = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
+    return deflate.compress(content) + deflate.flush()
 
 
 def script(name: str, content: Mapping[str, Any]) -> str:

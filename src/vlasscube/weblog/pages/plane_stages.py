@@ -14,6 +14,7 @@ from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
 from vlasscube.stages.results import CutoutResult, PbcorResult, PlaneVerdict, RmsResult
 from vlasscube.weblog import formats
+from vlasscube.weblog.course_plot import CoursePlot, course_plot
 from vlasscube.weblog.pages.noise import noise_figure
 from vlasscube.weblog.run_records import PLANE_STAGES, PlaneState
 from vlasscube.weblog.shading import Cell, below, outliers
@@ -30,7 +31,7 @@ class PlaneBlock:
     state: PlaneState
     images: PlaneImages | None
     iterations: tuple[Iteration, ...]
-    figure: FigureLink | None
+    course: CoursePlot | None
     pictures: dict[tuple[str, str], PictureLink]
     image_file: str
     """Name of the final restored image, ``''`` without one."""
@@ -62,27 +63,10 @@ def _block(site: Site, state: PlaneState) -> PlaneBlock:
         state=state,
         images=images,
         iterations=site.run.iterations(state.label),
-        figure=_clean_course(site, images) if images else None,
+        course=course_plot(images) if images else None,
         pictures=site.pictures(state.label),
         image_file=naming.tclean_product(root, "image") if root else "",
         image_kind=f"iter{images.last.number}.image" if images else "",
-    )
-
-
-def _clean_course(site: Site, images: PlaneImages) -> FigureLink:
-    def draw() -> Figure:
-        from vlasscube.weblog.figures import clean_course
-
-        return clean_course(images)
-
-    label = images.target.label
-    return site.figure(
-        f"clean-{label}",
-        site.keys("make_images", plane=label),
-        f"Course of the clean of spw {images.target.spw}: flux density cleaned and peak residual by Stokes "
-        f"parameter over {images.last.number} iterations.",
-        "Flux density cleaned and peak residual after each major cycle; dotted: end of each iteration.",
-        draw,
     )
 
 
@@ -117,23 +101,8 @@ def pbcor(site: Site) -> dict[str, Any]:
     for state in site.run.plane_states():
         result = site.run.result(PbcorResult, "pbcor", state.label)
         if result is not None:
-            planes.append((state, result, _pb_histogram(site, state, result), site.pictures(state.label)))
+            planes.append((state, result, site.pictures(state.label)))
     return {"planes": planes, "stokes": STOKES}
-
-
-def _pb_histogram(site: Site, state: PlaneState, result: PbcorResult) -> FigureLink:
-    def draw() -> Figure:
-        from vlasscube.weblog.figures import pb_histogram
-
-        return pb_histogram(result)
-
-    return site.figure(
-        f"pb-{state.label}",
-        site.keys("pbcor", plane=state.label),
-        f"Histogram of the primary-beam response of spw {state.spw} in the inner square degree.",
-        "Primary-beam response in the inner square degree.",
-        draw,
-    )
 
 
 RMS_COLUMNS = ("max", "min", "mean", "median", "sigma", "madrms")
