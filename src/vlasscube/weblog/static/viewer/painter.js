@@ -10,6 +10,8 @@
   /** Of the beam on the screen: below it would be a dot, above it would cover the image. */
   const SMALLEST_BEAM = 7;
   const LARGEST_BEAM = 0.3;
+  /** Of what is outlined: a smaller one gets a ring. */
+  const SMALLEST_OUTLINE = 13;
   const MARGIN = 12;
   /** On smaller ones marks leave more of the image free. */
   const SMALL_CANVAS = 200;
@@ -216,6 +218,14 @@
     for (const { box, name } of sources) {
       const [left, bottom] = toScreen(view, size, box[0] - 0.5, box[1] - 0.5);
       const [right, top] = toScreen(view, size, box[2] + 0.5, box[3] + 0.5);
+      if (right - left < SMALLEST_OUTLINE) {
+        const ring = () => {
+          context.beginPath();
+          context.arc((left + right) / 2, (top + bottom) / 2, SMALLEST_OUTLINE / 2, 0, 2 * Math.PI);
+        };
+        stroke(context, ring, 1, 0.75);
+        continue;
+      }
       context.setLineDash([4, 3]);
       context.lineWidth = 1;
       context.strokeStyle = "rgba(255, 255, 255, 0.75)";
