@@ -171,6 +171,16 @@ class TestPages:
             assert page.evaluate(LOW_CONTRAST) == []
             page.close()
 
+    def test_paper_has_what_was_folded(self, visit: Visit) -> None:
+        page = visit.open("stage10-make_cutout_images.html")
+        folded = page.locator("main details:not([open])").count()
+        assert folded >= 3
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("main details:not([open])").count() == 0
+        assert page.locator("main img[loading=lazy]").count() == 0
+        page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert page.locator("main details:not([open])").count() == folded
+
 
 LOW_CONTRAST = """() => {
   const channels = (text) => text.match(/[\\d.]+/g).map(Number);

@@ -100,6 +100,20 @@
     begin();
   }
 
+  /** On paper everything is to be seen: pictures that were not scrolled to, and what was folded. */
+  function servePrinting() {
+    let folded = [];
+    window.addEventListener("beforeprint", () => {
+      for (const image of document.querySelectorAll("img[loading=lazy]")) image.loading = "eager";
+      folded = [...document.querySelectorAll("main details:not([open])")];
+      for (const details of folded) details.open = true;
+    });
+    window.addEventListener("afterprint", () => {
+      for (const details of folded) details.open = false;
+    });
+  }
+
+  servePrinting();
   const place = document.getElementById("viewer");
   const root = place?.querySelector("[data-viewer]");
   if (root) {
