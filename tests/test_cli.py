@@ -12,17 +12,18 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from vlasscube import casa, cli, workflow
+from vlasscube import casa, cli, planning, workflow
 from vlasscube.command_options import combined_options
 from vlasscube.console import RichProgress, data_size, duration, neutralise
 from vlasscube.errors import CasaUnavailableError, ImagingError
 from vlasscube.options import RunOptions
-from vlasscube.records import Beam, Outcome
+from vlasscube.records import Beam, Message, Outcome
 from vlasscube.stages.results import CubeImages, PlaneVerdict
 from vlasscube.workflow import Event, RunResult
 from vlasscube.workspace import Workspace
@@ -273,7 +274,30 @@ def test_only_options_given_override_those_recorded(tmp_path: Path, fake: FakeWo
 def test_first_run_has_the_defaults(tmp_path: Path, fake: FakeWorkflow) -> None:
     cli.main(["run", str(tmp_path), "--workers", "0", "--from", "hifv_pbcor", "--to", "9"])
     assert fake.options == RunOptions()
-    assert fake.calls == [{"first": "hifv_pbcor", "last": "9", "workers": 0}]
+    assert fake.calls == [{"first": "hifv_pbcor", "last": "9", "workers": 0, "steal_lock": False}]
+
+
+def test_lock_is_stolen_only_when_asked(tmp_path: Path, fake: FakeWorkflow) -> None:
+    cli.main(["run", str(tmp_path), "--steal-lock"])
+    assert fake.calls[0]["steal_lock"]
+
+
+def test_run_that_will_not_fit_is_refused(
+    tmp_path: Path, fake: FakeWorkflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shortage = Message("warning", "the disk will not suffice: 620 GB needed", "Free 500 GB.")
+    plan = SimpleNamespace(shortages=(shortage,), warnings=(shortage,))
+    monkeypatch.setattr(planning, "make_plan", lambda *args: plan)
+    assert cli.main(["run", str(tmp_path)]) == 1
+    assert fake.calls == []
+    error = capsys.readouterr().err
+    assert "the disk will not suffice: 620 GB needed" in error
+    assert "Free 500 GB. To try it all the same: --force." in error
+    # Stages before the images need little.
+    assert cli.main(["run", str(tmp_path), "--to", "flag_targets_data"]) == 0
+    assert cli.main(["run", str(tmp_path), "--force"]) == 0
+    assert len(fake.calls) == 2
+    assert "620 GB needed" in capsys.readouterr().out
 
 
 def test_zero_is_a_number_where_none_is_no_value() -> None:

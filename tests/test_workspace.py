@@ -2,14 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from vlasscube.console import Interrupted
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.options import RunOptions
 from vlasscube.records import StepRecord
+from vlasscube.run_lock import this_process
+from vlasscube.run_state import note_forced_end, read_run_state, recorded_run
 from vlasscube.workspace import Workspace, digest, publish, remove, write_text
 
 
@@ -152,9 +156,101 @@ def test_lock_ends_with_its_process(workspace):
         "with Workspace(sys.argv[1]).locked(): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(workspace.directory)]).returncode == 9
-    assert json.loads((workspace.records / "lock").read_text())["pid"] != os.getpid()
-    with workspace.locked():
+    left = json.loads((workspace.records / "lock").read_text())
+    assert left["pid"] != os.getpid()
+    assert workspace.present_owner is None
+    with workspace.locked() as before:
+        assert before.pid == left["pid"]
+        assert workspace.present_owner.pid == os.getpid()
+    with workspace.locked() as before:
+        assert before is None
+
+
+ELSEWHERE = {"host": "node17", "pid": 4711, "started": "2026-01-31T12:00:00Z", "boot_id": "another"}
+
+
+def leave_lock(workspace, **owner):
+    workspace.records.mkdir(exist_ok=True)
+    (workspace.records / "lock").write_text(json.dumps(owner))
+
+
+def test_lock_left_on_another_machine_is_explained_and_can_be_taken(workspace):
+    leave_lock(workspace, **ELSEWHERE)
+    with (
+        pytest.raises(WorkspaceLockedError, match="process 4711 on node17, started 2026-01-31") as caught,
+        workspace.locked(),
+    ):
         pass
+    assert "--steal-lock" in caught.value.hint
+    assert json.loads((workspace.records / "lock").read_text()) == ELSEWHERE
+    with workspace.locked(steal=True) as before:
+        assert (before.host, before.pid) == ("node17", 4711)
+    with workspace.locked() as before:
+        assert before is None
+
+
+def test_lock_left_by_an_earlier_boot_or_a_container_of_this_machine_is_taken(workspace):
+    me = this_process()
+    for owner in ({**ELSEWHERE, "host": me.host}, {**ELSEWHERE, "boot_id": me.boot_id}):
+        leave_lock(workspace, **owner)
+        with workspace.locked() as before:
+            assert before.pid == 4711
+
+
+@pytest.mark.parametrize("steal", [False, True])
+def test_lock_of_a_living_process_is_never_taken(workspace, steal):
+    second = Workspace(workspace.directory)
+    refused = pytest.raises(WorkspaceLockedError, match="is in use by process")
+    with workspace.locked(), refused, second.locked(steal=steal):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"host": 1}', '{"pid": "x"}', "\x00" * 100])
+def test_damaged_lock_file_is_no_owner(workspace, text):
+    workspace.records.mkdir()
+    (workspace.records / "lock").write_text(text)
+    with workspace.locked() as before:
+        assert before is None
+
+
+class TestRunState:
+    def test_running_and_finished(self, workspace):
+        workspace.records.mkdir()
+        assert read_run_state(workspace) is None
+        with recorded_run(workspace):
+            state = read_run_state(workspace)
+            assert (state.state, state.pid, state.ended) == ("running", os.getpid(), "")
+        state = read_run_state(workspace)
+        assert (state.state, state.reason) == ("finished", "")
+        assert state.ended >= state.started
+
+    @pytest.mark.parametrize(
+        ("error", "state", "reason"),
+        [
+            (WorkspaceError("no room"), "failed", "no room"),
+            (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
+            (Interrupted(signal.SIGTERM), "interrupted", "SIGTERM"),
+        ],
+    )
+    def test_other_endings(self, workspace, error, state, reason):
+        workspace.records.mkdir()
+        with pytest.raises(type(error)), recorded_run(workspace):
+            raise error
+        found = read_run_state(workspace)
+        assert (found.state, found.reason) == (state, reason)
+
+    def test_forced_end(self, workspace):
+        workspace.records.mkdir()
+        with recorded_run(workspace):
+            note_forced_end("SIGINT")
+            assert read_run_state(workspace).state == "interrupted"
+        note_forced_end("SIGTERM")
+        assert read_run_state(workspace).state == "finished"
+
+    def test_damage(self, workspace):
+        workspace.records.mkdir()
+        (workspace.records / "run.json").write_text('{"state": "dancing"}')
+        assert read_run_state(workspace) is None
 
 
 def test_clear_partial(workspace):

@@ -13,6 +13,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ import typer
 
 from vlasscube.command_options import combined_options, with_run_options
 from vlasscube.errors import VlassCubeError
-from vlasscube.recipe import FIRST, LAST, RECIPE
+from vlasscube.recipe import FIRST, LAST, RECIPE, stage_entry
 
 if TYPE_CHECKING:
     from vlasscube.console import Progress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vlasscube.workspace import Workspace
 
 OK, FAILURE = 0, 1
+_FIRST_OF_PLANES = next(entry.number for entry in RECIPE if entry.scope == "plane")
 
 logger = logging.getLogger("vlasscube")
 
@@ -164,6 +166,13 @@ def run(
     ] = LAST,
     workers: Workers = None,
     vis: Vis = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin although disk or memory will not suffice.")
+    ] = False,
+    steal_lock: Annotated[
+        bool,
+        typer.Option("--steal-lock", help="Begin although a run on another machine has not ended properly."),
+    ] = False,
     log_json: LogJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -181,16 +190,26 @@ def run(
 
     workspace = Workspace(directory, vis)
     options = combined_options(workspace.read_options(), given)
-    return _run(workspace, options, first=first, last=last, workers=workers, log_json=log_json, quiet=quiet)
+    ways = Ways(first=first, last=last, workers=workers, force=force, steal_lock=steal_lock)
+    return _run(workspace, options, ways, log_json=log_json, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a run is done; none of it changes what comes out."""
+
+    first: str = FIRST
+    last: str = LAST
+    workers: int | None = None
+    force: bool = False
+    steal_lock: bool = False
 
 
 def _run(
     workspace: Workspace,
     options: RunOptions,
+    ways: Ways,
     *,
-    first: str = FIRST,
-    last: str = LAST,
-    workers: int | None = None,
     log_json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -209,8 +228,18 @@ def _run(
                 _tell_plane_warnings(workspace, event.plane)
 
         try:
+            if stage_entry(ways.last).number >= _FIRST_OF_PLANES:
+                from vlasscube.planning import require_resources
+
+                require_resources(workspace, options, ways.workers, force=ways.force)
             result = run_workflow(
-                workspace, options, first=first, last=last, workers=workers, listener=listen
+                workspace,
+                options,
+                first=ways.first,
+                last=ways.last,
+                workers=ways.workers,
+                listener=listen,
+                steal_lock=ways.steal_lock,
             )
         except BaseException as error:
             logger.error("the run ended: %s", error, exc_info=True, extra={"is_shown": True})
@@ -469,7 +498,7 @@ def demo(
         make_field(directory, preset("demo"), seed=1)
     workspace = Workspace(directory)
     options = combined_options(workspace.read_options(), {})
-    exit_status = _run(workspace, options, workers=workers, quiet=quiet)
+    exit_status = _run(workspace, options, Ways(workers=workers), quiet=quiet)
     typer.echo(comparison_line(workspace))
     typer.echo(f"Open {workspace.weblog / 'index.html'} in a browser.")
     return exit_status

@@ -482,6 +482,7 @@ def ending_on_signals() -> Iterator[None]:
 
 def _watch(ears: socket.socket) -> None:
     from vlasscube.parallel import stop_workers
+    from vlasscube.run_state import note_forced_end
 
     wanted: int | None = None
     while wanted is None:
@@ -496,6 +497,7 @@ def _watch(ears: socket.socket) -> None:
             pass
         return
     stop_workers()
+    note_forced_end(signal.Signals(wanted).name)
     with contextlib.suppress(Exception):
         stream = _true_streams.get("stderr", sys.__stderr__)
         if stream is not None:

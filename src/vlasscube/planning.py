@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from vlasscube.console import (
     make_table,
     neutralise,
 )
-from vlasscube.errors import StageOrderError, VlassCubeError
+from vlasscube.errors import ResourceLimitError, StageOrderError, VlassCubeError
 from vlasscube.images.cutouts import cutout_box
 from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.options import RunOptions
@@ -36,6 +37,8 @@ from vlasscube.weblog.run_records import RunRecords
 from vlasscube.wiring import STEPS, require_result
 from vlasscube.workflow import is_current, step_key
 from vlasscube.workspace import Workspace, size_bytes
+
+logger = logging.getLogger("vlasscube")
 
 MEMORY_SHARE = 0.9
 """Of the available memory that the workers may take."""
@@ -98,7 +101,10 @@ class RunPlan:
     remaining_seconds: float
     """Estimated time of what is still to be imaged."""
     machine: Machine
+    shortages: tuple[Message, ...]
+    """What disk or memory will not suffice for."""
     warnings: tuple[Message, ...]
+    """Of the inputs, and the shortages."""
 
 
 # ------------------------------------------------------------------------------------------------ machine
@@ -351,6 +357,7 @@ def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -
     nmajor, engine = plan.clean.nmajor, options.engine
     whole = estimates.estimate(size_of(imaged, with_data=True), wanted, nmajor, engine)
     rest = estimates.estimate(size_of(ahead, "restore_pims" not in done), wanted, nmajor, engine)
+    shortages = fit_warnings(whole, len(ahead), machine)
     return RunPlan(
         directory=str(workspace.directory),
         measurement_set=summary.name,
@@ -368,7 +375,8 @@ def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -
         estimate=whole,
         remaining_seconds=rest.seconds,
         machine=machine,
-        warnings=(*_input_warnings(workspace, done), *messages, *fit_warnings(whole, len(ahead), machine)),
+        shortages=shortages,
+        warnings=(*_input_warnings(workspace, done), *messages, *shortages),
     )
 
 
@@ -417,6 +425,41 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
             hint = "Not even one plane fits: use a machine with more memory, or a smaller imsize."
         found.append(Message("warning", text, hint))
     return tuple(found)
+
+
+def require_resources(workspace: Workspace, options: RunOptions, workers: int | None, *, force: bool) -> None:
+    """Refuse a run that disk or memory will not suffice for.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory.
+    options : RunOptions
+        Of the run.
+    workers : int, optional
+        Planes to be imaged at the same time.
+    force : bool
+        Warn instead of refusing.
+
+    Raises
+    ------
+    ResourceLimitError
+        Naming what is needed and what there is.
+    """
+    try:
+        shortages = make_plan(workspace, options, workers).shortages
+    except VlassCubeError:
+        # What is wrong with the inputs is told by the stage that finds it.
+        return
+    if not shortages:
+        return
+    if force:
+        for message in shortages:
+            logger.warning("%s", message.text)
+        return
+    text = "; ".join(message.text for message in shortages)
+    hints = " ".join(message.hint for message in shortages)
+    raise ResourceLimitError(text, hint=f"{hints} To try it all the same: --force.")
 
 
 _MARKS = {"skip": "✓", "run": "→", "perhaps": "?"}

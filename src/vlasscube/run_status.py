@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 from dataclasses import dataclass
 
 from vlasscube.console import duration, make_console, make_table, neutralise
 from vlasscube.recipe import RECIPE
+from vlasscube.run_lock import LockOwner
+from vlasscube.run_state import RunState, read_run_state
 from vlasscube.weblog.run_records import RunRecords
 from vlasscube.workspace import Workspace
 
@@ -39,47 +39,22 @@ class PlaneLine:
 
 
 @dataclass(frozen=True)
-class LockOwner:
-    """The process that works in the directory."""
-
-    host: str
-    pid: int
-    started: str
-
-
-@dataclass(frozen=True)
 class RunStatus:
     """What has been done in a run directory."""
 
     directory: str
     running: LockOwner | None
+    last_run: RunState | None
+    """The run that goes on, or how the last one ended."""
     stages: tuple[StageLine, ...]
     planes: tuple[PlaneLine, ...]
     problems: tuple[str, ...]
 
 
-def lock_owner(workspace: Workspace) -> LockOwner | None:
-    """Tell who works in a directory, without taking the lock for longer than a look."""
-    try:
-        stream = (workspace.records / "lock").open(encoding="utf-8")
-    except OSError:
-        return None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            try:
-                owner = json.loads(stream.read())
-                return LockOwner(str(owner["host"]), int(owner["pid"]), str(owner["started"]))
-            except (ValueError, KeyError, TypeError):
-                return LockOwner("unknown", 0, "unknown")
-    return None
-
-
 def read_status(workspace: Workspace) -> RunStatus:
     """Tell what the records of a directory say."""
     records = RunRecords(workspace)
-    owner = lock_owner(workspace)
+    owner = workspace.present_owner
     stages, under_way = [], owner is None
     for entry in RECIPE:
         status = records.stage_status(entry)
@@ -97,7 +72,16 @@ def read_status(workspace: Workspace) -> RunStatus:
     problems = tuple(notice.text for notice in records.notices() if notice.level == "error")
     if records.options_problem:
         problems = (records.options_problem, *problems)
-    return RunStatus(str(workspace.directory), owner, tuple(stages), planes, problems)
+    last_run = read_run_state(workspace)
+    return RunStatus(str(workspace.directory), owner, last_run, tuple(stages), planes, problems)
+
+
+def _ending(run: RunState) -> str:
+    if run.state == "running":
+        return f"The last run (process {run.pid} on {run.host}, started {run.started}) was killed."
+    why = f": {run.reason.splitlines()[0]}" if run.reason else ""
+    ended = "was interrupted" if run.state == "interrupted" else run.state
+    return f"The last run {ended} at {run.ended}{why}"
 
 
 def show_status(status: RunStatus) -> None:
@@ -107,6 +91,8 @@ def show_status(status: RunStatus) -> None:
         owner = status.running
         text = f"Process {owner.pid} on {owner.host} works here since {owner.started}."
         console.print(neutralise(text))
+    elif status.last_run is not None:
+        console.print(neutralise(_ending(status.last_run)))
     rows = [
         (
             str(line.number),

@@ -26,6 +26,7 @@ from vlasscube.parallel import available_memory_bytes, make_executor, stop_worke
 from vlasscube.products.command_log import begin_call_log
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import ErrorInfo, Message, Outcome, StepRecord, from_plain, to_plain
+from vlasscube.run_state import recorded_run
 from vlasscube.stages.context import Progress, StageContext
 from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.results import CubeImages, CubePlan
@@ -222,6 +223,7 @@ def run_workflow(
     workers: int | None = None,
     executor: Executor | None = None,
     listener: Listener | None = None,
+    steal_lock: bool = False,
 ) -> RunResult:
     """Run the workflow, or the part of it from one stage to another, going on where an earlier run stopped.
 
@@ -240,6 +242,8 @@ def run_workflow(
         Executor for the planes instead of local processes (dask, MPI).
     listener : callable, optional
         Called with each `Event`.
+    steal_lock : bool
+        Work in the directory although a run on another machine has not given its lock back.
 
     Returns
     -------
@@ -255,7 +259,9 @@ def run_workflow(
     stages = _selected(first, last)
     tell = listener or (lambda event: None)
     clock = time.monotonic()
-    with workspace.locked():
+    with workspace.locked(steal=steal_lock) as before, recorded_run(workspace):
+        if before is not None:
+            logger.info("the run of %s ended without giving the directory back; this one goes on", before)
         options = options or workspace.read_options() or RunOptions()
         workspace.write_options(options)
         workspace.clear_partial()

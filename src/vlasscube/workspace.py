@@ -15,24 +15,22 @@ A file with its final name is whole: everything is written beside its place and 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import os
 import shutil
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from vlasscube.errors import WorkspaceError, WorkspaceLockedError
+from vlasscube.errors import WorkspaceError
 from vlasscube.options import RunOptions
 from vlasscube.records import FileRecord, StepRecord, from_json, to_json
+from vlasscube.run_lock import LockOwner, held, present_owner
 
 SEIP_PARAMETER_FILE = "SEIP_parameter.list"
 CCIP_PARAMETER_FILE = "CCIP_parameter.list"
 RESOURCES_ARCHIVE = "reimaging_resources.tgz"
+LOCK_FILE = "lock"
 
 _BOOKKEEPING = ("table.dat", "table.info")
 """CASA writes these anew even where it only reads a table; as table.lock, whenever it opens one."""
@@ -123,7 +121,6 @@ class Workspace:
                 f"{RESOURCES_ARCHIVE}; 'vlasscube simulate DIR' makes one.",
             )
         self._input_ms = input_ms
-        self._lock: IO[str] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # To a worker goes the place, not the lock.
@@ -271,51 +268,15 @@ class Workspace:
     # ----------------------------------------------------------------------------------------------- lock
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory for one run.
+    def locked(self, *, steal: bool = False) -> Iterator[LockOwner | None]:
+        """Hold the directory for one run; see `vlasscube.run_lock.held`."""
+        with held(self.records / LOCK_FILE, steal=steal) as before:
+            yield before
 
-        Raises
-        ------
-        WorkspaceLockedError
-            If another run holds it; the message names its host, process and start.
-        WorkspaceError
-            If the directory cannot be written.
-        """
-        try:
-            self.records.mkdir(parents=True, exist_ok=True)
-            stream = (self.records / "lock").open("a+", encoding="utf-8")
-        except OSError as error:
-            raise WorkspaceError(
-                f"cannot write in {self.directory}: {error.strerror}",
-                hint="Make the directory writable, or copy or link the inputs into one that is.",
-            ) from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self._locked_error(stream) from None
-            stream.truncate(0)
-            owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
-            stream.write(json.dumps(owner))
-            stream.flush()
-            self._lock = stream
-            try:
-                yield
-            finally:
-                stream.truncate(0)
-                self._lock = None
-
-    def _locked_error(self, stream: IO[str]) -> WorkspaceLockedError:
-        stream.seek(0)
-        try:
-            owner = json.loads(stream.read())
-            who = f"process {owner['pid']} on {owner['host']}, started {owner['started']}"
-        except (ValueError, KeyError, TypeError):
-            who = "another process"
-        return WorkspaceLockedError(
-            f"{self.directory} is in use by {who}.",
-            hint="Wait until it has finished or stop it; the lock ends with the process that holds it.",
-        )
+    @property
+    def present_owner(self) -> LockOwner | None:
+        """Who works in the directory now."""
+        return present_owner(self.records / LOCK_FILE)
 
     def clear_partial(self) -> None:
         """Remove what interrupted steps left behind."""
@@ -325,7 +286,3 @@ class Workspace:
                     for path in directory.rglob(pattern):
                         if path.exists():
                             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
