@@ -390,19 +390,20 @@ class TestViewer:
         page.close()
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> FivePlanes:
+    run = FivePlanes(tmp_path_factory.mktemp("large"), spws=range(2, 4)).finished()
+    with pytest.MonkeyPatch.context() as patch:
+        use_planes(patch, large_plane)
+        for spw in run.imaged_spws():
+            run.make_image_names(spw)
+        make_missing_pictures(run.workspace, lambda text, fraction: None)
+    render_weblog(run.workspace)
+    return run
+
+
 class TestLargeImages:
     """Of images above 1100 pixels the web log has means, and all pixels only around sources."""
-
-    @pytest.fixture(scope="class")
-    def large(self, tmp_path_factory: pytest.TempPathFactory) -> FivePlanes:
-        run = FivePlanes(tmp_path_factory.mktemp("large"), spws=range(2, 4)).finished()
-        with pytest.MonkeyPatch.context() as patch:
-            use_planes(patch, large_plane)
-            for spw in run.imaged_spws():
-                run.make_image_names(spw)
-            make_missing_pictures(run.workspace, lambda text, fraction: None)
-        render_weblog(run.workspace)
-        return run
 
     def test_sources_have_all_pixels(self, browser: Browser, large: FivePlanes) -> None:
         page = browser.new_page(viewport=LAPTOP)
