@@ -47,7 +47,7 @@ def test_sixteen_planes_are_about_600_gb_and_their_cutouts_70_gb() -> None:
 
 def test_disk_adds_up_and_the_peak_has_the_images_at_work() -> None:
     cost = estimate(production(), workers=4)
-    parts = cost.ms_bytes + cost.images_bytes + cost.cutouts_bytes + cost.products_bytes
+    parts = cost.ms_bytes + cost.images_bytes + cost.cutouts_bytes + cost.products_bytes + cost.weblog_bytes
     assert cost.kept_bytes == parts
     assert cost.disk_bytes - cost.kept_bytes == 4 * 4 * 2_500_000_000
 
@@ -114,3 +114,10 @@ def test_schedule_lies_between_its_bounds(durations: list[float], workers: int) 
     longest, total = max(durations, default=0.0), sum(durations)
     assert seconds >= max(longest, total / workers) * (1 - 1e-9)
     assert seconds <= total / workers + longest + 1e-6
+
+
+def test_web_log_of_sixteen_planes_is_below_200_mb() -> None:
+    plane = estimates.weblog_bytes(12500**2, 6202**2) / estimates.WEBLOG_COPIES
+    assert 8e6 < plane < 12.5e6
+    # As measured on 512 pixels: 3.1 MB a plane.
+    assert estimates.weblog_bytes(512**2, 512**2) / estimates.WEBLOG_COPIES == pytest.approx(3.1e6, rel=0.3)

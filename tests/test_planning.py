@@ -196,6 +196,7 @@ COST = Estimate(
     images_bytes=80 * 10**9,
     cutouts_bytes=8 * 10**9,
     products_bytes=4 * 10**9,
+    weblog_bytes=0,
     transient_bytes=60 * 10**9,
     worker_memory_bytes=55 * 10**9,
     workers=2,

@@ -32,6 +32,13 @@ CUTOUT_KINDS = 7
 FITS_IQUV_IMAGES = 4
 """FITS per plane, I, Q, U, V counted together: pbcor, rms, common-beam set, and its plane of the cube."""
 
+WEBLOG_IMAGES, WEBLOG_SIDE, WEBLOG_CUBE_SIDE = 58, 400, 1100
+"""Images of a plane in the web log besides the four of the cube, and most samples a side of each of them."""
+WEBLOG_SAMPLE_BYTES = 0.8
+"""Picture and packed values of a sample."""
+WEBLOG_COPIES = 1.75
+"""The web log and its archive among the products."""
+
 WORKER_BASE_BYTES = 400_000_000
 
 
@@ -99,6 +106,8 @@ class Estimate:
     cutouts_bytes: int
     products_bytes: int
     """FITS files."""
+    weblog_bytes: int
+    """Web log and its archive."""
     transient_bytes: int
     """Images that stand only while planes are being imaged."""
     worker_memory_bytes: int
@@ -112,7 +121,9 @@ class Estimate:
     @property
     def kept_bytes(self) -> int:
         """Disk space in the end."""
-        return self.ms_bytes + self.images_bytes + self.cutouts_bytes + self.products_bytes
+        return (
+            self.ms_bytes + self.images_bytes + self.cutouts_bytes + self.products_bytes + self.weblog_bytes
+        )
 
     @property
     def disk_bytes(self) -> int:
@@ -138,6 +149,18 @@ def plane_bytes(nx: int, ny: int) -> int:
 def transient_bytes(nx: int, ny: int) -> int:
     """Size of what stands of a plane only while it is being imaged."""
     return TRANSIENT_IQUV_IMAGES * image_bytes(nx, ny)
+
+
+def weblog_bytes(pixels: int, cutout_pixels: int) -> int:
+    """Size of what the web log and its archive hold of a plane; 18 MB at 12500²."""
+
+    def samples(count: int, side: int) -> float:
+        return count / max(1, math.ceil(math.sqrt(count) / side)) ** 2
+
+    kept = WEBLOG_IMAGES * samples(pixels, WEBLOG_SIDE) + STOKES_COUNT * samples(
+        cutout_pixels, WEBLOG_CUBE_SIDE
+    )
+    return int(WEBLOG_COPIES * WEBLOG_SAMPLE_BYTES * kept)
 
 
 def measurement_set_bytes(rows: int, visibilities: int) -> int:
@@ -216,6 +239,7 @@ def estimate(size: CubeSize, workers: int, nmajor: int | None = None, engine: st
         images_bytes=size.planes * plane_bytes(size.nx, size.ny),
         cutouts_bytes=size.planes * CUTOUT_KINDS * cutout,
         products_bytes=size.planes * FITS_IQUV_IMAGES * cutout,
+        weblog_bytes=size.planes * weblog_bytes(size.pixels, size.cutout_nx * size.cutout_ny),
         transient_bytes=min(at_work, size.planes) * transient_bytes(size.nx, size.ny),
         worker_memory_bytes=worker_memory_bytes(size.nx, size.ny, engine),
         workers=at_work,

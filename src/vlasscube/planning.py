@@ -112,7 +112,8 @@ class RunPlan:
 
 def look_at_machine(workspace: Workspace) -> Machine:
     """Cores, memory and disk for a run in a directory."""
-    used = sum(size_bytes(place) for place in (workspace.working, workspace.products) if place.is_dir())
+    places = (workspace.working, workspace.products, workspace.weblog)
+    used = sum(size_bytes(place) for place in places if place.is_dir())
     return Machine(
         cores=usable_cores(),
         memory_bytes=available_memory_bytes(),
@@ -488,7 +489,8 @@ def show_plan(plan: RunPlan) -> None:
     console.print(
         f"Disk    {data_size(cost.disk_bytes)} at the peak, {data_size(cost.kept_bytes)} kept (data "
         f"{data_size(cost.ms_bytes)}, images {data_size(cost.images_bytes)}, cutouts "
-        f"{data_size(cost.cutouts_bytes)}, FITS {data_size(cost.products_bytes)}); "
+        f"{data_size(cost.cutouts_bytes)}, FITS {data_size(cost.products_bytes)}, web log "
+        f"{data_size(cost.weblog_bytes)}); "
         f"{data_size(machine.disk_used_bytes)} there, {data_size(machine.disk_free_bytes)} free"
     )
     console.print(

@@ -16,6 +16,7 @@ from running import command, input_digests
 from vlasscube import casa, naming
 from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import image_facts, read_cube
+from vlasscube.planning import look_at_machine, make_plan
 from vlasscube.products.position_correction import position_correction
 from vlasscube.records import Outcome
 from vlasscube.simulation.comparison import assess, compare_run
@@ -43,6 +44,13 @@ def test_exit_status_and_outcomes(finished_run):
     assert "spw4" not in {p.name.split(".")[7] for p in finished_run.workspace.products.glob("*.fits")}
     record = finished_run.workspace.read_record("edit_image_list_cube")
     assert any("spw 4" in message.text and message.level == "warning" for message in record.messages)
+
+
+def test_disk_is_as_estimated(finished_run):
+    workspace = finished_run.workspace
+    machine = look_at_machine(workspace)
+    kept = make_plan(workspace, workspace.read_options(), 2).estimate.kept_bytes
+    assert machine.disk_used_bytes == pytest.approx(kept, rel=0.3)
 
 
 @pytest.mark.parametrize("label", PLANES)

@@ -1,0 +1,263 @@
+"""Kill a run again and again, let it go on each time, and compare its products with those of one left alone.
+
+``python tests/faults/kill_loop.py DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
+
+A kill comes at a random moment or right after a record was written (the end of a step or iteration), and
+takes the main process, one worker, or all; some are SIGTERM or SIGINT. A run that comes to its end is compared
+and begun anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from vlasscube import casa
+from vlasscube.casacore_tables import table
+from vlasscube.run_state import read_run_state
+from vlasscube.simulation import simulate
+from vlasscube.simulation.presets import preset
+from vlasscube.workspace import Workspace, digest
+
+TIMEOUT_S = 900.0
+WAYS = ("main", "main", "worker", "all", "term", "int")
+MADE = ("working", "products", "records", "weblog", "logs")
+
+
+@dataclass
+class Tally:
+    """What happened."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    at_records: Counter[str] = field(default_factory=Counter)
+    random_moments: int = 0
+    completed: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.kills.values())
+
+    def lines(self) -> list[str]:
+        ways = ", ".join(f"{count} × {way}" for way, count in sorted(self.kills.items()))
+        places = ", ".join(f"{place} {count}" for place, count in sorted(self.at_records.items()))
+        return [
+            f"{self.total} kills ({ways}), {self.random_moments} of them at random moments, "
+            f"{self.total - self.random_moments} right after a record: {places}",
+            f"{self.completed} runs came to their end; all products as those of a run left alone",
+        ]
+
+
+def product_digests(workspace: Workspace) -> dict[str, str]:
+    """Hash of the data of each FITS product: headers hold times."""
+    found = {}
+    for path in sorted(workspace.products.glob("*.fits")):
+        with fits.open(path) as opened:
+            content = hashlib.sha256()
+            for unit in opened:
+                if unit.data is not None:
+                    content.update(np.ascontiguousarray(unit.data).tobytes())
+            found[path.name] = content.hexdigest()
+    return found
+
+
+def column_digests(workspace: Workspace) -> dict[str, str]:
+    """Hash of the columns of the working measurement set that the restore changes."""
+    (path,) = (p for p in workspace.working.glob("*.ms") if p.is_dir())
+    with table(path) as opened:
+        return {
+            name: hashlib.sha256(np.ascontiguousarray(opened.getcol(name)).tobytes()).hexdigest()
+            for name in ("FLAG", "WEIGHT", "MODEL_DATA", "CORRECTED_DATA")
+        }
+
+
+def input_digests(workspace: Workspace) -> dict[str, str]:
+    """Digests of what must never change."""
+    inputs = (workspace.input_ms, workspace.resources_archive)
+    return {path.name: digest(path) for path in inputs}
+
+
+class KilledRun:
+    """A run directory in which the command is started and killed."""
+
+    def __init__(self, directory: Path, engine: str, seed: int) -> None:
+        self.workspace = Workspace(directory)
+        self.engine = engine
+        self.choose = random.Random(seed)
+
+    def command(self) -> list[str]:
+        command = [sys.executable, "-m", "vlasscube.cli", "run", str(self.workspace.directory), "--quiet"]
+        return [*command, "--engine", self.engine, "--workers", "2"]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def finish(self) -> int:
+        return self.start().wait(TIMEOUT_S)
+
+    def records(self) -> set[str]:
+        root = self.workspace.records
+        return {
+            f"{p.relative_to(root)} {p.stat().st_mtime_ns}"
+            for p in root.rglob("*.json")
+            if p.name not in ("options.json", "run.json") and p.exists()
+        }
+
+    def kill_once(self, tally: Tally, longest_s: float) -> bool:
+        """Start, and kill at some moment; False if the run came to its end before."""
+        at_record = self.choose.random() < 0.5
+        wanted, delay = self.choose.randint(1, 4), self.choose.uniform(0.3, longest_s)
+        process = self.start()
+        begin, known, seen = time.monotonic(), self.records(), 0
+        place = ""
+        while process.poll() is None and not place:
+            time.sleep(0.004)
+            if time.monotonic() - begin > TIMEOUT_S:
+                raise TimeoutError("the run does not end")
+            if at_record:
+                new = self.records() - known
+                known |= new
+                seen += len(new)
+                if seen >= wanted:
+                    place = sorted(new)[0].split()[0].removesuffix(".json")
+            elif time.monotonic() - begin > delay:
+                place = "random"
+        if process.poll() is not None:
+            return False
+        way = self.choose.choice(WAYS)
+        self.kill(process, way)
+        tally.kills[way] += 1
+        if place == "random":
+            tally.random_moments += 1
+        else:
+            tally.at_records[place.split("/")[-1]] += 1
+        return True
+
+    def kill(self, process: subprocess.Popen[bytes], way: str) -> None:
+        if way == "worker":
+            workers = list(children(process.pid))
+            if workers:
+                os.kill(self.choose.choice(workers), signal.SIGKILL)
+                time.sleep(self.choose.uniform(0.1, 3.0))
+            # The run goes on without it; it is stopped some time later all the same.
+            process.kill()
+        elif way == "all":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            number = {"main": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}[way]
+            process.send_signal(number)
+        status = process.wait(30)
+        if way in ("term", "int"):
+            number = signal.SIGTERM if way == "term" else signal.SIGINT
+            assert status in (0, 128 + number, -number), status
+            state = read_run_state(self.workspace)
+            assert status != 128 + number or state is None or state.state == "interrupted", state
+        deadline = time.monotonic() + 10
+        while any(True for _ in group_of(process.pid)):
+            assert time.monotonic() < deadline, "workers outlive the run"
+            time.sleep(0.05)
+        self.check_names()
+
+    def check_names(self) -> None:
+        """What stands under a final name is whole: FITS files can be read to their end."""
+        for path in self.workspace.products.glob("*.fits"):
+            with fits.open(path) as opened:
+                for unit in opened:
+                    assert unit.data is None or np.asarray(unit.data).size
+
+
+def group_of(group: int) -> Iterator[int]:
+    """Processes of a group that live."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parts = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(parts[2]) == group and parts[0] != "Z":
+            yield int(entry.name)
+
+
+def children(parent: int) -> Iterator[int]:
+    """Workers of a process."""
+    for process in group_of(parent):
+        if process != parent:
+            command = Path(f"/proc/{process}/cmdline")
+            try:
+                if b"spawn_main" in command.read_bytes():
+                    yield process
+            except OSError:
+                continue
+
+
+def kill_loop(field_directory: Path, scratch: Path, engine: str, kills: int, seed: int) -> Tally:
+    """Kill runs in a copy of a simulated field; compare whenever one comes to its end."""
+    alone = copy_of(field_directory, scratch / "alone")
+    begin = time.monotonic()
+    assert KilledRun(alone, engine, 0).finish() == 0
+    length_s = time.monotonic() - begin
+    expected = product_digests(Workspace(alone)), column_digests(Workspace(alone))
+    tally = Tally()
+    run = KilledRun(copy_of(field_directory, scratch / "killed"), engine, seed)
+    inputs = input_digests(run.workspace)
+    while tally.total < kills:
+        if run.kill_once(tally, 0.7 * length_s):
+            continue
+        compare(run.workspace, expected, inputs, tally)
+        for name in MADE:
+            shutil.rmtree(run.workspace.directory / name, ignore_errors=True)
+    assert run.finish() == 0
+    compare(run.workspace, expected, inputs, tally)
+    return tally
+
+
+def copy_of(source: Path, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    return target
+
+
+def compare(
+    workspace: Workspace,
+    expected: tuple[dict[str, str], dict[str, str]],
+    inputs: dict[str, str],
+    tally: Tally,
+) -> None:
+    assert product_digests(workspace) == expected[0]
+    assert column_digests(workspace) == expected[1]
+    assert input_digests(workspace) == inputs
+    tally.completed += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--engine", choices=("mosaic", "casa"), default="mosaic")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    field_directory = given.directory / "field"
+    if not field_directory.is_dir():
+        given.directory.mkdir(parents=True, exist_ok=True)
+        casa.configure(given.directory / "simulation.log")
+        simulate(field_directory, preset("tiny", flagged_spws=(4,)), seed=5)
+    tally = kill_loop(field_directory, given.directory / given.engine, given.engine, given.kills, given.seed)
+    print("\n".join(tally.lines()))
+
+
+if __name__ == "__main__":
+    main()
