@@ -4,11 +4,14 @@ import os
 import shutil
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import sync_playwright
 
 # Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile(
+    "long", max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck)
+)
 if os.environ.get("CI"):
     settings.load_profile("repeatable")
 

@@ -7,7 +7,7 @@ import math
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vlasscube import parameters as module
@@ -197,7 +197,6 @@ def test_refused_literals(value, reason):
 
 
 @given(st.text(max_size=80) | st.text(alphabet="[](){}'\",:+-.e019 #\\TrueNone_", max_size=40))
-@settings(max_examples=300)
 def test_any_text_is_a_finite_literal_or_refused(text):
     try:
         value = parse_literal(text)
@@ -268,7 +267,6 @@ def test_huge_files(read):
 @given(
     st.binary(max_size=400) | st.text(alphabet="imaging_mode='\"[]{}=#\n ,0", max_size=200).map(str.encode)
 )
-@settings(max_examples=200)
 def test_any_bytes_are_read_or_refused_by_name(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzz.list"
     for prefix in (b"", CUBE.encode()):

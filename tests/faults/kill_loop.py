@@ -3,8 +3,8 @@
 ``python tests/faults/kill_loop.py DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
 
 A kill comes at a random moment or right after a record was written (the end of a step or iteration), and
-takes the main process, one worker, or all; some are SIGTERM or SIGINT. A run that comes to its end is compared
-and begun anew.
+takes the main process, one worker, or all; some are SIGTERM or SIGINT. A run that comes to its end is
+compared and begun anew.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A disk that is full again and again: the run says so, leaves nothing half-made, and goes on when there is room."""
+"""A disk that is full again and again: the run says so, leaves nothing half-made, and goes on with room."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vlasscube.workspace import Workspace
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 
 ROOM = (0.003, 0.03, 0.3, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.2, 1.6)
-"""Room beside the inputs from one try to the next, as a fraction of what a run left alone takes in the end."""
+"""Room beside the inputs from one try to the next, as a fraction of what a run left alone takes."""
 
 Resize = Callable[[float], None]
 

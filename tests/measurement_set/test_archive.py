@@ -403,7 +403,7 @@ def test_many_extended_headers_in_a_row(path, tmp_path):
     refused(path, tmp_path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_any_damage_is_an_archive_error_or_harmless(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.tgz"
