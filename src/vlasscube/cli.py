@@ -24,6 +24,8 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.recipe import FIRST, LAST, RECIPE, stage_entry
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from vlasscube.console import Progress
     from vlasscube.options import RunOptions
     from vlasscube.workflow import Event, RunResult
@@ -166,6 +168,15 @@ def run(
     ] = LAST,
     workers: Workers = None,
     vis: Vis = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="Image planes on the workers of a dask scheduler."
+        ),
+    ] = None,
+    mpi: Annotated[
+        bool, typer.Option("--mpi", help="Image planes on the other processes of mpirun.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Begin although disk or memory will not suffice.")
     ] = False,
@@ -186,12 +197,18 @@ def run(
     from vlasscube.casa import check_installation
 
     check_installation()
-    from vlasscube.workspace import Workspace
+    from vlasscube.cluster import cluster_executor, serve_mpi
 
-    workspace = Workspace(directory, vis)
-    options = combined_options(workspace.read_options(), given)
-    ways = Ways(first=first, last=last, workers=workers, force=force, steal_lock=steal_lock)
-    return _run(workspace, options, ways, log_json=log_json, quiet=quiet)
+    if mpi and serve_mpi():
+        return OK
+    # At once: the other processes of MPI wait for it, and are let go by it.
+    with cluster_executor(directory, scheduler=scheduler, mpi=mpi) as executor:
+        from vlasscube.workspace import Workspace
+
+        workspace = Workspace(directory, vis)
+        options = combined_options(workspace.read_options(), given)
+        ways = Ways(first, last, workers, force, steal_lock)
+        return _run(workspace, options, ways, executor=executor, log_json=log_json, quiet=quiet)
 
 
 @dataclass(frozen=True)
@@ -210,6 +227,7 @@ def _run(
     options: RunOptions,
     ways: Ways,
     *,
+    executor: Executor | None = None,
     log_json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -238,6 +256,7 @@ def _run(
                 first=ways.first,
                 last=ways.last,
                 workers=ways.workers,
+                executor=executor,
                 listener=listen,
                 steal_lock=ways.steal_lock,
             )

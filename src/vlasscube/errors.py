@@ -58,6 +58,10 @@ class MissingResourcesError(ProblemListError):
     report: object = None
 
 
+class ResourceMismatchError(ProblemListError):
+    """What the continuum run supplied is damaged, or is of another image or measurement set."""
+
+
 class ArchiveError(VlassCubeError):
     """A tar archive is damaged, hostile, or not what it should be."""
 

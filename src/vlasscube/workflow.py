@@ -12,17 +12,24 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vlasscube import __version__, casa
-from vlasscube.errors import VlassCubeError, WorkspaceError
+from vlasscube.errors import VlassCubeError, WorkspaceError, WorkspaceLockedError
 from vlasscube.estimates import affordable_workers, worker_memory_bytes
 from vlasscube.options import RunOptions
-from vlasscube.parallel import available_memory_bytes, make_executor, stop_workers, usable_cores
+from vlasscube.parallel import (
+    available_memory_bytes,
+    make_executor,
+    plane_lock,
+    see_others_changes,
+    stop_workers,
+    usable_cores,
+)
 from vlasscube.products.command_log import begin_call_log
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import ErrorInfo, Message, Outcome, StepRecord, from_plain, to_plain
@@ -182,7 +189,21 @@ class PlaneReport:
 
 
 def run_plane(workspace: Workspace, label: str, stages: Sequence[str], options: RunOptions) -> PlaneReport:
-    """Take one plane through its stages; a failure ends its walk and nothing else."""
+    """Take one plane through its stages; a failure ends its walk and nothing else.
+
+    A plane that another process still writes, e.g. one that its scheduler has lost sight of, is waited for,
+    and then fails.
+    """
+    try:
+        with plane_lock(workspace.records / "planes", label):
+            return _walk_stages(workspace, label, stages, options)
+    except WorkspaceLockedError as error:
+        # Its records belong to whoever holds it.
+        logger.error("%s: %s", label, error)
+        return PlaneReport(label, stages[0], str(error))
+
+
+def _walk_stages(workspace: Workspace, label: str, stages: Sequence[str], options: RunOptions) -> PlaneReport:
     for stage in stages:
         step = STEPS[stage]
         try:
@@ -327,7 +348,7 @@ def _run_planes(
         workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
     walk = _Walk(workspace, options, tuple(stages), len(labels), tell, weblog)
     if executor is not None:
-        walk.run(executor, labels)
+        walk.run_on(executor, labels)
     else:
         lost = walk.run_locally(labels, workers)
         # When a worker dies, those beside it are lost with it; each gets another chance, alone.
@@ -355,7 +376,7 @@ class _Walk:
         self._tell = tell
         self._weblog = weblog
         self._seen: set[tuple[str, str]] = set()
-        self._start_s = time.time()
+        self._before: dict[Path, int] = {}
         self.reports: dict[str, PlaneReport] = {}
 
     def run_locally(self, labels: Sequence[str], workers: int) -> list[str]:
@@ -370,8 +391,22 @@ class _Walk:
         pool.shutdown()
         return lost
 
+    def run_on(self, executor: Executor, labels: Sequence[str]) -> None:
+        """Take planes through their stages by an executor, those whose worker died once more."""
+        lost = self.run(executor, labels)
+        # A machine that dies takes all its planes with it, and they can go to others together. A plane whose
+        # worker dies again may need the memory of those beside it.
+        if len(lost) > 1:
+            lost = self.run(executor, lost)
+        for label in lost:
+            self.run(executor, [label])
+
     def run(self, executor: Executor, labels: Sequence[str]) -> list[str]:
         """Take planes through their stages; return those whose worker died."""
+        for label in labels:
+            for name in self._record_names():
+                record = self._workspace.record_path(name, label)
+                self._before.setdefault(record, _changed_ns(record))
         futures = {
             executor.submit(run_plane, self._workspace, label, self._stages, self._options): label
             for label in labels
@@ -383,7 +418,9 @@ class _Walk:
             for label in futures.values():
                 self._tell_new_records(label)
             for future in finished:
-                label, error = futures[future], future.exception()
+                label = futures[future]
+                see_others_changes(self._workspace.record_path(self._stages[0], label).parent)
+                error = CancelledError("given up") if future.cancelled() else future.exception()
                 if error is not None:
                     lost.append(label)
                     died = RuntimeError(f"the worker died: {error or type(error).__name__}")
@@ -402,20 +439,25 @@ class _Walk:
         self._weblog.update()
 
     def _tell_new_records(self, label: str) -> None:
-        for stage in self._stages:
-            iterations = [f"{stage}.iter{n}" for n in range(4)] if stage == "make_images" else []
-            for name in (*iterations, stage):
-                place = (label, name)
-                if place not in self._seen and self._is_new(self._workspace.record_path(name, label)):
-                    self._seen.add(place)
-                    self._tell(Event("plane", name, label, name.replace("_", " ")))
+        for name in self._record_names():
+            place, record = (label, name), self._workspace.record_path(name, label)
+            if place not in self._seen and _changed_ns(record) not in (0, self._before.get(record, 0)):
+                self._seen.add(place)
+                self._tell(Event("plane", name, label, name.replace("_", " ")))
 
-    def _is_new(self, record: Path) -> bool:
-        """Whether a record was written in this run."""
-        try:
-            return record.stat().st_mtime >= self._start_s
-        except FileNotFoundError:
-            return False
+    def _record_names(self) -> Iterator[str]:
+        for stage in self._stages:
+            if stage == "make_images":
+                yield from (f"{stage}.iter{n}" for n in range(4))
+            yield stage
+
+
+def _changed_ns(record: Path) -> int:
+    """When a record was written, by its file system's clock, which need not be ours; 0 if there is none."""
+    try:
+        return record.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _gather(

@@ -166,7 +166,9 @@ class KilledRun:
             number = signal.SIGTERM if way == "term" else signal.SIGINT
             assert status in (0, 128 + number, -number), status
             state = read_run_state(self.workspace)
-            assert status != 128 + number or state is None or state.state == "interrupted", state
+            # Before it has begun, what stands there is of the run before.
+            if status == 128 + number and state is not None and state.pid == process.pid:
+                assert state.state == "interrupted", state
         deadline = time.monotonic() + 10
         while any(True for _ in group_of(process.pid)):
             assert time.monotonic() < deadline, "workers outlive the run"

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -328,6 +328,7 @@ def extract_resources(
     *,
     limits: ArchiveLimits | None = None,
     progress: Progress | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> tuple[str, ...]:
     """Extract what is needed, and nothing else.
 
@@ -341,6 +342,9 @@ def extract_resources(
         From `inspect_archive`.
     limits, progress
         As there.
+    check : callable, optional
+        Called with the directory of what was extracted before anything is put in its place; what it raises
+        leaves everything as it was.
 
     Returns
     -------
@@ -376,6 +380,8 @@ def extract_resources(
         content.mkdir()
         replaced.mkdir()
         _extract(archive, content, report, limits, progress)
+        if check is not None:
+            check(content)
         names = tuple(sorted(item.name for item in content.iterdir()))
         for name in names:
             if os.path.lexists(destination / name):

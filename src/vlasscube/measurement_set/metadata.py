@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.selection import TARGET_INTENT
+from vlasscube.measurement_set.texts import plain_text as _clean
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow
 
 TELESCOPES = ("EVLA", "VLA")
@@ -21,14 +22,23 @@ S_BAND_HZ = (1.9e9, 4.1e9)
 CIRCULAR_CORRELATIONS = ("RR", "RL", "LR", "LL")
 
 _CHUNK_ROWS = 1_000_000
-_MAX_TEXT = 200
+# All that version 2 of the measurement set requires: CASA's tasks do not do without any of them.
 _SUBTABLES = (
-    "ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE"
+    "ANTENNA", "DATA_DESCRIPTION", "FEED", "FIELD", "FLAG_CMD", "HISTORY", "OBSERVATION", "POINTING",
+    "POLARIZATION", "PROCESSOR", "SPECTRAL_WINDOW", "STATE",
 )  # fmt: skip
 _COLUMNS = (
-    "ANTENNA1", "ANTENNA2", "DATA_DESC_ID", "FIELD_ID", "FLAG", "FLAG_ROW", "INTERVAL", "SCAN_NUMBER",
-    "SIGMA", "STATE_ID", "TIME", "UVW", "WEIGHT",
+    "ANTENNA1", "ANTENNA2", "ARRAY_ID", "DATA_DESC_ID", "EXPOSURE", "FEED1", "FEED2", "FIELD_ID", "FLAG",
+    "FLAG_CATEGORY", "FLAG_ROW", "INTERVAL", "OBSERVATION_ID", "PROCESSOR_ID", "SCAN_NUMBER", "SIGMA",
+    "STATE_ID", "TIME", "TIME_CENTROID", "UVW", "WEIGHT",
 )  # fmt: skip
+_DAY_S = 86400.0
+_TIMES_MJD = (42778.0, 88069.0)
+"""From 1976, the first antennas of the VLA, to 2100: what lies outside is no time of an observation, and
+would end CASA's process instead of raising an error."""
+_EARTH_RADIUS_M = (6.3e6, 6.45e6)
+_TOPOCENTRIC = 5
+_SHOWN = 5
 _CORRELATIONS = dict(enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"), start=1))
 
 
@@ -91,6 +101,12 @@ def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
             f"{summary.name} lacks the correlation{'s' * (len(missing) > 1)} {', '.join(missing)}.",
             hint="All four Stokes parameters are imaged, which takes RR, RL, LR and LL.",
         )
+    if summary.correlations != CIRCULAR_CORRELATIONS:
+        raise MeasurementSetError(
+            f"{summary.name} has the correlations {' '.join(summary.correlations)}, "
+            f"not {' '.join(CIRCULAR_CORRELATIONS)}.",
+            hint="They must be there in this order, and no others.",
+        )
     return ids
 
 
@@ -111,6 +127,17 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         if rows:
             spw_rows[spw] = spw_rows.get(spw, 0) + int(rows)
     windows, window_count = _spectral_windows(path, spw_rows)
+    antennas = _antennas(path, scanned.antennas)
+    correlation_counts = _correlation_counts(path)
+    _check_cells(
+        path,
+        columns,
+        {
+            row: (_channels(windows, spw), correlation_counts[polarization])
+            for (spw, polarization), row in zip(descriptions, scanned.last_rows, strict=True)
+            if row >= 0
+        },
+    )
     polarizations = {
         polarization
         for (_, polarization), rows in zip(descriptions, scanned.rows_by_description, strict=True)
@@ -140,7 +167,7 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         spectral_windows=windows,
         spectral_window_count=window_count,
         fields=_fields(path, scanned, intents),
-        antennas=_antennas(path),
+        antennas=antennas,
         scans=scans,
     )
 
@@ -158,6 +185,9 @@ def _check_structure(path: Path) -> tuple[str, ...]:
         for name in _SUBTABLES
         if name not in keywords or not (path / name / "table.dat").is_file()
     ]
+    # An optional one that is announced and not there is missed by CASA, too.
+    if "SOURCE" in keywords and not (path / "SOURCE" / "table.dat").is_file():
+        problems.append("subtable SOURCE")
     if problems:
         raise MeasurementSetError(
             f"{path.name} is not a complete measurement set; it lacks {', '.join(problems)}.",
@@ -168,12 +198,6 @@ def _check_structure(path: Path) -> tuple[str, ...]:
             f"{path.name} has no rows.", hint="The split that made it selected no data."
         )
     return columns
-
-
-def _clean(text: str) -> str:
-    # These texts reach pages, logs, headers and terminals.
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_MAX_TEXT])
-    return shown.strip()
 
 
 def _observation(path: Path) -> tuple[str, str, str]:
@@ -218,6 +242,7 @@ def _spectral_windows(path: Path, rows: dict[int, int]) -> tuple[tuple[SpectralW
         for spw in sorted(rows):
             frequencies = np.asarray(table.getcell("CHAN_FREQ", spw), dtype=float)
             widths = np.abs(np.asarray(table.getcell("CHAN_WIDTH", spw), dtype=float))
+            _check_window(path, table, spw, frequencies, widths)
             windows.append(
                 SpectralWindow(
                     id=spw,
@@ -246,9 +271,85 @@ def _correlations(path: Path, polarizations: set[int]) -> tuple[str, ...]:
     return found[0]
 
 
-def _antennas(path: Path) -> tuple[Antenna, ...]:
+def _check_window(
+    path: Path, table: Any, spw: int, frequencies: NDArray[np.float64], widths: NDArray[np.float64]
+) -> None:
+    problem = ""
+    if not frequencies.size == widths.size == int(table.getcell("NUM_CHAN", spw)) or not frequencies.size:
+        problem = (
+            f"has {frequencies.size} channel frequencies and {widths.size} channel widths, where NUM_CHAN is "
+            f"{table.getcell('NUM_CHAN', spw)}"
+        )
+    elif not (np.isfinite(frequencies).all() and frequencies.min() > 0):
+        problem = "has channel frequencies that are not positive numbers"
+    elif not (np.isfinite(widths).all() and widths.min() > 0):
+        problem = "has channel widths that are not numbers, or zero"
+    elif int(table.getcell("MEAS_FREQ_REF", spw)) != _TOPOCENTRIC:
+        problem = f"is not topocentric (MEAS_FREQ_REF is {table.getcell('MEAS_FREQ_REF', spw)})"
+    if problem:
+        raise MeasurementSetError(
+            f"Spectral window {spw} of {path.name} {problem}.",
+            hint="Give the measurement set as observed, without Doppler correction; it may be damaged.",
+        )
+
+
+def _channels(windows: Sequence[SpectralWindow], spw: int) -> int:
+    return next(window.channels for window in windows if window.id == spw)
+
+
+def _correlation_counts(path: Path) -> list[int]:
+    with casa.table(path / "POLARIZATION") as table:
+        return [len(table.getcell("CORR_TYPE", number)) for number in range(table.nrows())]
+
+
+def _check_cells(path: Path, columns: Sequence[str], expected: Mapping[int, tuple[int, int]]) -> None:
+    """Read the last row of each spectral window: a truncated file ends before it.
+
+    Shapes that contradict the subtables would otherwise be found by CASA, which ends the process over them.
+    """
+    data = [name for name in ("DATA", "CORRECTED_DATA") if name in columns][:1]
+    with casa.table(path) as table:
+        for row, (channels, correlations) in expected.items():
+            for name in _COLUMNS:
+                # Its cells are empty as a rule.
+                if name != "FLAG_CATEGORY":
+                    table.getcell(name, row)
+            for name, shape in (
+                *((name, (correlations, channels)) for name in (*data, "FLAG")),
+                *((name, (correlations,)) for name in ("WEIGHT", "SIGMA")),
+                ("UVW", (3,)),
+            ):
+                found = np.shape(table.getcell(name, row))
+                if found != shape:
+                    raise MeasurementSetError(
+                        f"{name} of {path.name} has the shape {found} in row {row}, expected {shape} "
+                        "(correlations, channels) by its subtables.",
+                        hint="It is damaged or incomplete; copy it again from where it was made.",
+                    )
+
+
+def _antennas(path: Path, used: set[int]) -> tuple[Antenna, ...]:
     with casa.table(path / "ANTENNA") as table:
+        count = int(table.nrows())
+        if not used <= set(range(count)):
+            raise ValueError(
+                f"ANTENNA1 and ANTENNA2 go from {min(used)} to {max(used)}, where there are {count} antennas"
+            )
         names, diameters = table.getcol("NAME"), table.getcol("DISH_DIAMETER")
+        radius = np.linalg.norm(np.asarray(table.getcol("POSITION"), dtype=float), axis=0)
+    low, high = _EARTH_RADIUS_M
+    lost = [number for number in sorted(used) if not low < radius[number] < high]
+    if lost:
+        raise MeasurementSetError(
+            f"{len(lost)} antennas of {path.name} with data have no position on Earth: "
+            f"{', '.join(_clean(str(names[number])) for number in lost[:_SHOWN])}.",
+            hint="Check POSITION in its ANTENNA table.",
+        )
+    if not np.isfinite(diameters).all():
+        raise MeasurementSetError(
+            f"{path.name} has antennas whose diameter is not a number.",
+            hint="Check DISH_DIAMETER in its ANTENNA table.",
+        )
     return tuple(
         Antenna(number, _clean(str(name)), float(diameter))
         for number, (name, diameter) in enumerate(zip(names, diameters, strict=True))
@@ -258,12 +359,16 @@ def _antennas(path: Path) -> tuple[Antenna, ...]:
 def _fields(path: Path, scanned: _Rows, intents: Sequence[tuple[str, ...]]) -> tuple[Field, ...]:
     targets = {state for state, names in enumerate(intents) if any(TARGET_INTENT in name for name in names)}
     result = []
+    lost: list[str] = []
     with casa.table(path / "FIELD") as table:
         names = table.getcol("NAME")
         for number, (scan, states) in sorted(scanned.fields.items()):
             # The first row of the polynomial is the direction at its reference time.
             direction = np.asarray(table.getcell("PHASE_DIR", number), dtype=float).reshape(2, -1)[:, 0]
             ra, dec = np.degrees(direction)
+            if not (np.isfinite(ra) and abs(dec) <= 90):
+                lost.append(f"{number} ({_clean(str(names[number]))})")
+                continue
             result.append(
                 Field(
                     id=number,
@@ -274,6 +379,12 @@ def _fields(path: Path, scanned: _Rows, intents: Sequence[tuple[str, ...]]) -> t
                     intent_target=not targets.isdisjoint(states),
                 )
             )
+    if lost:
+        raise MeasurementSetError(
+            f"{len(lost)} fields of {path.name} with data have no position on the sky: "
+            f"{', '.join(lost[:_SHOWN])}.",
+            hint="Check PHASE_DIR in its FIELD table; it may be damaged.",
+        )
     return tuple(result)
 
 
@@ -293,7 +404,11 @@ class _Rows:
     """What the rows of the main table say, gathered piece by piece."""
 
     rows_by_description: NDArray[np.int64]
+    last_rows: NDArray[np.int64]
+    """By description, -1 for none."""
     rows: int = 0
+    antennas: set[int] = field(default_factory=set)
+    """Those with data."""
     integration_s: float = 0.0
     fields: dict[int, tuple[int, set[int]]] = field(default_factory=dict)
     """First scan, and states, by field."""
@@ -310,7 +425,7 @@ class _Rows:
 
 
 def _scan_rows(table: Any, field_count: int, description_count: int, state_count: int) -> _Rows:
-    found = _Rows(np.zeros(description_count, dtype=np.int64))
+    found = _Rows(np.zeros(description_count, np.int64), np.full(description_count, -1, np.int64))
     for columns in _column_chunks(table):
         descriptions, fields, states = columns["DATA_DESC_ID"], columns["FIELD_ID"], columns["STATE_ID"]
         for name, values, low, count in (
@@ -320,14 +435,30 @@ def _scan_rows(table: Any, field_count: int, description_count: int, state_count
         ):
             if values.min() < low or values.max() >= count:
                 raise ValueError(f"{name} has values that are not in its subtable")
-        if not (np.isfinite(columns["TIME"]).all() and np.isfinite(columns["INTERVAL"]).all()):
-            raise ValueError("TIME or INTERVAL is not finite")
+        _check_times(columns["TIME"], columns["INTERVAL"])
         if not found.rows:
             found.integration_s = float(np.median(columns["INTERVAL"]))
+            if not found.integration_s > 0:
+                raise ValueError(f"the integration time (INTERVAL) is {found.integration_s:g} s")
+        for name in ("ANTENNA1", "ANTENNA2"):
+            found.antennas.update(int(number) for number in np.unique(columns[name]))
+        # Of several assignments to an element the last one stays.
+        found.last_rows[descriptions] = found.rows + np.arange(fields.size)
         found.rows += int(fields.size)
         found.rows_by_description += np.bincount(descriptions, minlength=description_count)
         _add_runs(found, columns)
     return found
+
+
+def _check_times(times: NDArray[np.float64], intervals: NDArray[np.float64]) -> None:
+    if not (np.isfinite(times).all() and np.isfinite(intervals).all()):
+        raise ValueError("TIME or INTERVAL is not finite")
+    low, high = float(times.min()) / _DAY_S, float(times.max()) / _DAY_S
+    if not _TIMES_MJD[0] <= low <= high <= _TIMES_MJD[1]:
+        raise ValueError(
+            f"its times go from MJD {low:.6g} to {high:.6g}, expected between {_TIMES_MJD[0]:.0f} (1976) "
+            f"and {_TIMES_MJD[1]:.0f} (2100)"
+        )
 
 
 def _add_runs(found: _Rows, columns: dict[str, NDArray[Any]]) -> None:
@@ -342,7 +473,9 @@ def _add_runs(found: _Rows, columns: dict[str, NDArray[Any]]) -> None:
 
 
 def _column_chunks(table: Any) -> Iterator[dict[str, NDArray[Any]]]:
-    names = ("DATA_DESC_ID", "FIELD_ID", "SCAN_NUMBER", "STATE_ID", "TIME", "INTERVAL")
+    names = (
+        "DATA_DESC_ID", "FIELD_ID", "SCAN_NUMBER", "STATE_ID", "TIME", "INTERVAL", "ANTENNA1", "ANTENNA2"
+    )  # fmt: skip
     rows = int(table.nrows())
     for start in range(0, rows, _CHUNK_ROWS):
         count = min(_CHUNK_ROWS, rows - start)

@@ -159,9 +159,12 @@ def target_scans(summary: MeasurementSetSummary, field_ids: Collection[int]) -> 
 
 def target_intent(summary: MeasurementSetSummary) -> str:
     """Select the target intents of the measurement set, e.g. ``'OBSERVE_TARGET#UNSPECIFIED'``."""
-    intents = {intent for scan in summary.scans for intent in scan.intents if TARGET_INTENT in intent}
-    # An intent is free text; one that CASA's selection would not take literally is matched by its core.
-    if not intents or not all(_PLAIN_INTENT.fullmatch(intent) for intent in intents):
+    scans = [scan.intents for scan in summary.scans if any(TARGET_INTENT in name for name in scan.intents)]
+    intents = {intent for names in scans for intent in names}
+    # An intent is free text; one that CASA's selection would not take literally is matched by its core. So is
+    # one that shares its state with others: CASA compares with the text of the whole state.
+    several = any(len(names) > 1 for names in scans)
+    if not intents or several or not all(_PLAIN_INTENT.fullmatch(intent) for intent in intents):
         return f"*{TARGET_INTENT}*"
     return ",".join(sorted(intents))
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlasscube import casa
+from vlasscube import casa, casacore_tables
+from vlasscube.errors import CasaTaskError, MeasurementSetError
+from vlasscube.measurement_set.texts import MAX_TEXT, header_text, plain_text
 from vlasscube.workspace import publish, remove
+
+_HEADER_TEXTS = (("OBSERVATION", "OBSERVER"), ("OBSERVATION", "PROJECT"), ("OBSERVATION", "TELESCOPE_NAME"))
+"""They get into the headers of images and products, where CASA ends with an error if they do not fit."""
+_TEXTS = (
+    ("ANTENNA", "NAME"), ("ANTENNA", "STATION"), ("FIELD", "NAME"), ("SOURCE", "NAME"),
+    ("SPECTRAL_WINDOW", "NAME"),
+)  # fmt: skip
 
 
 def flag_versions_directory(working_ms: Path) -> Path:
@@ -32,10 +41,38 @@ def make_working_copy(input_ms: Path, output: Path, field_ids: Sequence[int], sp
         Fields to keep.
     spw : str
         Spectral windows to keep, e.g. ``'2,3,4'``.
+
+    Raises
+    ------
+    MeasurementSetError
+        If CASA cannot split it; nothing is left behind.
+
+    Notes
+    -----
+    Names of observers, fields, antennas and the like that are longer or other than what headers and terminals
+    take are replaced in the copy.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")
     remove(partial)
+    try:
+        _split(input_ms, partial, field_ids, spw)
+        _tidy_texts(partial)
+    except (CasaTaskError, RuntimeError) as error:
+        remove(partial)
+        remove(flag_versions_directory(partial))
+        raise MeasurementSetError(
+            f"{input_ms.name} cannot be split: {error}",
+            hint="It may be damaged or incomplete (copy it again from where it is from), or the disk full.",
+        ) from error
+    remove(output)
+    remove(flag_versions_directory(output))
+    _touched_marker(output).unlink(missing_ok=True)
+    remove(flag_versions_directory(partial))
+    publish(partial, output)
+
+
+def _split(input_ms: Path, partial: Path, field_ids: Sequence[int], spw: str) -> None:
     casa.run_task(
         "mstransform",
         vis=str(input_ms),
@@ -48,11 +85,26 @@ def make_working_copy(input_ms: Path, output: Path, field_ids: Sequence[int], sp
         reindex=False,
     )
     casa.run_task("initweights", vis=str(partial), wtmode="nyq")
-    remove(output)
-    remove(flag_versions_directory(output))
-    _touched_marker(output).unlink(missing_ok=True)
-    remove(flag_versions_directory(partial))
-    publish(partial, output)
+
+
+def _tidy_texts(ms: Path) -> None:
+    for (subtable, column), tidy in (
+        *((place, header_text) for place in _HEADER_TEXTS),
+        *((place, _tidy_name) for place in _TEXTS),
+    ):
+        if not (ms / subtable / "table.dat").is_file():
+            continue
+        with casacore_tables.table(ms / subtable) as table:
+            texts = [str(text) for text in table.getcol(column)] if table.nrows() else []
+        changed = {row: tidy(text) for row, text in enumerate(texts) if tidy(text) != text}
+        if changed:
+            with casacore_tables.table(ms / subtable, writable=True) as table:
+                for row, text in changed.items():
+                    table.putcell(column, row, text)
+
+
+def _tidy_name(text: str) -> str:
+    return text if text.isprintable() and len(text) <= MAX_TEXT else plain_text(text)
 
 
 def is_pristine(working_ms: Path) -> bool:

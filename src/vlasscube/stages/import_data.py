@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from vlasscube.errors import WorkspaceError
 from vlasscube.measurement_set.metadata import require_science_windows, summarise_measurement_set
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import ImportResult
+
+_FOREIGN_TO_CASA = "'\"$(["
+"""CASA puts paths into queries and file names with a syntax of their own, where these have a meaning."""
+_MAX_PATH_BYTES = 3500
+"""Of the run directory, which leaves room for the names of images in it below Linux's limit of 4096."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,46 @@ class ImportInputs:
 
 
 def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
-    """Read what the workflow needs to know of the measurement set."""
-    summary = summarise_measurement_set(context.workspace.directory / inputs.ms)
+    """Read what the workflow needs to know of the measurement set.
+
+    Raises
+    ------
+    WorkspaceError
+        If the path of the run directory, or the measurement set's name, is nothing that CASA can work with.
+    MeasurementSetError
+        If the measurement set is damaged, incomplete, or not of the survey.
+    """
+    directory = context.workspace.directory
+    require_path_for_casa(directory / inputs.ms)
+    summary = summarise_measurement_set(directory / inputs.ms)
     return ImportResult(summary=summary, science_spws=require_science_windows(summary))
+
+
+def require_path_for_casa(path: Path) -> None:
+    """Refuse, before any work, a path that a task of CASA would fail on hours later.
+
+    Spaces, Unicode in any form, and other punctuation are fine.
+
+    Raises
+    ------
+    WorkspaceError
+        If it has quotes, ``$``, an opening parenthesis or bracket, line breaks or bytes that are not UTF-8,
+        or is too long.
+    """
+    text = str(path)
+    found = sorted({char for char in text if char in _FOREIGN_TO_CASA or char in "\n\r\0" or _is_lone(char)})
+    hint = "Rename the directory, or give a symbolic link to it that has a plain path."
+    if found:
+        raise WorkspaceError(
+            f"CASA cannot work in {text!a}: its path has {' '.join(map(ascii, found))}.", hint=hint
+        )
+    if len(text.encode()) > _MAX_PATH_BYTES:
+        raise WorkspaceError(
+            f"The path of the run directory has {len(text.encode())} bytes, more than {_MAX_PATH_BYTES}.",
+            hint=hint,
+        )
+
+
+def _is_lone(char: str) -> bool:
+    # How Python shows bytes of a file name that are not UTF-8.
+    return "\ud800" <= char <= "\udfff"

@@ -11,6 +11,12 @@ from pathlib import Path
 from vlasscube.imaging.model_prediction import predict_continuum_model
 from vlasscube.measurement_set import restore
 from vlasscube.measurement_set.archive import extract_resources, inspect_archive
+from vlasscube.measurement_set.resource_checks import check_resources
+from vlasscube.measurement_set.unusable_data import (
+    UnusableData,
+    flag_unusable_results,
+    flag_unusable_visibilities,
+)
 from vlasscube.measurement_set.working_copy import is_pristine, make_working_copy, mark_touched
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import ContinuumTarget, RestoreResult
@@ -37,14 +43,19 @@ class RestoreInputs:
 def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
     """Bring the working measurement set into the state of the continuum run's final imaging.
 
-    Everything needed is looked for before anything is changed. A working measurement set that was changed
-    before, by a finished or an interrupted restore, is split off again first: the end is the same however
-    often the stage is run or killed.
+    Everything needed is looked for, and compared with the measurement set and the continuum image, before
+    anything is changed. Data that cannot be used are flagged, with a warning that has their number, before
+    weights are made of them; where there are none the state is the continuum run's, bit by bit.
+
+    A working measurement set that was changed before, by a finished or an interrupted restore, is split off
+    again first: the end is the same however often the stage is run or killed.
 
     Raises
     ------
     MissingResourcesError
         Listing all that is missing or ambiguous, with the patterns searched.
+    ResourceMismatchError
+        Listing all that belongs to another image or measurement set, or is damaged.
     """
     workspace = context.workspace
     ms = workspace.working / inputs.working_ms
@@ -66,9 +77,14 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         context.warn("the working measurement set was changed by an earlier restore: it is made again")
         with timed("split again"):
             make_working_copy(workspace.directory / inputs.input_ms, ms, target.field_ids, inputs.spw)
-    mark_touched(ms)
+
+    def check(extracted: Path) -> None:
+        for message in check_resources(extracted, report, ms, target.geometry, inputs.lowest_science_spw):
+            context.report(message)
+
     with timed("extract resources"):
-        extract_resources(archive, workspace.working, report)
+        extract_resources(archive, workspace.working, report, check=check)
+    mark_touched(ms)
     with timed("save initial flags"):
         restore.save_flags(
             ms, restore.INITIAL_FLAGS, "flagversion before running hifv_restorepims() first time"
@@ -79,12 +95,16 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         _fill_model(ms, models, workspace.working / ".restore.partial", inputs)
     with timed("restore flags"):
         restore.restore_flags(ms, restore.CONTINUUM_FLAGS)
+    with timed("look for unusable data"):
+        _warn_of(flag_unusable_visibilities(ms), context)
     with timed("restore weights"):
         restore.restore_weights(ms)
     with timed("apply self-calibration"):
         restore.apply_selfcal(
             ms, workspace.working / report.selfcal_table, inputs.lowest_science_spw, inputs.spw_count
         )
+    with timed("look for unusable results"):
+        _warn_of(flag_unusable_results(ms), context)
     with timed("save restored flags"):
         restore.save_flags(ms, restore.RESTORED_FLAGS, "flags as restored")
     for name in (report.tier1_mask, report.tier2_mask):
@@ -99,6 +119,15 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         flag_version=restore.CONTINUUM_FLAGS,
         seconds=seconds,
     )
+
+
+def _warn_of(found: UnusableData, context: StageContext) -> None:
+    if found.total:
+        context.warn(
+            f"{found.total} visibilities of the working measurement set cannot be used and were not flagged: "
+            f"{found}: flagged",
+            "The measurement set may be damaged; compare it with where it was made.",
+        )
 
 
 def _fill_model(ms: Path, models: Sequence[Path], scratch: Path, inputs: RestoreInputs) -> None:
