@@ -399,6 +399,7 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @_command
 def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
     """Render the web log again from the records; pictures that are missing are made from the images."""
+    from vlasscube.console import neutralise
     from vlasscube.errors import WorkspaceError
     from vlasscube.weblog.render import render_weblog
     from vlasscube.workspace import Workspace
@@ -408,7 +409,7 @@ def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
         # A run makes its own pictures, and where nothing can be written there is nothing to be made.
         with contextlib.suppress(WorkspaceError), workspace.locked():
             _make_missing_pictures(workspace)
-    typer.echo(render_weblog(workspace))
+    typer.echo(neutralise(str(render_weblog(workspace))))
     return OK
 
 

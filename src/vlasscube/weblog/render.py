@@ -126,7 +126,7 @@ def _common(site: Site) -> dict[str, Any]:
         "version": __version__,
         "stages": [run.stage_status(entry) for entry in RECIPE],
         "image_name": run.plan.image_name if run.plan else "",
-        "directory": site.workspace.directory.name,
+        "directory": formats.limited(site.workspace.directory.name, 200),
     }
 
 
