@@ -474,9 +474,10 @@ with cluster_executor(sys.argv[1], mpi=True) as executor:
         for future in [executor.submit(cluster_stub.places) for _ in range(4)]:
             print(*future.result())
         sys.exit(2)
+    labels = ("spw2", "spw3", "spw4")
     futures = [
         executor.submit(cluster_stub.run_plane, workspace, label, ("pbcor",), RunOptions())
-        for label in ("spw2", "spw3", "spw4")
+        for label in labels
     ]
     if how == "error":
         futures[0].result()

@@ -1,6 +1,6 @@
 """Kill a run again and again, let it go on each time, and compare its products with those of one left alone.
 
-``python tests/faults/kill_loop.py DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
+``python tests/endtoend/kill_loop.py DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
 
 A kill comes at a random moment or right after a record was written (the end of a step or iteration), and
 takes the main process, one worker, or all; some are SIGTERM or SIGINT. A run that comes to its end is
