@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo      simulate a VLASS field and make its coarse cube in demo/ (two minutes)"
-	@echo "make test      run the tests (about a quarter of an hour)"
+	@echo "make test      run the tests (a quarter of an hour and more)"
 	@echo "make accuracy  compare a 16-plane cube with the simulated truth, in accuracy/ (ten minutes)"
 	@echo "make lint      ruff and mypy"
 
