@@ -12,7 +12,8 @@ help:
 	@echo "make accuracy  compare a 16-plane cube with the simulated truth, in accuracy/ (ten minutes)"
 	@echo "make lint      ruff and mypy"
 
-$(STAMP): pyproject.toml CMakeLists.txt $(wildcard kernels/*)
+# An editable installation remembers where packages are.
+$(STAMP): pyproject.toml CMakeLists.txt $(wildcard kernels/*) $(wildcard src/vlasscube/*/__init__.py)
 	@echo "== Installing vlasscube and CASA into $(VENV) (2 GB, a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

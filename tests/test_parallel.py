@@ -1,16 +1,13 @@
 """Workers: they run what is submitted, survive scripts without a main guard, and end with their parent."""
 
-import json
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 from vlasscube import parallel
-from vlasscube.errors import WorkspaceLockedError
 from vlasscube.parallel import SerialExecutor, available_memory_bytes, make_executor, usable_cores
 
 
@@ -81,47 +78,6 @@ def test_workers_share_the_cores():
     cores = parallel.usable_cores()
     with parallel.make_executor(2) as pool:
         assert pool.submit(parallel.plane_threads).result() == max(cores // 2, 1)
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """Another process that holds the lock of a plane."""
-    script = (
-        "import sys, time; from pathlib import Path; from vlasscube.parallel import plane_lock\n"
-        "with plane_lock(Path(sys.argv[1]), 'spw2'): print('held', flush=True); time.sleep(60)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-def test_a_plane_is_written_by_one_process_at_a_time(tmp_path, holder, monkeypatch):
-    monkeypatch.setattr(parallel, "LOCK_PATIENCE_S", 0.3)
-    path = tmp_path / "spw2" / "lock"
-    with (
-        pytest.raises(WorkspaceLockedError, match=f"plane spw2 .* process {holder.pid} on "),
-        parallel.exclusive(path, "plane spw2", 0.3),
-    ):
-        pass
-    with pytest.raises(WorkspaceLockedError, match=f"process {holder.pid}"):
-        parallel.wait_for_planes(tmp_path)
-    with parallel.plane_lock(tmp_path, "spw3"):
-        assert json.loads((tmp_path / "spw3" / "lock").read_text())["pid"] == os.getpid()
-
-
-def test_the_lock_of_a_plane_ends_with_its_process(tmp_path, holder):
-    threading.Timer(0.5, holder.kill).start()
-    parallel.wait_for_planes(tmp_path)
-    with parallel.plane_lock(tmp_path, "spw2"):
-        pass
-    assert (tmp_path / "spw2" / "lock").read_text() == ""
-
-
-def test_no_planes_are_not_waited_for(tmp_path):
-    parallel.wait_for_planes(tmp_path / "planes")
 
 
 def test_looking_leaves_nothing_behind(tmp_path):

@@ -10,9 +10,9 @@ import pytest
 
 from vlasscube.console import Interrupted
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
+from vlasscube.locks import this_process
 from vlasscube.options import RunOptions
 from vlasscube.records import StepRecord
-from vlasscube.run_lock import this_process
 from vlasscube.run_state import note_forced_end, read_run_state, recorded_run
 from vlasscube.workspace import Workspace, digest, publish, remove, write_text
 

@@ -100,3 +100,11 @@ class ResourceLimitError(VlassCubeError):
 
 class StageOrderError(VlassCubeError):
     """A stage is asked for whose predecessors have not been run."""
+
+
+class ClusterError(VlassCubeError):
+    """The cluster cannot be used as asked."""
+
+
+class WorkerLostError(ClusterError):
+    """A worker, or the process of a plane on it, ended before the plane was finished."""

@@ -11,23 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
-import json
 import multiprocessing
 import os
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, ParamSpec, TypeVar
-
-from vlasscube.errors import WorkspaceLockedError
+from typing import Any, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -144,73 +139,6 @@ def make_executor(workers: int) -> Executor:
     )
 
 
-# -------------------------------------------------------------------------------------------------- locks
-
-LOCK_PATIENCE_S = 60.0
-"""Seconds to wait for a lock whose holder is expected to end."""
-_LOCK_POLL_S = 0.2
-
-
-@contextlib.contextmanager
-def exclusive(path: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[IO[str]]:
-    """Hold a lock file that names its holder; the kernel frees it when the holder ends.
-
-    Parameters
-    ----------
-    path : Path
-        Lock file, made if need be.
-    what : str
-        What the lock is of, for the message.
-    patience_s : float
-        Seconds to wait for another holder.
-
-    Raises
-    ------
-    WorkspaceLockedError
-        If it is still held then; the message names host and process of the holder.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        _acquire(stream, fcntl.LOCK_EX, what, patience_s)
-        stream.truncate(0)
-        stream.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-        stream.flush()
-        try:
-            yield stream
-        finally:
-            stream.truncate(0)
-
-
-def wait_until_free(path: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> None:
-    """Wait until nobody holds a lock file.
-
-    Raises
-    ------
-    WorkspaceLockedError
-        If it is still held after ``patience_s`` seconds.
-    """
-    with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as stream:
-        _acquire(stream, fcntl.LOCK_SH, what, patience_s)
-
-
-def plane_lock(planes: Path, label: str) -> contextlib.AbstractContextManager[IO[str]]:
-    """Lock that is held while a plane is written; ``planes`` is the directory of the planes' records."""
-    return exclusive(planes / label / "lock", f"plane {label}")
-
-
-def wait_for_planes(planes: Path) -> None:
-    """Wait until no plane is being written any more, e.g. by workers that an earlier run has left.
-
-    Raises
-    ------
-    WorkspaceLockedError
-        If one still is after `LOCK_PATIENCE_S`.
-    """
-    deadline = time.monotonic() + LOCK_PATIENCE_S
-    for path in sorted(planes.glob("*/lock")):
-        wait_until_free(path, f"plane {path.parent.name}", max(deadline - time.monotonic(), 0.0))
-
-
 def see_others_changes(directory: Path) -> None:
     """See what other machines have just made in a directory of a network file system.
 
@@ -221,28 +149,3 @@ def see_others_changes(directory: Path) -> None:
     with contextlib.suppress(OSError):
         mark.touch()
         mark.unlink()
-
-
-def _acquire(stream: IO[str], kind: int, what: str, patience_s: float) -> None:
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(stream, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise WorkspaceLockedError(
-                    f"{what} is being worked on by {_holder(stream)}.",
-                    hint="It belongs to an earlier run; the lock ends with that process. Stop it, or wait.",
-                ) from None
-            time.sleep(_LOCK_POLL_S)
-        else:
-            return
-
-
-def _holder(stream: IO[str]) -> str:
-    stream.seek(0)
-    try:
-        owner = json.loads(stream.read())
-        return f"process {owner['pid']} on {owner['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "another process"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vlasscube.errors import VlassCubeError
+from vlasscube.locks import this_process, utc_now
 from vlasscube.records import from_json, to_json
-from vlasscube.run_lock import this_process, utc_now
 from vlasscube.workspace import Workspace, write_text
 
 FILE = "run.json"

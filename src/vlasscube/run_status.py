@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlasscube.console import duration, make_console, make_table, neutralise
+from vlasscube.locks import LockOwner
 from vlasscube.recipe import RECIPE
-from vlasscube.run_lock import LockOwner
 from vlasscube.run_state import RunState, read_run_state
 from vlasscube.weblog.run_records import RunRecords
 from vlasscube.workspace import Workspace

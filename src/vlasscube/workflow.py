@@ -21,11 +21,11 @@ from typing import Any
 from vlasscube import __version__, casa
 from vlasscube.errors import VlassCubeError, WorkspaceError, WorkspaceLockedError
 from vlasscube.estimates import affordable_workers, worker_memory_bytes
+from vlasscube.locks import plane_lock, utc_now, wait_for_planes
 from vlasscube.options import RunOptions
 from vlasscube.parallel import (
     available_memory_bytes,
     make_executor,
-    plane_lock,
     see_others_changes,
     stop_workers,
     usable_cores,
@@ -133,7 +133,7 @@ def do_step(
     begin_call_log(call_log, key)
     workspace.remove_record(stage, plane)
     context = StageContext(workspace, stage, plane, progress)
-    started, clock = _utc_now(), time.monotonic()
+    started, clock = utc_now(), time.monotonic()
     error: Exception | None = None
     result = None
     try:
@@ -146,7 +146,7 @@ def do_step(
         key=key,
         status="done" if error is None else "failed",
         started=started,
-        finished=_utc_now(),
+        finished=utc_now(),
         seconds=time.monotonic() - clock,
         inputs=to_plain(inputs),
         result=None if result is None else to_plain(result),
@@ -170,10 +170,6 @@ def _error_info(error: Exception) -> ErrorInfo:
         traceback="".join(traceback.format_exception(error)),
         details=None if report is None else to_plain(report),
     )
-
-
-def _utc_now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 # ------------------------------------------------------------------------------------------------- planes
@@ -223,7 +219,7 @@ def _record_failure(workspace: Workspace, stage: str, label: str, error: Excepti
     if record is None:
         workspace.write_record(
             StepRecord(
-                stage, label, "", "failed", _utc_now(), _utc_now(), 0.0, None, None, error=_error_info(error)
+                stage, label, "", "failed", utc_now(), utc_now(), 0.0, None, None, error=_error_info(error)
             )
         )
 
@@ -285,6 +281,8 @@ def run_workflow(
             logger.info("the run of %s ended without giving the directory back; this one goes on", before)
         options = options or workspace.read_options() or RunOptions()
         workspace.write_options(options)
+        # Workers on other machines may not know yet that the run before this one has ended.
+        wait_for_planes(workspace.records / "planes")
         workspace.clear_partial()
         weblog = WeblogUpkeep(workspace)
         try:

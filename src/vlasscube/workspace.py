@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube.errors import WorkspaceError
+from vlasscube.locks import LockOwner, held, present_owner
 from vlasscube.options import RunOptions
 from vlasscube.records import FileRecord, StepRecord, from_json, to_json
-from vlasscube.run_lock import LockOwner, held, present_owner
 
 SEIP_PARAMETER_FILE = "SEIP_parameter.list"
 CCIP_PARAMETER_FILE = "CCIP_parameter.list"
@@ -269,14 +269,17 @@ class Workspace:
 
     @contextlib.contextmanager
     def locked(self, *, steal: bool = False) -> Iterator[LockOwner | None]:
-        """Hold the directory for one run; see `vlasscube.run_lock.held`."""
-        with held(self.records / LOCK_FILE, steal=steal) as before:
+        """Hold the directory for one run; see `vlasscube.locks.held`."""
+        with held(self.records / LOCK_FILE, str(self.directory), steal=steal) as before:
             yield before
 
     @property
     def present_owner(self) -> LockOwner | None:
         """Who works in the directory now."""
-        return present_owner(self.records / LOCK_FILE)
+        try:
+            return present_owner(self.records / LOCK_FILE)
+        except OSError:
+            return None
 
     def clear_partial(self) -> None:
         """Remove what interrupted steps left behind."""

@@ -1,0 +1,126 @@
+"""Planes by a dask scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from vlasscube.cluster.executor import TicketExecutor
+from vlasscube.cluster.packages import require_package
+from vlasscube.cluster.sight import look, require_same_sight, thread_shares
+from vlasscube.cluster.tickets import ticket_office
+from vlasscube.errors import ClusterError
+
+logger = logging.getLogger("vlasscube")
+
+_CONNECT_S = 10.0
+"""Seconds within which a scheduler and a first worker must answer."""
+_ANSWER_S = 60.0
+"""Seconds within which all workers must answer what they see."""
+PATIENCE_S = 600.0
+"""Seconds without any worker after which a run gives up."""
+_POLL_S = 1.0
+
+
+@contextlib.contextmanager
+def dask_executor(directory: Path, address: str) -> Iterator[Executor]:
+    """Yield an executor for the workers of a dask scheduler; see `vlasscube.cluster.cluster_executor`."""
+    require_package("distributed", "dask.distributed")
+    with contextlib.ExitStack() as stack:
+        client = _connect(address)
+        stack.callback(client.close)
+        office, token = stack.enter_context(ticket_office(directory))
+        _require_workers(client, address)
+        try:
+            sights = client.run(look, str(office), token, on_error="return", callback_timeout=_ANSWER_S)
+        except TimeoutError as error:
+            raise ClusterError(f"not all workers of {address} answer within {_ANSWER_S:.0f} s") from error
+        require_same_sight(directory, sights)
+        # Retries would be dask's own; ours know what a plane is.
+        inner = client.get_executor(pure=False, retries=0)
+        executor = TicketExecutor(inner, office, token, thread_shares(sights))
+        ended = threading.Event()
+        watch = threading.Thread(target=_watch_workers, args=(client, executor, address, ended), daemon=True)
+        watch.start()
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            inner.shutdown(wait=False)
+            raise
+        finally:
+            ended.set()
+            watch.join(timeout=_POLL_S)
+        inner.shutdown()
+
+
+def _connect(address: str) -> Any:
+    distributed = importlib.import_module("distributed")
+    try:
+        return distributed.Client(address, timeout=_CONNECT_S, set_as_default=False, name="vlasscube")
+    except (OSError, ValueError, TypeError) as error:
+        raise ClusterError(
+            f"no dask scheduler answers at {address}: {error}",
+            hint="Start one with 'dask scheduler'; it prints its address, e.g. tcp://host:8786.",
+        ) from error
+
+
+def _require_workers(client: Any, address: str) -> None:
+    """Complain if a scheduler's workers are not what planes need.
+
+    Raises
+    ------
+    ClusterError
+        If there are none, or if one would do several planes at once.
+    """
+    start = "dask worker --nthreads 1 --nworkers PLANES_PER_MACHINE"
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_S)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"the dask scheduler at {address} has no workers", hint=f"Start some with:  {start} {address}"
+        ) from error
+    nthreads: dict[str, int] = client.nthreads()
+    for worker, count in nthreads.items():
+        if count != 1:
+            raise ClusterError(
+                f"the dask worker {worker} would image {count} planes at once",
+                hint="A worker takes a plane for each of its threads, and a plane needs much memory "
+                "('vlasscube plan' tells how much). Say how many planes a machine shall have:  "
+                f"{start} {address}",
+            )
+
+
+def _watch_workers(client: Any, executor: TicketExecutor, address: str, ended: threading.Event) -> None:
+    """Tell when nobody is left to do the work, and give up in the end: dask itself would wait for ever."""
+    missing_s: float | None = None
+    while not ended.wait(_POLL_S):
+        if client.status == "closed":
+            executor.give_up(_lost_scheduler(address))
+            return
+        try:
+            count = len(client.nthreads()) if client.status == "running" else 0
+        except Exception:
+            count = 0
+        if count or executor.is_idle:
+            missing_s = None
+        elif missing_s is None:
+            missing_s = time.monotonic()
+            logger.warning("no dask worker is left at %s: waiting for new ones", address)
+        elif time.monotonic() - missing_s > PATIENCE_S:
+            executor.give_up(_lost_scheduler(address))
+            return
+
+
+def _lost_scheduler(address: str) -> ClusterError:
+    return ClusterError(
+        f"the dask scheduler at {address}, or all its workers, are gone",
+        hint="Start them anew and run the same command again; it goes on where it was.",
+    )

@@ -1,0 +1,133 @@
+"""Tickets: the right to work on a plane once, for one run, as files in ``records/cluster/``."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlasscube import __version__
+from vlasscube.casa import version as casa_version
+from vlasscube.errors import ClusterError, WorkerLostError, WorkspaceError
+from vlasscube.locks import held, present_owner
+
+LOCK_PATIENCE_S = 5.0
+"""Seconds to wait for the lock of a run: its workers look at it, each for a moment."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The right to work on one plane once, for one run."""
+
+    office: Path
+    name: str
+    token: str
+    versions: dict[str, str]
+    threads: dict[str, int]
+
+    @property
+    def issued(self) -> Path:
+        """The file until a worker takes it."""
+        return self.office / f"{self.name}.issued"
+
+    @property
+    def taken(self) -> Path:
+        """The file after that."""
+        return self.office / f"{self.name}.taken"
+
+    def issue(self) -> None:
+        """Make it valid."""
+        self.issued.write_text(self.token, encoding="ascii")
+
+    def revoke(self) -> None:
+        """Make it invalid: whoever works on it ends."""
+        remove_quietly(self.issued)
+        remove_quietly(self.taken)
+
+    def take(self) -> None:
+        """Take it.
+
+        Raises
+        ------
+        WorkerLostError
+            If another worker has, which then has not come back with a result.
+        """
+        try:
+            self.issued.rename(self.taken)
+        except FileNotFoundError:
+            raise WorkerLostError("the worker that had the plane is lost") from None
+
+    def is_valid(self) -> bool:
+        """Whether the result is still wanted: the ticket is there, and its run alive."""
+        try:
+            # Opened rather than looked for: network file systems ask the server only then.
+            if self.taken.read_text(encoding="ascii") != self.token:
+                return False
+            return run_is_alive(self.office, self.token)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # A file system that does not answer says nothing about the run.
+            return True
+
+    def refuse_other_versions(self) -> None:
+        """Refuse to work with other versions than the run's: a worker may have come after the others.
+
+        Raises
+        ------
+        ClusterError
+            Naming host and versions.
+        """
+        if (ours := versions()) != self.versions:
+            raise ClusterError(other_versions(socket.gethostname(), ours, self.versions))
+
+
+def remove_quietly(path: Path) -> None:
+    """Remove a file if that is possible."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def ticket_office(directory: Path) -> Iterator[tuple[Path, str]]:
+    """Open the directory of tickets for one run; its lock says that the run is alive.
+
+    Raises
+    ------
+    WorkspaceError
+        If the run directory is not there, not writable, or used by another run.
+    """
+    if not directory.is_dir():
+        raise WorkspaceError(f"no such directory: {directory}", hint="Give the run directory.")
+    office, token = directory / "records" / "cluster", uuid.uuid4().hex
+    lock = office / "lock"
+    with held(lock, f"{directory} (its cluster)", patience_s=LOCK_PATIENCE_S, token=token):
+        # Tickets of another token are good for nothing.
+        for leftover in (*office.glob("*.issued"), *office.glob("*.taken")):
+            remove_quietly(leftover)
+        yield office, token
+
+
+def run_is_alive(office: Path, token: str) -> bool:
+    """Whether the run of this token holds its lock; OSError if that cannot be told."""
+    owner = present_owner(office / "lock")
+    return owner is not None and owner.token == token
+
+
+def versions() -> dict[str, str]:
+    """Tell what must be the same on all machines."""
+    return {"vlasscube": __version__, "Python": platform.python_version(), "casatasks": casa_version()}
+
+
+def other_versions(host: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """Describe what is not the same on a worker."""
+    differing = [
+        f"{name} {theirs.get(name)} instead of {ours[name]}"
+        for name in ours
+        if theirs.get(name) != ours[name]
+    ]
+    return f"the worker on {host} has {', '.join(differing)}"
