@@ -24,7 +24,7 @@ from vlasscube.records import (
     to_plain,
 )
 from vlasscube.stages.results import ImportResult
-from vlasscube.workflow import step_key
+from vlasscube.steps import step_key
 from vlasscube.workspace import Workspace
 
 ROWS, CHANNELS, FIELDS = 3000, 64, 6

@@ -4,13 +4,22 @@ from dataclasses import dataclass
 
 import pytest
 
-from vlasscube import casa, workflow
-from vlasscube.errors import ImagingError, ParameterFileError, StageOrderError, VlassCubeError
+from vlasscube import casa, steps, workflow
+from vlasscube.errors import (
+    CasaTaskError,
+    ImagingError,
+    MemoryLimitError,
+    ParameterFileError,
+    StageOrderError,
+    VlassCubeError,
+)
 from vlasscube.options import RunOptions
 from vlasscube.parallel import SerialExecutor
+from vlasscube.plane_walk import PlaneWalk, run_plane
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import Outcome
 from vlasscube.stages.results import CubeImages, PlaneVerdict
+from vlasscube.steps import do_step
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.wiring import STEPS, Step, read_flag_template
 from vlasscube.workspace import Workspace
@@ -42,7 +51,7 @@ class Counter:
 
 
 def do(workspace, run, inputs=None, stage="pbcor"):
-    return workflow.do_step(workspace, stage, "spw2", inputs or Inputs(), run)
+    return do_step(workspace, stage, "spw2", inputs or Inputs(), run)
 
 
 def test_a_finished_step_is_not_done_again(workspace):
@@ -62,7 +71,7 @@ def test_changed_inputs_do_a_step_again(workspace):
 def test_another_code_version_does_a_step_again(workspace, monkeypatch):
     counter = Counter()
     do(workspace, counter)
-    monkeypatch.setattr(workflow, "__version__", "99")
+    monkeypatch.setattr(steps, "__version__", "99")
     do(workspace, counter)
     assert counter.done == 2
 
@@ -106,15 +115,13 @@ def test_one_failing_plane_leaves_the_others(workspace, monkeypatch):
         return inputs
 
     monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), run))
-    reports = [
-        workflow.run_plane(workspace, label, ("pbcor",), RunOptions()) for label in ("spw2", "spw3", "spw4")
-    ]
+    reports = [run_plane(workspace, label, ("pbcor",), RunOptions()) for label in ("spw2", "spw3", "spw4")]
     assert [report.failed_stage for report in reports] == [None, "pbcor", None]
     assert workspace.read_record("pbcor", "spw3").error.message == "diverged"
 
 
 def test_inputs_that_cannot_be_had_fail_the_plane_only(workspace):
-    report = workflow.run_plane(workspace, "spw2", ("pbcor",), RunOptions())
+    report = run_plane(workspace, "spw2", ("pbcor",), RunOptions())
     assert report.failed_stage == "pbcor"
     assert "make_images" in report.error
     assert workspace.read_record("pbcor", "spw2").status == "failed"
@@ -131,7 +138,7 @@ def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
     monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), lambda i, context, key: i))
     monkeypatch.setattr(WeblogUpkeep, "finish", lambda self: None)
     events = []
-    walk = workflow._Walk(workspace, RunOptions(), ("pbcor",), 3, events.append, WeblogUpkeep(workspace))
+    walk = PlaneWalk(workspace, RunOptions(), ("pbcor",), 3, events.append, WeblogUpkeep(workspace))
     assert walk.run(DyingExecutor(), ["spw2", "spw3", "spw4"]) == ["spw3"]
     assert {label: report.failed_stage for label, report in walk.reports.items()} == {
         "spw2": None,
@@ -139,6 +146,42 @@ def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
         "spw4": None,
     }
     assert [event.plane for event in events if event.kind == "plane_done"][-1] is not None
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), MemoryLimitError("5 GB needed"), CasaTaskError("tclean: std::bad_alloc")]
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_plane_that_lacks_memory_gets_another_chance_alone(workspace, monkeypatch, error, times):
+    tries = []
+
+    def step(inputs, context, key):
+        tries.append(context.plane)
+        if context.plane == "spw3" and tries.count("spw3") <= times:
+            raise error
+        return inputs
+
+    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), step))
+    walk = PlaneWalk(workspace, RunOptions(), ("pbcor",), 3, lambda event: None, WeblogUpkeep(workspace))
+    monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
+    walk.run_on(SerialExecutor(), ["spw2", "spw3", "spw4"])
+    assert tries == ["spw2", "spw3", "spw4", "spw3"]
+    failed = {label: report.failed_stage for label, report in walk.reports.items()}
+    assert failed == {"spw2": None, "spw3": "pbcor" if times == 2 else None, "spw4": None}
+
+
+def test_other_failures_are_final(workspace, monkeypatch):
+    tries = []
+
+    def step(inputs, context, key):
+        tries.append(context.plane)
+        raise ImagingError("diverged")
+
+    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), step))
+    monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
+    walk = PlaneWalk(workspace, RunOptions(), ("pbcor",), 1, lambda event: None, WeblogUpkeep(workspace))
+    walk.run_on(SerialExecutor(), ["spw2"])
+    assert tries == ["spw2"]
 
 
 def verdict(outcome, label="spw2"):

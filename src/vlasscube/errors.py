@@ -98,6 +98,10 @@ class ResourceLimitError(VlassCubeError):
     """Disk or memory does not suffice for what is asked."""
 
 
+class MemoryLimitError(ResourceLimitError):
+    """Memory does not suffice now; it may when less is done at once."""
+
+
 class StageOrderError(VlassCubeError):
     """A stage is asked for whose predecessors have not been run."""
 

@@ -33,9 +33,9 @@ from vlasscube.stages.edit_image_list import (
 )
 from vlasscube.stages.import_data import ImportInputs, import_data
 from vlasscube.stages.results import CubePlan, FlagResult, ImportResult, RestoreResult
+from vlasscube.steps import is_current, step_key
 from vlasscube.weblog.run_records import RunRecords
 from vlasscube.wiring import STEPS, require_result
-from vlasscube.workflow import is_current, step_key
 from vlasscube.workspace import Workspace, size_bytes
 
 logger = logging.getLogger("vlasscube")

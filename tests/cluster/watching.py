@@ -3,17 +3,17 @@
 import time
 from pathlib import Path
 
-from vlasscube import workflow
+from vlasscube import plane_walk
 from vlasscube.options import RunOptions
 from vlasscube.weblog.upkeep import WeblogUpkeep
 
 
 def walk(workspace, executor, labels, stub, monkeypatch):
     """Take planes through a stub of a stage as a run does; return reports and events."""
-    monkeypatch.setattr(workflow, "run_plane", stub.run_plane)
+    monkeypatch.setattr(plane_walk, "run_plane", stub.run_plane)
     monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
     events = []
-    planes = workflow._Walk(
+    planes = plane_walk.PlaneWalk(
         workspace, RunOptions(), ("pbcor",), len(labels), events.append, WeblogUpkeep(workspace)
     )
     planes.run_on(executor, labels)

@@ -5,7 +5,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from vlasscube import casa, workflow
+from vlasscube import casa, plane_walk
 from vlasscube.errors import ImagingError
 from vlasscube.parallel import plane_threads
 from vlasscube.wiring import STEPS, Step
@@ -36,7 +36,7 @@ def step(inputs, context, key):
 def run_plane(workspace, label, stages, options):
     casa.configure = lambda *args: None
     STEPS["pbcor"] = Step(lambda workspace, options, plane: Inputs(), step)
-    return workflow.run_plane(workspace, label, stages, options)
+    return plane_walk.run_plane(workspace, label, stages, options)
 
 
 def places():
