@@ -28,7 +28,7 @@ from vlasscube.stages.results import CubeImages, PlaneVerdict
 from vlasscube.workflow import Event, RunResult
 from vlasscube.workspace import Workspace
 
-COMMANDS = ("run", "plan", "status", "verify", "weblog", "simulate", "demo")
+COMMANDS = ("run", "plan", "status", "verify", "weblog", "clean", "simulate", "demo")
 
 
 def verdict(spw: str, outcome: Outcome, reason: str = "") -> PlaneVerdict:

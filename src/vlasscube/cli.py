@@ -7,31 +7,26 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 import contextlib
-import errno
-import functools
 import logging
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlasscube.command_errors import FAILURE, OK, command
 from vlasscube.command_options import combined_options, with_run_options
-from vlasscube.errors import VlassCubeError
 from vlasscube.recipe import FIRST, LAST, RECIPE, stage_entry
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from vlasscube.console import Progress
     from vlasscube.options import RunOptions
-    from vlasscube.workflow import Event, RunResult
+    from vlasscube.workflow import Event
     from vlasscube.workspace import Workspace
 
-OK, FAILURE = 0, 1
 _FIRST_OF_PLANES = next(entry.number for entry in RECIPE if entry.scope == "plane")
 
 logger = logging.getLogger("vlasscube")
@@ -80,62 +75,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but pro
 HERE = Path()
 
 
-# ----------------------------------------------------------------------------------------------- failures
-
-
-def describe_error(error: Exception) -> tuple[str, str]:
-    """Tell message and hint of an error."""
-    if isinstance(error, VlassCubeError):
-        return error.message, error.hint
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        hint = ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "Free disk space and run the same command again; it goes on where it was."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            hint = "Make it accessible, or work on a copy."
-        return f"{where}{error.strerror or error}", hint
-    return f"{type(error).__name__}: {error}", "This is a defect; --debug shows where it happened."
-
-
-def _complain(error: Exception, debug: bool) -> int:
-    from vlasscube.console import neutralise_lines
-
-    message, hint = describe_error(error)
-    print(f"vlasscube: error: {neutralise_lines(message)}", file=sys.stderr)
-    if hint:
-        print(f"  {neutralise_lines(hint)}", file=sys.stderr)
-    if debug:
-        print(neutralise_lines("".join(traceback.format_exception(error))), file=sys.stderr)
-    return FAILURE
-
-
-def _command(function: Callable[..., int]) -> Callable[..., int]:
-    """Make errors and signals of a command into messages and an exit status."""
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> int:
-        from vlasscube.console import INTERRUPTED_TEXT, Interrupted, ending_on_signals
-
-        try:
-            with ending_on_signals():
-                return function(*args, **kwargs)
-        except Interrupted as interruption:
-            print(INTERRUPTED_TEXT, file=sys.stderr)
-            return interruption.exit_status
-        except KeyboardInterrupt:
-            print(INTERRUPTED_TEXT, file=sys.stderr)
-            return 130
-        except BrokenPipeError:
-            # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-            sys.stdout = None
-            return FAILURE
-        except Exception as error:
-            return _complain(error, bool(kwargs.get("debug")))
-
-    return guarded
-
-
 # ---------------------------------------------------------------------------------------------------- run
 
 
@@ -155,7 +94,7 @@ def _root(
 
 
 @app.command(epilog="Example: vlasscube run J1234 --workers 4")
-@_command
+@command
 @with_run_options
 def run(
     *,
@@ -232,6 +171,7 @@ def _run(
     quiet: bool = False,
 ) -> int:
     from vlasscube.console import JsonProgress, foreign_output_to, logging_to, make_progress
+    from vlasscube.run_report import emit_error, emit_result, show_result, tell_plane_warnings
     from vlasscube.workflow import run_workflow
 
     with (
@@ -243,7 +183,7 @@ def _run(
         def listen(event: Event) -> None:
             progress(event)
             if event.kind == "plane_done":
-                _tell_plane_warnings(workspace, event.plane)
+                tell_plane_warnings(workspace, event.plane)
 
         try:
             if stage_entry(ways.last).number >= _FIRST_OF_PLANES:
@@ -263,71 +203,18 @@ def _run(
         except BaseException as error:
             logger.error("the run ended: %s", error, exc_info=True, extra={"is_shown": True})
             if isinstance(progress, JsonProgress):
-                _emit_error(progress, error)
+                emit_error(progress, error)
             raise
         progress.close(finished=True)
         if isinstance(progress, JsonProgress):
-            _emit_result(progress, workspace, result)
+            emit_result(progress, workspace, result)
         else:
-            _show_result(progress, workspace, result, quiet)
+            show_result(progress, workspace, result, quiet)
     return result.exit_status
 
 
-def _tell_plane_warnings(workspace: Workspace, label: str | None) -> None:
-    """Log the warnings of a plane, whose steps were done by a worker; they are shown as all warnings are."""
-    for entry in RECIPE:
-        if entry.scope == "plane":
-            try:
-                record = workspace.read_record(entry.name, label)
-            except VlassCubeError:
-                continue
-            for message in record.messages if record is not None else ():
-                if message.level != "info":
-                    logger.log(logging.getLevelName(message.level.upper()), "%s", message.text)
-
-
-def _emit_error(progress: Any, error: BaseException) -> None:
-    if isinstance(error, Exception):
-        message, hint = describe_error(error)
-        progress.emit("error", type=type(error).__name__, text=message, hint=hint, exit_status=FAILURE)
-    else:
-        status = getattr(error, "exit_status", 130)
-        progress.emit("interrupted", text=str(error) or "interrupted", exit_status=status)
-
-
-def _emit_result(progress: Any, workspace: Workspace, result: RunResult) -> None:
-    from vlasscube.records import to_plain
-
-    progress.emit(
-        "result",
-        exit_status=result.exit_status,
-        seconds=round(result.seconds, 3),
-        planes=to_plain(result.planes)["planes"] if result.planes else [],
-        products=str(workspace.products),
-        weblog=str(workspace.weblog / "index.html"),
-    )
-
-
-def _show_result(progress: Progress, workspace: Workspace, result: RunResult, quiet: bool) -> None:
-    from vlasscube.console import duration, planes_table
-    from vlasscube.records import Outcome
-
-    console = progress.console
-    if not quiet:
-        if result.planes is not None:
-            console.print()
-            console.print(planes_table(result.planes))
-            console.print()
-        console.print(f"Products  {workspace.products}")
-        console.print(f"Web log   {workspace.weblog / 'index.html'}")
-        console.print(f"Finished in {duration(result.seconds)}.")
-    for plane in result.planes.planes if result.planes else ():
-        if plane.outcome is Outcome.FAILED:
-            progress.line(f"Failed: spw {plane.spw}: {plane.reason}", "bold red")
-
-
 @app.command(epilog="Example: vlasscube plan J1234 --workers 4")
-@_command
+@command
 @with_run_options
 def plan(
     *,
@@ -358,7 +245,7 @@ def plan(
 
 
 @app.command(epilog="Example: vlasscube status J1234")
-@_command
+@command
 def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
     """Show what has been done: stages and planes."""
     from vlasscube.run_status import read_status, show_status
@@ -375,7 +262,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 
 
 @app.command(epilog="Example: vlasscube verify J1234")
-@_command
+@command
 def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
     """Check products: there, whole, hash and header right."""
     from vlasscube.console import neutralise
@@ -396,7 +283,7 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 
 
 @app.command(epilog="Example: vlasscube weblog J1234")
-@_command
+@command
 def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
     """Render the web log again from the records; pictures that are missing are made from the images."""
     from vlasscube.console import neutralise
@@ -410,6 +297,34 @@ def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
         with contextlib.suppress(WorkspaceError), workspace.locked():
             _make_missing_pictures(workspace)
     typer.echo(neutralise(str(render_weblog(workspace))))
+    return OK
+
+
+@app.command(epilog="Example: vlasscube clean J1234")
+@command
+def clean(
+    directory: Directory = HERE,
+    force: Annotated[bool, typer.Option("--force", help="Also if the run is not finished.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed.")] = False,
+    debug: Debug = False,
+) -> int:
+    """Remove the CASA images and the working measurement set of a finished run.
+
+    Products, web log, records and logs stay, and what anybody else has put into working/. Running the
+    directory again makes everything again.
+    """
+    from vlasscube.cleaning import clean_working
+    from vlasscube.console import data_size, neutralise
+    from vlasscube.workspace import Workspace
+
+    cleaned = clean_working(Workspace(directory), force=force, dry_run=dry_run)
+    if dry_run:
+        for name in cleaned.removed:
+            typer.echo(f"working/{neutralise(name)}")
+    verb = "Would remove" if dry_run else "Removed"
+    typer.echo(f"{verb} {len(cleaned.removed)} images and tables, {data_size(cleaned.freed_bytes)}.")
+    if cleaned.kept:
+        typer.echo(f"Not the run's, and kept in working/: {neutralise(', '.join(cleaned.kept))}")
     return OK
 
 
@@ -432,7 +347,7 @@ def _make_missing_pictures(workspace: Workspace) -> None:
 
 
 @app.command(epilog="Example: vlasscube simulate sim --preset tiny --seed 7 --imsize 512,512")
-@_command
+@command
 def simulate(
     *,
     directory: Annotated[
@@ -497,7 +412,7 @@ def simulate(
 
 
 @app.command(epilog="Example: vlasscube demo")
-@_command
+@command
 def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Directory to work in.", show_default="demo")

@@ -2,17 +2,22 @@
 
 ``python tests/endtoend/kill_loop.py DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
 
-A kill comes at a random moment or right after a record was written (the end of a step or iteration), and
-takes the main process, one worker, or all; some are SIGTERM or SIGINT. A run that comes to its end is
-compared and begun anew.
+First a run is killed once at each of its boundaries: as soon as a record was written (the end of a step, or
+of an iteration of a plane) and as soon as a CASA task was called. Then kills come at random moments until
+there are as many of these as asked for. A kill takes the main process, one worker, or all; some are SIGTERM
+or SIGINT. After each, what had been finished must stay as it is: nothing is done twice. A run that comes to
+its end is compared and begun anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,13 +33,17 @@ from astropy.io import fits
 
 from vlasscube import casa
 from vlasscube.casacore_tables import table
+from vlasscube.recipe import LAST
 from vlasscube.run_state import read_run_state
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 from vlasscube.workspace import Workspace, digest
 
 TIMEOUT_S = 900.0
-WAYS = ("main", "main", "worker", "all", "term", "int")
+WAYS = ("main", "all", "term", "int")
+RANDOM_WAYS = (*WAYS, "worker", "worker")
+CALL = re.compile(r"^(?:# )?([a-z]\w* took|[a-z]\w*(?=\())", re.MULTILINE)
+"""A task called, or returned from, in the log of CASA's calls."""
 MADE = ("working", "products", "records", "weblog", "logs")
 
 
@@ -43,20 +52,19 @@ class Tally:
     """What happened."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    at_records: Counter[str] = field(default_factory=Counter)
+    boundaries: list[str] = field(default_factory=list)
+    """At which a kill came."""
     random_moments: int = 0
+    kept: int = 0
+    """Finished steps that were looked at after a kill and had not been done again."""
     completed: int = 0
-
-    @property
-    def total(self) -> int:
-        return sum(self.kills.values())
 
     def lines(self) -> list[str]:
         ways = ", ".join(f"{count} × {way}" for way, count in sorted(self.kills.items()))
-        places = ", ".join(f"{place} {count}" for place, count in sorted(self.at_records.items()))
         return [
-            f"{self.total} kills ({ways}), {self.random_moments} of them at random moments, "
-            f"{self.total - self.random_moments} right after a record: {places}",
+            f"{sum(self.kills.values())} kills ({ways}): {self.random_moments} at random moments, "
+            f"{len(self.boundaries)} at boundaries: {', '.join(self.boundaries)}",
+            f"{self.kept} finished steps and iterations seen after a kill, none done again",
             f"{self.completed} runs came to their end; all products as those of a run left alone",
         ]
 
@@ -97,56 +105,91 @@ class KilledRun:
         self.workspace = Workspace(directory)
         self.engine = engine
         self.choose = random.Random(seed)
+        self.logged: dict[Path, int] = {}
+        """Length of each log of CASA calls when the run was started."""
 
     def command(self) -> list[str]:
         command = [sys.executable, "-m", "vlasscube.cli", "run", str(self.workspace.directory), "--quiet"]
         return [*command, "--engine", self.engine, "--workers", "2"]
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        logs = (self.workspace.logs / "calls").glob("*.py")
+        self.logged = {path: len(path.read_text()) for path in logs}
         return subprocess.Popen(
-            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [*self.command(), *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def finish(self) -> int:
         return self.start().wait(TIMEOUT_S)
 
-    def records(self) -> set[str]:
-        root = self.workspace.records
-        return {
-            f"{p.relative_to(root)} {p.stat().st_mtime_ns}"
-            for p in root.rglob("*.json")
-            if p.name not in ("options.json", "run.json") and p.exists()
+    def places(self) -> set[str]:
+        """Where the run is: records written, CASA tasks called and returned from since it was started."""
+        records = self.workspace.records
+        found = {
+            f"{path.relative_to(records).with_suffix('')}"
+            for path in records.rglob("*.json")
+            if path.name not in ("options.json", "run.json")
         }
+        for path in (self.workspace.logs / "calls").glob("*.py"):
+            with contextlib.suppress(FileNotFoundError):
+                text = path.read_text()
+                start = self.logged.get(path, 0)
+                events = CALL.findall(text[start:] if start <= len(text) else text)
+                found |= {
+                    f"{path.stem}: {event} {events[: n + 1].count(event)}" for n, event in enumerate(events)
+                }
+        return found
 
-    def kill_once(self, tally: Tally, longest_s: float) -> bool:
-        """Start, and kill at some moment; False if the run came to its end before."""
-        at_record = self.choose.random() < 0.5
-        wanted, delay = self.choose.randint(1, 4), self.choose.uniform(0.3, longest_s)
-        process = self.start()
-        begin, known, seen = time.monotonic(), self.records(), 0
-        place = ""
+    def finished(self) -> dict[Path, int]:
+        """When the steps and iterations that are done were recorded."""
+        done = {}
+        for path in self.workspace.records.rglob("*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in ("options.json", "run.json") and '"failed"' not in path.read_text():
+                    done[path] = path.stat().st_mtime_ns
+        return done
+
+    def kill_at_boundary(self, tally: Tally, way: str, until: str = LAST) -> bool:
+        """Start, and kill at the first boundary at which no kill came before; False if there is none left."""
+        before, known = self.finished(), self.places() | set(tally.boundaries)
+        process, begin, place = self.start("--to", until), time.monotonic(), ""
         while process.poll() is None and not place:
-            time.sleep(0.004)
+            time.sleep(0.002)
             if time.monotonic() - begin > TIMEOUT_S:
                 raise TimeoutError("the run does not end")
-            if at_record:
-                new = self.records() - known
-                known |= new
-                seen += len(new)
-                if seen >= wanted:
-                    place = sorted(new)[0].split()[0].removesuffix(".json")
-            elif time.monotonic() - begin > delay:
-                place = "random"
+            place = min(self.places() - known, default="")
         if process.poll() is not None:
+            assert process.returncode == 0, process.returncode
             return False
-        way = self.choose.choice(WAYS)
         self.kill(process, way)
         tally.kills[way] += 1
-        if place == "random":
-            tally.random_moments += 1
-        else:
-            tally.at_records[place.split("/")[-1]] += 1
+        tally.boundaries.append(place)
+        self.require_kept(before, tally)
         return True
+
+    def kill_at_random(self, tally: Tally, longest_s: float) -> bool:
+        """Start, and kill at a random moment; False if the run came to its end before."""
+        before, process = self.finished(), self.start()
+        delay, way = self.choose.uniform(0.3, longest_s), self.choose.choice(RANDOM_WAYS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = process.wait(delay)
+            assert status == 0, status
+            return False
+        self.kill(process, way)
+        tally.kills[way] += 1
+        tally.random_moments += 1
+        self.require_kept(before, tally)
+        return True
+
+    def require_kept(self, before: dict[Path, int], tally: Tally) -> None:
+        """Nothing that was whole has been done again."""
+        now = self.finished()
+        again = [str(path) for path, when in before.items() if now.get(path) != when]
+        assert not again, again
+        tally.kept += len(before)
 
     def kill(self, process: subprocess.Popen[bytes], way: str) -> None:
         if way == "worker":
@@ -169,6 +212,7 @@ class KilledRun:
             # Before it has begun, what stands there is of the run before.
             if status == 128 + number and state is not None and state.pid == process.pid:
                 assert state.state == "interrupted", state
+        assert self.workspace.present_owner is None, "the lock outlives the run"
         deadline = time.monotonic() + 10
         while any(True for _ in group_of(process.pid)):
             assert time.monotonic() < deadline, "workers outlive the run"
@@ -216,15 +260,19 @@ def kill_loop(field_directory: Path, scratch: Path, engine: str, kills: int, see
     tally = Tally()
     run = KilledRun(copy_of(field_directory, scratch / "killed"), engine, seed)
     inputs = input_digests(run.workspace)
-    while tally.total < kills:
-        if run.kill_once(tally, 0.7 * length_s):
-            continue
+    for way in itertools.cycle(WAYS):
+        if not run.kill_at_boundary(tally, way):
+            break
+        print(f"{way:5} at {tally.boundaries[-1]}", flush=True)
+    while True:
         compare(run.workspace, expected, inputs, tally)
+        if tally.random_moments >= kills:
+            return tally
         for name in MADE:
             shutil.rmtree(run.workspace.directory / name, ignore_errors=True)
-    assert run.finish() == 0
-    compare(run.workspace, expected, inputs, tally)
-    return tally
+        while tally.random_moments < kills and run.kill_at_random(tally, 0.7 * length_s):
+            print(f"{tally.random_moments} at random moments", flush=True)
+        assert run.finish() == 0
 
 
 def copy_of(source: Path, target: Path) -> Path:
