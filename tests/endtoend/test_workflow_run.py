@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -237,6 +239,18 @@ def test_common_beam_set(finished_run):
         assert "CASAMBM" not in header
         assert header["BMAJ"] * 3600 == pytest.approx(target.bmaj_arcsec, abs=tolerance)
         assert header["BMIN"] * 3600 == pytest.approx(target.bmin_arcsec, abs=tolerance)
+
+
+def test_fitsverify_finds_nothing(finished_run):
+    if shutil.which("fitsverify") is None:
+        if os.environ.get("CI"):
+            pytest.fail("no fitsverify: apt-get install fitsverify")
+        pytest.skip("no fitsverify (Debian: apt-get install fitsverify)")
+    paths = sorted(finished_run.workspace.products.glob("*.fits"))
+    assert len(paths) == 12
+    found = subprocess.run(["fitsverify", "-q", *paths], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert found.stdout.count("verification OK") == len(paths)
 
 
 def test_other_readers_agree(finished_run, tmp_path):
