@@ -9,10 +9,11 @@ from observations import image_grid, observe
 
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts, read_plane
-from vlasscube.imaging import mosaic_engine
+from vlasscube.imaging import mosaic_engine, tclean
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence
 from vlasscube.imaging.engine import CleanRequest
 from vlasscube.imaging.mosaic_engine import MosaicEngine
+from vlasscube.imaging.tclean import TcleanEngine
 from vlasscube.records import DataSelection, ImageGeometry
 
 SELECTION = DataSelection("", "8", "", "", "", "")
@@ -169,6 +170,39 @@ def test_one_baseline_cannot_be_deconvolved(field, tmp_path):
     with pytest.raises(ImagingError, match="minor cycle") as caught:
         make(one_engine(), tmp_path / "again", parameters())
     assert "psf" in caught.value.hint
+
+
+def noise_only(scale=1.0):
+    """Noise of weights that are a factor off."""
+    observed = observe(image_grid(), antennas=14)
+    (window,) = observed.spectral_windows
+    noise = np.random.default_rng(1).normal(size=(*window.data.shape, 2)).view(complex)[..., 0]
+    data = (noise / np.sqrt(window.weight)[..., None]).astype(np.complex64)
+    return replace(observed, spectral_windows=(replace(window, data=data, weight=scale * window.weight),))
+
+
+@pytest.mark.parametrize("changes", [{}, {"robust": -1.0}, {"uvtaper": ("20arcsec",)}, {"pblimit": 0.3}])
+def test_noise_is_expected_once_for_a_plane(field, tmp_path, changes):
+    field(noise_only())
+    first, *others = make(one_engine(), tmp_path, parameters(**changes), 2)
+    assert [result.expected_noise_jy for result in others] == [None]
+    # Four images of some hundred beams.
+    measured = np.nanstd(planes(tmp_path, "x.iter0.residual.tt0"))
+    assert measured == pytest.approx(first.expected_noise_jy, rel=0.1)
+    field(noise_only(4.0))
+    (tmp_path / "again").mkdir()
+    (again,) = make(one_engine(), tmp_path / "again", parameters(**changes), 1)
+    assert again.expected_noise_jy == pytest.approx(first.expected_noise_jy / 2, rel=1e-4)
+
+
+def test_the_same_noise_is_expected_of_tclean(field, tmp_path, monkeypatch):
+    field(noise_only())
+    monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
+    monkeypatch.setattr(tclean.casa, "run_task", lambda name, **arguments: {})
+    settings = parameters(robust=0.5)
+    (ours,) = make(one_engine(), tmp_path, settings, 1)
+    of_tclean = make(iter([TcleanEngine(), TcleanEngine()]), tmp_path / "none", settings, 2)
+    assert [result.expected_noise_jy for result in of_tclean] == [ours.expected_noise_jy, None]
 
 
 def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):

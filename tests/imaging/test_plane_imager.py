@@ -64,7 +64,10 @@ class FakeEngine:
                 raise Killed
         if number:
             root.with_name(f"{root.name}.mask").mkdir()
-        return CleanResult("tclean()", number, 1, self.stop_code if number else 0, {})
+        expected = None if number else 2e-4
+        return CleanResult(
+            "tclean()", number, 1, self.stop_code if number else 0, {}, expected_noise_jy=expected
+        )
 
 
 class Store:
@@ -188,6 +191,14 @@ def test_statistics_leave_out_what_is_beyond_the_primary_beam_limit(image, monke
     images = image(FakeEngine(), Store())
     assert images.last.statistics["I"].image_rms == pytest.approx(1.4826)
     assert images.last.statistics["V"].residual_madrms == pytest.approx(1.4826)
+
+
+def test_expected_noise_outlives_a_stop(image):
+    store = Store()
+    with pytest.raises(Killed):
+        image(FakeEngine(kill_in=3), store)
+    images = image(FakeEngine(), store)
+    assert images.expected_noise_jy == 2e-4
 
 
 def test_missing_psf_beam_is_an_error(image, monkeypatch):

@@ -120,6 +120,7 @@ class SyntheticRun(SyntheticField):
             frequency_hz=spw_frequency(spw) + 1e5,
             bandwidth_hz=1.28e8,
             unflagged_bandwidth_hz=1.2e8,
+            expected_noise_jy=noise_jy(spw, "Q") / (2 if spw == self.noisy else 1.05),
         )
 
     def _make_images(self, spw: int) -> None:
@@ -181,7 +182,7 @@ class SyntheticRun(SyntheticField):
             statistics={
                 s: CutoutStatistics(
                     image=self.statistics(noise_jy(spw, s)),
-                    residual=self.statistics(noise_jy(spw, s) / 2),
+                    residual=self.statistics(noise_jy(spw, s)),
                     pbcor=self.statistics(noise_jy(spw, s)),
                     rms=self.rms(spw, s),
                     rms_fraction_below_800ujy=0.4 if spw == self.noisy else 0.97,

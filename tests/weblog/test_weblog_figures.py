@@ -157,10 +157,19 @@ class TestSpectra:
             drawn(figures.stokes_u_vs_q(region, "native", figures.shared_fraction_limit([region])))
             drawn(figures.flux_spectrum(region, "native", figures.shared_flux_limits([region])))
 
+    @pytest.mark.parametrize("expected", [None, 1.5e-4])
     @pytest.mark.parametrize("rms", [{}, {"I": None}, {"I": 1e-4, "Q": 2e-4, "U": None}])
-    def test_noise_with_gaps(self, rms: dict[str, float | None]) -> None:
+    def test_noise_with_gaps(self, rms: dict[str, float | None], expected: float | None) -> None:
         with style():
-            drawn(figures.noise_spectrum("noise", {"spw2": 2e9}, {"spw2"}, {"spw2": rms}, None))
+            figure = drawn(
+                figures.noise_spectrum(
+                    "noise", {"spw2": 2e9}, {"spw2"}, {"spw2": rms}, {"spw2": expected}, None
+                )
+            )
+        lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+        assert ("expected from weights" in lines) == (expected is not None)
+        if expected is not None:
+            assert list(lines["expected from weights"].get_ydata()) == [0.15]
 
 
 def test_nothing_of_pyplot_is_touched() -> None:

@@ -198,7 +198,19 @@ class TestFinishedRun:
         row = next(row for row in table if row[0] == "2")
         sigma = noise_jy(2, "I") * 1e3
         assert row[1:4] == [f"{40 * sigma:.3f}", f"{sigma:.3f}", "40.0"]
-        assert row[7:11] == [f"{3 * sigma:.3f}", f"{sigma:.3f}", "97.0 %", "2.0 %"]
+        expected = noise_jy(2, "Q") * 1e3 / 1.05
+        assert row[7:9] == [f"{expected:.3f}", f"{sigma / expected:.2f}"]
+        assert row[9:13] == [f"{3 * sigma:.3f}", f"{sigma:.3f}", "97.0 %", "2.0 %"]
+
+    def test_noise_beside_what_the_weights_let_expect(self, finished: SmallRun) -> None:
+        """Q, U and V of the noisy plane have twice the noise; so has I, but that may have."""
+        page = parse(finished.workspace.weblog / "stage07-make_images.html")
+        table = next(table for table in page.iter("table") if "Expected" in text_of(table))
+        rows = {text_of(row[0]): list(row) for row in table.iter("tr")}
+        assert [text_of(cell) for cell in rows["2"][3:]] == ["1.05"] * 3
+        assert not any("shade" in cell.get("class", "") for cell in rows["2"])
+        shaded = ["shade4" in cell.get("class", "") for cell in rows["4"]]
+        assert shaded == [False, False, False, True, True, True]
 
     def test_spectra_at_both_resolutions(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "stage11-analyze_stokes_cubes.html")

@@ -41,6 +41,8 @@ class CleanResult:
     """By Stokes parameter."""
     messages: tuple[Message, ...] = ()
     """For the user."""
+    expected_noise_jy: float | None = None
+    """Noise of the flat-noise images by the weights of the data, Jy/beam; with the first iteration."""
 
 
 TAKEN_OVER: tuple[TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model", "residual")

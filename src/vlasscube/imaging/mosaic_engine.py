@@ -85,6 +85,7 @@ class _Plane:
     weight_image: Float
     state: CleanState
     warnings: tuple[Message, ...] = ()
+    expected_noise_jy: float | None = None
 
 
 class MosaicEngine:
@@ -134,6 +135,7 @@ class MosaicEngine:
             stop_code=outcome.stop_code,
             cycles=outcome.cycles,
             messages=plane.warnings if request.previous_root is None else (),
+            expected_noise_jy=plane.expected_noise_jy if request.previous_root is None else None,
         )
 
     def _record_call(self, request: CleanRequest) -> str:
@@ -158,13 +160,8 @@ class MosaicEngine:
         parameters = request.parameters
         _require_memory(request.image_root.name, parameters.geometry)
         visibilities = read_visibilities(request.vis, request.selection)
-        settings = ImagerSettings(
-            robust=parameters.robust,
-            taper=parse_taper(parameters.uvtaper),
-            pblimit=parameters.pblimit,
-            kernels=self._kernels,
-            w_correction=self._w_correction,
-            threads=threads,
+        settings = imager_settings(
+            parameters, threads, kernels=self._kernels, w_correction=self._w_correction
         )
         imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
         if not imager.weight_sum > 0:
@@ -193,8 +190,17 @@ class MosaicEngine:
             beams=(beam,),
             cell_arcsec=cell,
         )
-        root = request.image_root.name
-        return _Plane(request.vis, request.selection, root, imager, header, weight_image, state, warnings)
+        return _Plane(
+            vis=request.vis,
+            selection=request.selection,
+            root_name=request.image_root.name,
+            imager=imager,
+            header=header,
+            weight_image=weight_image,
+            state=state,
+            warnings=warnings,
+            expected_noise_jy=imager.expected_noise_jy(),
+        )
 
     def _read_back(self, request: CleanRequest, threads: int) -> _Plane:
         """Take a plane up again from the images of the previous iteration."""
@@ -275,6 +281,20 @@ def image_grid(geometry: ImageGeometry) -> ImageGrid:
         math.radians(geometry.cell_arcsec / 3600),
         math.radians(ra_deg),
         math.radians(dec_deg),
+    )
+
+
+def imager_settings(
+    parameters: CleanParameters, threads: int, *, kernels: Kernels = "casa", w_correction: bool = False
+) -> ImagerSettings:
+    """Return how the visibilities of a plane are weighted and gridded."""
+    return ImagerSettings(
+        robust=parameters.robust,
+        taper=parse_taper(parameters.uvtaper),
+        pblimit=parameters.pblimit,
+        kernels=kernels,
+        w_correction=w_correction,
+        threads=threads,
     )
 
 

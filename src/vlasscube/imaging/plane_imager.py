@@ -124,6 +124,7 @@ def image_plane(
         frequency_hz=facts.frequency_hz,
         bandwidth_hz=facts.channel_width_hz,
         unflagged_bandwidth_hz=target.nominal_bandwidth_hz,
+        expected_noise_jy=finished[0].expected_noise_jy,
     )
 
 
@@ -188,6 +189,7 @@ def _make_iteration(
         call=result.call,
         seconds=time.monotonic() - started,
         files=tuple(names),
+        expected_noise_jy=result.expected_noise_jy,
     )
     return iteration, tuple(directory / name for name in names)
 

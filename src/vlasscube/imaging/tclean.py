@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vlasscube import casa, naming
 from vlasscube.imaging.clean_sequence import tclean_arguments
 from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
+from vlasscube.imaging.mosaic.imager import MosaicImager
+from vlasscube.imaging.mosaic_engine import image_grid, imager_settings
+from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.parallel import plane_threads
 from vlasscube.records import STOKES, CleanCycles
 
 
@@ -29,6 +34,8 @@ class TcleanEngine:
             request.parameters,
             request.iteration,
         )
+        # Before the long work, so that what cannot be read is told at once.
+        expected = _expected_noise_jy(request) if request.previous_root is None else None
         result = casa.run_task("tclean", **arguments)
         shown = {
             **arguments,
@@ -36,7 +43,16 @@ class TcleanEngine:
             "imagename": request.image_root.name,
             "mask": Path(arguments["mask"]).name,
         }
-        return clean_result(result, casa.format_call("tclean", shown))
+        made = clean_result(result, casa.format_call("tclean", shown))
+        return replace(made, expected_noise_jy=expected)
+
+
+def _expected_noise_jy(request: CleanRequest) -> float | None:
+    """The noise that our own engine expects of the same data and weighting."""
+    visibilities = read_visibilities(request.vis, request.selection)
+    settings = imager_settings(request.parameters, plane_threads())
+    imager = MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
+    return imager.expected_noise_jy()
 
 
 def take_over(previous: Path, root: Path) -> None:

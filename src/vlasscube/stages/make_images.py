@@ -11,9 +11,24 @@ from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
 from vlasscube.imaging.engine import Kernels, imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
-from vlasscube.records import Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord, from_plain, to_plain
+from vlasscube.records import (
+    STOKES,
+    Iteration,
+    Outcome,
+    PlaneImages,
+    PlaneTarget,
+    StepRecord,
+    from_plain,
+    to_plain,
+)
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import CubeImages, CubePlan, PlaneVerdict
+from vlasscube.stages.results import (
+    NOISE_RATIO_BOUNDS,
+    CubeImages,
+    CubePlan,
+    PlaneVerdict,
+    is_noise_unexpected,
+)
 from vlasscube.workspace import Workspace
 
 
@@ -93,7 +108,29 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext, key: str)
         for name in iteration.files:
             if (working / name).exists():
                 context.add_output(working / name)
+    _compare_noise(images, context)
     return replace(images, unflagged_bandwidth_hz=inputs.unflagged_bandwidth_hz)
+
+
+def _compare_noise(images: PlaneImages, context: StageContext) -> None:
+    """Warn if the residual's noise is not what the weights of the data let expect."""
+    ratios = {stokes: images.noise_ratio(stokes) for stokes in STOKES}
+    unexpected = {
+        stokes: ratio
+        for stokes, ratio in ratios.items()
+        if ratio is not None and is_noise_unexpected(stokes, ratio)
+    }
+    if not unexpected or images.expected_noise_jy is None:
+        return
+    found = ", ".join(f"{ratio:.2f} ({stokes})" for stokes, ratio in unexpected.items())
+    low, high = NOISE_RATIO_BOUNDS
+    context.warn(
+        f"{images.target.label}: the noise is {found} times the "
+        f"{1e3 * images.expected_noise_jy:.3g} mJy/beam expected from the weights of the data",
+        f"{low:g} to {high:g} is usual. More noise: interference that is not flagged, calibration errors, "
+        "sidelobes of sources that are not cleaned, or weights that are too large. Less: weights that are "
+        "too small, for example of residuals with bright sources.",
+    )
 
 
 @dataclass(frozen=True)

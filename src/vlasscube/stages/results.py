@@ -27,6 +27,19 @@ from vlasscube.records import (
     RegionSpectrum,
 )
 
+NOISE_RATIO_BOUNDS = (0.8, 1.5)
+"""Measured over expected noise beyond which a plane is warned of.
+
+The expected noise is good to a few per cent. The weights come from residuals that still hold what
+self-calibration mends, so somewhat less noise than expected is no fault; artefacts make somewhat more.
+Weights wrong by a factor of 4 are beyond either bound."""
+
+
+def is_noise_unexpected(stokes: str, ratio: float) -> bool:
+    """Whether measured over expected noise is out of bounds; sidelobes may make any noise in Stokes I."""
+    low, high = NOISE_RATIO_BOUNDS
+    return ratio < low or (ratio > high and stokes != "I")
+
 
 @dataclass(frozen=True)
 class ImportResult:

@@ -199,7 +199,8 @@ def noise_spectrum(
     frequencies_hz: Mapping[str, float],
     rejected: Collection[str],
     rms_jy: Mapping[str, Mapping[str, float | None]],
-    expected: tuple[FloatArray, FloatArray] | None,
+    expected_jy: Mapping[str, float | None],
+    sefd: tuple[FloatArray, FloatArray] | None,
 ) -> Figure:
     """Noise against frequency by Stokes parameter.
 
@@ -213,7 +214,9 @@ def noise_spectrum(
         Labels of rejected planes.
     rms_jy : mapping
         Noise in Jy/beam by plane label and Stokes parameter.
-    expected : tuple of ndarray, optional
+    expected_jy : mapping
+        Noise by the weights of the data in Jy/beam, by plane label.
+    sefd : tuple of ndarray, optional
         Frequencies in Hz and the noise of the receivers in Jy/beam, scaled to the planes.
     """
     figure = new_figure(6.4, 4.4, margins_in=(0.7, 0.15, 1.0, 0.4))
@@ -245,12 +248,28 @@ def noise_spectrum(
             axes.annotate(
                 plane_name(label), (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
             )
-    if expected is not None:
+    by_weights = [
+        (hertz / 1e9, value * 1e3)
+        for label, hertz in sorted(frequencies_hz.items(), key=lambda item: item[1])
+        if (value := expected_jy.get(label)) is not None and np.isfinite(value)
+    ]
+    if by_weights:
         axes.plot(
-            expected[0] / 1e9, expected[1] * 1e3, color=MUTED, linewidth=1, zorder=1, label="SEFD, scaled"
+            *zip(*by_weights, strict=True),
+            color="black",
+            marker="_",
+            markersize=11,
+            linestyle=":",
+            linewidth=1,
+            label="expected from weights",
         )
+    if sefd is not None:
+        axes.plot(sefd[0] / 1e9, sefd[1] * 1e3, color=MUTED, linewidth=1, zorder=1, label="SEFD, scaled")
     values = [
-        v for by_stokes in rms_jy.values() for v in by_stokes.values() if v is not None and np.isfinite(v)
+        v
+        for known in (*rms_jy.values(), expected_jy)
+        for v in known.values()
+        if v is not None and np.isfinite(v)
     ]
     axes.set_xlim(1.9, 4.1)
     if values:
@@ -258,7 +277,7 @@ def noise_spectrum(
     axes.set_title(title)
     axes.set_xlabel("frequency [GHz] (open: rejected)")
     axes.set_ylabel("noise [mJy/beam]")
-    figure.legend(ncols=5, loc="lower center")
+    figure.legend(ncols=3, loc="lower center")
     return figure
 
 

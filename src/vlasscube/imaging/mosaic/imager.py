@@ -23,6 +23,7 @@ from vlasscube.imaging.mosaic.convolution import (
     casa_convolution_functions,
 )
 from vlasscube.imaging.mosaic.exact_convolution import exact_convolution_functions
+from vlasscube.imaging.mosaic.expected_noise import channel_correlation, decorrelation, noise_sums
 from vlasscube.imaging.mosaic.grid import ImageGrid, Pointings, locate_pointings
 from vlasscube.imaging.mosaic.primary_beam import beam_radius_rad, evla_power_beam
 from vlasscube.imaging.mosaic.uv_grid import UvGridShape, grid_to_images, images_to_grid, in_slabs
@@ -37,6 +38,8 @@ from vlasscube.imaging.mosaic.weighting import (
 
 Float = npt.NDArray[np.float32]
 _TINY = float(np.finfo(np.float32).tiny)
+_NOISE_SAMPLES = 256
+"""Columns and rows, at most, at which the expected noise is computed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class _Block:
     """A spectral window, ready for gridding."""
 
     window: SpectralWindowData
+    weight: Float
+    """Imaging weights, shape (n, nchan)."""
     gridder: _kernels.Gridder
     functions: ConvolutionFunctions
     position: _Positions
@@ -250,32 +255,93 @@ class MosaicImager:
             order=order,
             group_start=group_start,
         )
-        return _Block(window, gridder, functions, position)
+        return _Block(window, weight, gridder, functions, position)
 
     # --- images
 
     def weight_image(self) -> Float:
         """Compute ΣwA²/Σw with A the power beams of the pointings; shape (ny, nx)."""
+        return self._squared_beams(self._beam_weights(), np.arange(self.grid.nx), np.arange(self.grid.ny))
+
+    def _beam_weights(self) -> list[npt.NDArray[np.float64]]:
+        """Sums of the imaging weights of each block, shape (pointings, beams)."""
+        return [
+            np.array(block.gridder.beam_weights()).reshape(self.pointings.count, -1) for block in self._blocks
+        ]
+
+    def _squared_beams(
+        self, sums: list[npt.NDArray[np.float64]], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]
+    ) -> Float:
+        """Add up the squared power beams of the pointings, over Σw, at some columns and rows of the image.
+
+        The factors of the beams are given for each block, shape (pointings, beams).
+        """
         nx, ny = self._padded.nx, self._padded.ny
         support = max(block.functions.weight.shape[1] // 2 for block in self._blocks)
         cells = np.arange(-support, support + 1)
         ramp_x = np.exp(-2j * np.pi * np.outer(self.pointings.pixel_x, cells) / nx)
         ramp_y = np.exp(-2j * np.pi * np.outer(self.pointings.pixel_y, cells) / ny)
         total = np.zeros((cells.size, cells.size), dtype=complex)
-        for block in self._blocks:
-            sums = np.array(block.gridder.beam_weights()).reshape(self.pointings.count, -1)
+        for block, factors in zip(self._blocks, sums, strict=True):
             reach = block.functions.weight.shape[1] // 2
             inner = slice(support - reach, support + reach + 1)
             for beam, function in enumerate(block.functions.weight):
-                spread = np.einsum("p,py,px->yx", sums[:, beam], ramp_y, ramp_x, optimize=True)
+                spread = np.einsum("p,py,px->yx", factors[:, beam], ramp_y, ramp_x, optimize=True)
                 total[inner, inner] += function * spread[inner, inner]
-        x = np.arange(self.grid.nx) + self._corner[1]
-        y = np.arange(self.grid.ny) + self._corner[0]
-        to_x = np.exp(2j * np.pi * np.outer(cells, x) / nx)
-        by_row = np.exp(2j * np.pi * np.outer(y, cells) / ny) @ total / max(self.weight_sum, _TINY)
+        to_x = np.exp(2j * np.pi * np.outer(cells, x + self._corner[1]) / nx)
+        to_y = np.exp(2j * np.pi * np.outer(y + self._corner[0], cells) / ny)
+        by_row = to_y @ total / max(self.weight_sum, _TINY)
         image: Float = by_row.real.astype(np.float32) @ to_x.real.astype(np.float32)
         image -= by_row.imag.astype(np.float32) @ to_x.imag.astype(np.float32)
         return image
+
+    def expected_noise_jy(self) -> float | None:
+        """Compute the noise that the flat-noise image has by the weights of the visibilities.
+
+        Returns
+        -------
+        float or None
+            Jy per beam, the same for all Stokes parameters; the mean over the pixels within the primary-beam
+            limit. None if there are none. See `vlasscube.imaging.mosaic.expected_noise`.
+        """
+        noise = [self._noise_sums(block) for block in self._blocks]
+        # Neither changes faster than the primary beam.
+        x, y = (np.arange(0, size, -(-size // _NOISE_SAMPLES)) for size in (self.grid.nx, self.grid.ny))
+        response = self._squared_beams(self._beam_weights(), x, y)
+        peak = float(response.max())
+        inside = response > self.settings.pblimit**2 * peak
+        if not (self.weight_sum > 0 and inside.any()):
+            return None
+        variance = self._squared_beams(noise, x, y)[inside] / (response[inside] * peak * self.weight_sum)
+        return float(np.sqrt(np.maximum(variance, 0)).mean())
+
+    def _noise_sums(self, block: _Block) -> npt.NDArray[np.float64]:
+        window, beams = block.window, block.functions.weight
+        spacing_hz = (
+            float(np.abs(np.diff(window.channel_frequency_hz)).mean()) if window.channels > 1 else 0.0
+        )
+        position = block.position
+        return noise_sums(
+            window,
+            self._gridded_weight(block),
+            channel_correlation(window),
+            decorrelation(position.x * spacing_hz, position.y * spacing_hz, beams.mean(axis=0)),
+            block.functions.beam_of_channel,
+            self.pointings.count,
+            len(beams),
+        )
+
+    def _gridded_weight(self, block: _Block) -> Float:
+        """Imaging weights of a block, 0 for visibilities that the uv grid does not reach."""
+        if not block.gridder.outside:
+            return block.weight
+        on_grid = np.ones(block.weight.shape, dtype=bool)
+        position, support = block.position, block.functions.support
+        for place, size in ((position.x, self._padded.nx), (position.y, self._padded.ny)):
+            cell = np.rint(place[:, None] * block.window.channel_frequency_hz)
+            on_grid &= np.abs(cell) + support <= (size - 1) // 2
+        weight: Float = np.where(on_grid, block.weight, np.float32(0))
+        return weight
 
     def psf(self) -> Float:
         """Compute the point spread function at the image centre, peak 1; shape (ny, nx)."""

@@ -67,7 +67,7 @@ class DensityGrid:
     def add(self, block: WeightedBlock) -> None:
         """Add the weights of a block."""
         flat = self._cells.reshape(-1)
-        for rows in _batches(block.weight.shape[0]):
+        for rows in batches(block.weight.shape[0]):
             for sign in (1, -1):
                 cell, inside = self._cell(block, rows, sign)
                 weight = np.where(inside, block.weight[rows], 0)
@@ -92,7 +92,7 @@ class DensityGrid:
         f2 = self._f2(robust)
         flat = self._cells.reshape(-1)
         weights = np.empty_like(block.weight)
-        for rows in _batches(block.weight.shape[0]):
+        for rows in batches(block.weight.shape[0]):
             cell, inside = self._cell(block, rows, 1)
             density = flat[cell]
             weights[rows] = np.where(inside, block.weight[rows] / (density * np.float32(f2) + 1), 0)
@@ -118,5 +118,6 @@ def taper_weights(block: WeightedBlock, taper: UvTaper) -> npt.NDArray[np.float3
     return factors
 
 
-def _batches(rows: int) -> list[slice]:
+def batches(rows: int) -> list[slice]:
+    """Cut rows into slices whose arrays fit the processor's caches."""
     return [slice(start, min(start + _BATCH_ROWS, rows)) for start in range(0, rows, _BATCH_ROWS)]

@@ -76,7 +76,9 @@ def analyze_stokes_cubes(site: Site) -> dict[str, Any]:
     return {
         "result": result,
         "regions": regions,
-        "noise": noise_figure(site, "rms-median", "Median of the rms image", result.rms_median),
+        "noise": noise_figure(
+            site, "rms-median", "Median of the rms image", result.rms_median, corrected=True
+        ),
     }
 
 

@@ -12,10 +12,16 @@ from vlasscube.images.statistics import max_over_madrms
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
-from vlasscube.stages.results import CutoutResult, PbcorResult, PlaneVerdict, RmsResult
+from vlasscube.stages.results import (
+    NOISE_RATIO_BOUNDS,
+    CutoutResult,
+    PbcorResult,
+    PlaneVerdict,
+    RmsResult,
+)
 from vlasscube.weblog import formats
 from vlasscube.weblog.course_plot import CoursePlot, course_plot
-from vlasscube.weblog.pages.noise import noise_figure
+from vlasscube.weblog.pages.noise import noise_figure, ratio_cell
 from vlasscube.weblog.run_records import PLANE_STAGES, PlaneState
 from vlasscube.weblog.shading import Cell, below, outliers
 from vlasscube.weblog.site import FigureLink, Link, PictureLink, Site
@@ -53,6 +59,8 @@ def make_images(site: Site) -> dict[str, Any]:
         "stokes": STOKES,
         "blocks": [_block(site, state) for state in site.run.plane_states()],
         "figure": _plane_summary(site),
+        "noise": _noise_rows(site),
+        "noise_bounds": NOISE_RATIO_BOUNDS,
     }
 
 
@@ -68,6 +76,17 @@ def _block(site: Site, state: PlaneState) -> PlaneBlock:
         image_file=naming.tclean_product(root, "image") if root else "",
         image_kind=f"iter{images.last.number}.image" if images else "",
     )
+
+
+def _noise_rows(site: Site) -> list[Row]:
+    """Expected noise of each plane, and the residual's over it by Stokes parameter."""
+    rows = []
+    for state in site.run.plane_states():
+        images = site.run.images(state.label)
+        if images is not None and images.expected_noise_jy is not None:
+            cells = [ratio_cell(stokes, images.noise_ratio(stokes)) for stokes in STOKES]
+            rows.append(Row(state, [Cell(formats.mjy(images.expected_noise_jy)), *cells]))
+    return rows
 
 
 def _plane_summary(site: Site) -> FigureLink | None:
@@ -145,15 +164,20 @@ def make_cutout_images(site: Site) -> dict[str, Any]:
     if results:
         figures = [
             noise_figure(
-                site, "image-noise", "Scaled MAD of the restored image (not corrected)", image_noise
+                site,
+                "image-noise",
+                "Scaled MAD of the restored image (not corrected)",
+                image_noise,
+                corrected=False,
             ),
-            noise_figure(site, "rms-median", "Median of the rms image", rms_noise),
+            noise_figure(site, "rms-median", "Median of the rms image", rms_noise, corrected=True),
         ]
     return {
         "stokes": STOKES,
         "blocks": [(stokes, _cutout_rows(site, results, stokes)) for stokes in STOKES] if results else [],
         "box": results[0][1].box if results else None,
         "figures": figures,
+        "noise_bounds": NOISE_RATIO_BOUNDS,
         "pictures": [(state, site.pictures(state.label)) for state, _ in results],
     }
 
@@ -177,7 +201,14 @@ def _cutout_rows(site: Site, results: list[tuple[PlaneState, CutoutResult]], sto
             outliers(column(image, lambda s: s.madrms), mjy, only_high=True),
             outliers(column(image, max_over_madrms), ratio, absolute=True),
         ]
+    expected = [images.expected_noise_jy if images else None for images in _images(site, results)]
+    measured = column("residual", lambda s: s.madrms)
     columns += [
+        [Cell(mjy(value)) for value in expected],
+        [
+            ratio_cell(stokes, noise / value if noise is not None and value else None)
+            for noise, value in zip(measured, expected, strict=True)
+        ],
         outliers(column("rms", lambda s: s.max), mjy),
         outliers(column("rms", lambda s: s.median), mjy, only_high=True),
         [_low_noise_cell(s.rms_fraction_below_800ujy if s else None) for s in statistics],
@@ -196,6 +227,10 @@ def _cutout_rows(site: Site, results: list[tuple[PlaneState, CutoutResult]], sto
             [Cell(formats.fixed(result.pb.median)) for _, result in results],
         ]
     return _rows([state for state, _ in results], columns)
+
+
+def _images(site: Site, results: list[tuple[PlaneState, CutoutResult]]) -> list[PlaneImages | None]:
+    return [site.run.images(state.label) for state, _ in results]
 
 
 def _low_noise_cell(fraction: float | None) -> Cell:
