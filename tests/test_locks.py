@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -50,3 +52,13 @@ def test_the_lock_of_a_plane_ends_with_its_process(tmp_path, holder):
 
 def test_no_planes_are_not_waited_for(tmp_path):
     locks.wait_for_planes(tmp_path / "planes")
+
+
+def test_times_are_utc_wherever_the_machine_is(monkeypatch):
+    for zone in ("UTC", "America/Denver", "Asia/Kolkata", "nonsense/zone"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        told = datetime.fromisoformat(locks.utc_now())
+        assert abs((datetime.now(UTC) - told).total_seconds()) < 5
+    monkeypatch.undo()
+    time.tzset()
