@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import command, input_digests
 
 from vlasscube.casacore_tables import table
 from vlasscube.errors import ResourceMismatchError
 from vlasscube.measurement_set.resource_checks import check_resources
 from vlasscube.measurement_set.unusable_data import flag_unusable_results, flag_unusable_visibilities
 from vlasscube.wiring import require_result
+from vlasscube.workspace import Workspace
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 
@@ -133,3 +137,53 @@ def test_bad_weights_are_flagged(working_ms: Path, value: float) -> None:
     found = flag_unusable_results(working_ms)
     assert found.bad_weights == before["FLAG"][row].size
     assert columns(working_ms)["FLAG"][row].all()
+
+
+# ----------------------------------------------------------------------------------------------- the command
+
+
+def spoil_version(ms: Path) -> None:
+    """casacore ends the process that reads the table, instead of raising an error."""
+    path = ms / "SPECTRAL_WINDOW" / "table.dat"
+    content = bytearray(path.read_bytes())
+    place = content.index(b"IPosition") + len(b"IPosition")
+    content[place : place + 4] = b"\x7f" * 4
+    path.write_bytes(content)
+
+
+def cut_data(ms: Path) -> None:
+    stored = max(ms.glob("table.f*_TSM*"), key=lambda path: path.stat().st_size)
+    os.truncate(stored, stored.stat().st_size // 2)
+
+
+def strange_telescope(ms: Path) -> None:
+    with table(ms / "OBSERVATION", writable=True) as observation:
+        observation.putcell("TELESCOPE_NAME", 0, "<b>\x1b[31m\nTraceback")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (spoil_version, "SPECTRAL_WINDOW cannot be read: the process that read it ended over it"),
+        (cut_data, "cannot be read as a measurement set"),
+        (strange_telescope, "not from the VLA"),
+    ],
+)
+def test_run_with_a_damaged_measurement_set(simulated_field: Path, tmp_path: Path, damage, reason) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(simulated_field, directory)
+    workspace = Workspace(directory)
+    damage(workspace.input_ms)
+    before = input_digests(workspace)
+    finished = subprocess.run(command("run", directory), capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr.count(reason) == 1
+    assert workspace.input_ms.name in finished.stderr
+    for text in (finished.stdout, finished.stderr):
+        assert "Traceback (most recent call last)" not in text
+        assert "terminate called" not in text
+        assert "\x1b[31m\n" not in text
+    assert input_digests(workspace) == before
+    assert not workspace.products.exists() or not any(workspace.products.iterdir())
+    # What CASA's temporary files would be in is left, and nothing in it.
+    assert [path for path in workspace.working.rglob("*") if path != workspace.casa_scratch] == []

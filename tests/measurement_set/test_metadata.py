@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vlasscube.errors import MeasurementSetError
-from vlasscube.measurement_set import metadata
+from vlasscube.measurement_set import main_table
 from vlasscube.measurement_set.metadata import require_science_windows, summarise_measurement_set
 from vlasscube.records import MeasurementSetSummary, SpectralWindow, from_json, to_json
 
@@ -69,7 +69,7 @@ def test_summary(small_ms, layout):
 @casa_test
 def test_small_pieces_make_the_same_summary(small_ms, monkeypatch):
     whole = summarise_measurement_set(small_ms)
-    monkeypatch.setattr(metadata, "_CHUNK_ROWS", 7)
+    monkeypatch.setattr(main_table, "_CHUNK_ROWS", 7)
     assert summarise_measurement_set(small_ms) == whole
 
 
@@ -148,8 +148,8 @@ def truncate(path):
             lambda path: change(path / "OBSERVATION", "TELESCOPE_NAME", "ALMA\x1b", 0),
             "'ALMA.*' *, not from the VLA",
         ),
-        (lambda path: change(path, "FIELD_ID", 99), "FIELD_ID has values"),
-        (lambda path: change(path, "STATE_ID", 2), "STATE_ID has values"),
+        (lambda path: change(path, "FIELD_ID", 99), "FIELD_ID goes from 99"),
+        (lambda path: change(path, "STATE_ID", 2), "STATE_ID goes from 2"),
         (lambda path: change(path, "STATE_ID", -1), "no data with the intent"),
         (lambda path: change(path, "TIME", np.nan), "not finite"),
     ],

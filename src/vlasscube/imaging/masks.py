@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from vlasscube import casa, casacore_tables
-from vlasscube.errors import ImagingError
+from vlasscube.errors import CasaTaskError, ImagingError
 from vlasscube.images.casa_images import read_plane
-from vlasscube.measurement_set.resource_checks import mask_stokes_problems, stokes_of
+from vlasscube.measurement_set.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
+from vlasscube.measurement_set.resource_checks import (
+    mask_pixel_problems,
+    mask_stokes_problems,
+    stokes_of,
+    survey_pixels,
+)
 from vlasscube.records import Message
+from vlasscube.workspace import digest
 
 _TOLERANCE_PIXELS = 0.1
+_EQUATORIAL = ("J2000", "ICRS", "B1950")
+"""Frames that imregrid takes masks from."""
 
 
 def make_cleanmask(mask: Path, template: Path, output: Path) -> tuple[Message, ...]:
@@ -40,25 +50,34 @@ def make_cleanmask(mask: Path, template: Path, output: Path) -> tuple[Message, .
     Raises
     ------
     ImagingError
-        If it is missing, is no image of floats, or has other Stokes planes or pixels that are not finite.
+        If it is missing, damaged or no image of floats, or has other Stokes planes, or pixels that are
+        negative or not finite.
     """
-    have, want = _grid(mask), _grid(template)
-    if problems := mask_stokes_problems(mask):
-        raise _unusable(mask, "; ".join(problems))
+    if not (mask / "table.dat").is_file():
+        raise ImagingError(
+            f"there is no mask image {mask.name}"
+            if not mask.exists()
+            else f"{mask.name} is not a CASA image",
+            hint="Masks are named by 'mask' in the parameter list, or come from the archive.",
+        )
+    have, want = _examined(mask, digest(mask)), _grid(template)
     messages = []
     if _same_grid(have, want):
         shutil.copytree(mask, output)
     else:
-        casa.run_task(
-            "imregrid",
-            imagename=str(mask),
-            template=str(template),
-            output=str(output),
-            axes=[0, 1],
-            interpolation="nearest",
-            replicate=False,
-            overwrite=True,
-        )
+        try:
+            casa.run_task(
+                "imregrid",
+                imagename=str(mask),
+                template=str(template),
+                output=str(output),
+                axes=[0, 1],
+                interpolation="nearest",
+                replicate=False,
+                overwrite=True,
+            )
+        except CasaTaskError as error:
+            raise _unusable(mask, f"it cannot be brought to the grid of the plane ({error})") from error
         sizes = [f"{grid.shape[1]}x{grid.shape[0]}" for grid in (have, want)]
         what = f"is {sizes[0]} pixels, the plane {sizes[1]}" if sizes[0] != sizes[1] else "is on another grid"
         messages.append(Message("warning", f"mask {mask.name} {what}: regridded"))
@@ -85,26 +104,42 @@ class _Grid:
         self.units = tuple(str(unit) for unit in direction["units"])  # type: ignore[attr-defined]
 
 
-def _grid(path: Path) -> _Grid:
-    if not (path / "table.dat").is_file():
-        raise ImagingError(
-            f"there is no mask image {path.name}"
-            if not path.exists()
-            else f"{path.name} is not a CASA image",
-            hint="Masks are named by 'mask' in the parameter list, or come from the archive.",
-        )
+# The masks of a field serve all its planes.
+@functools.lru_cache(maxsize=8)
+def _examined(mask: Path, state: str) -> _Grid:
+    """Read a mask in a process of its own, which a damaged one may end; once for each of its states."""
+    with isolated_reader() as reader:
+        try:
+            return reader.call(_examine, mask)
+        except ReaderDiedError as error:
+            raise _unusable(mask, str(error)) from error
+
+
+def _examine(mask: Path) -> _Grid:
     try:
-        with casacore_tables.table(path) as table:
-            coordinates = table.getkeyword("coords")
-            (direction,) = (value for key, value in coordinates.items() if key.startswith("direction"))
-        with casacore_tables.stored_image(path) as image:
-            if image is None:
-                raise ValueError("its pixels are not of type float")
-            if len(image.shape) != 4 or image.shape[0] != 1:
-                raise ValueError(f"it has the shape {image.shape}, not (1, Stokes, y, x)")
-            return _Grid((image.shape[2], image.shape[3]), direction)
-    except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise _unusable(path, str(error)) from error
+        grid = _grid(mask)
+        problems = mask_stokes_problems(mask)
+        bad, _, negative = survey_pixels(mask)
+    except UNREADABLE as error:
+        raise _unusable(mask, reason_text(error)) from error
+    problems += mask_pixel_problems(bad, negative)
+    if grid.frames[0] not in _EQUATORIAL:
+        problems.append(f"expected right ascension and declination, found {grid.frames[0]}")
+    if problems:
+        raise _unusable(mask, "; ".join(problems))
+    return grid
+
+
+def _grid(path: Path) -> _Grid:
+    with casacore_tables.table(path) as table:
+        coordinates = table.getkeyword("coords")
+        (direction,) = (value for key, value in coordinates.items() if key.startswith("direction"))
+    with casacore_tables.stored_image(path) as image:
+        if image is None:
+            raise ValueError("its pixels are not of type float")
+        if len(image.shape) != 4 or image.shape[0] != 1:
+            raise ValueError(f"it has the shape {image.shape}, not (1, Stokes, y, x)")
+        return _Grid((image.shape[2], image.shape[3]), direction)
 
 
 def _same_grid(have: _Grid, want: _Grid) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
+from vlasscube.measurement_set.isolation import UNREADABLE, reason_text
+from vlasscube.measurement_set.main_table import MainTableRows, scan_main_table
 from vlasscube.measurement_set.selection import TARGET_INTENT
 from vlasscube.measurement_set.texts import plain_text as _clean
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow
@@ -21,9 +22,8 @@ TELESCOPES = ("EVLA", "VLA")
 S_BAND_HZ = (1.9e9, 4.1e9)
 CIRCULAR_CORRELATIONS = ("RR", "RL", "LR", "LL")
 
-_CHUNK_ROWS = 1_000_000
 # All that version 2 of the measurement set requires: CASA's tasks do not do without any of them.
-_SUBTABLES = (
+SUBTABLES = (
     "ANTENNA", "DATA_DESCRIPTION", "FEED", "FIELD", "FLAG_CMD", "HISTORY", "OBSERVATION", "POINTING",
     "POLARIZATION", "PROCESSOR", "SPECTRAL_WINDOW", "STATE",
 )  # fmt: skip
@@ -32,13 +32,11 @@ _COLUMNS = (
     "FLAG_CATEGORY", "FLAG_ROW", "INTERVAL", "OBSERVATION_ID", "PROCESSOR_ID", "SCAN_NUMBER", "SIGMA",
     "STATE_ID", "TIME", "TIME_CENTROID", "UVW", "WEIGHT",
 )  # fmt: skip
-_DAY_S = 86400.0
-_TIMES_MJD = (42778.0, 88069.0)
-"""From 1976, the first antennas of the VLA, to 2100: what lies outside is no time of an observation, and
-would end CASA's process instead of raising an error."""
 _EARTH_RADIUS_M = (6.3e6, 6.45e6)
 _TOPOCENTRIC = 5
 _SHOWN = 5
+_MAX_ID = 1_000_000
+"""Of what has no subtable, or one that need not have it; CASA makes lists as long as the highest one."""
 _CORRELATIONS = dict(enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"), start=1))
 
 
@@ -62,6 +60,24 @@ def summarise_measurement_set(path: Path) -> MeasurementSetSummary:
         targets.
     """
     path = Path(path)
+    require_table(path)
+    try:
+        return _summarise(path)
+    except UNREADABLE as error:
+        raise MeasurementSetError(
+            f"{path.name} cannot be read as a measurement set: {reason_text(error)}",
+            hint="It may be damaged or incomplete; copy it again from where it was made.",
+        ) from error
+
+
+def require_table(path: Path) -> None:
+    """Refuse what is no table, or one in pieces.
+
+    Raises
+    ------
+    MeasurementSetError
+        If there is nothing, no table, or a multi-MS.
+    """
     if not (path / "table.dat").is_file():
         raise MeasurementSetError(
             f"{path.name} is not a measurement set."
@@ -69,13 +85,11 @@ def summarise_measurement_set(path: Path) -> MeasurementSetSummary:
             else f"There is no measurement set {path}.",
             hint="Give the directory of a measurement set (it has a file table.dat).",
         )
-    try:
-        return _summarise(path)
-    except (RuntimeError, UnicodeDecodeError, ValueError, IndexError, KeyError) as error:
+    if (path / "SUBMSS").is_dir():
         raise MeasurementSetError(
-            f"{path.name} cannot be read as a measurement set: {_clean(str(error))}",
-            hint="It may be damaged or incomplete; copy it again from where it was made.",
-        ) from error
+            f"{path.name} is a multi-MS (it has a directory SUBMSS), expected one in one piece.",
+            hint="Make one of it with CASA's mstransform(..., createmms=False).",
+        )
 
 
 def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
@@ -89,7 +103,7 @@ def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
     low, high = S_BAND_HZ
     ids = tuple(window.id for window in summary.spectral_windows if low < window.mean_frequency_hz < high)
     if not ids:
-        found = ", ".join(f"{window.mean_frequency_hz / 1e9:.3f}" for window in summary.spectral_windows[:32])
+        found = ", ".join(f"{window.mean_frequency_hz / 1e9:.5g}" for window in summary.spectral_windows[:32])
         raise MeasurementSetError(
             f"{summary.name} has no spectral window between {low / 1e9} and {high / 1e9} GHz "
             f"(its windows are at {found or 'none'} GHz).",
@@ -118,17 +132,21 @@ def _summarise(path: Path) -> MeasurementSetSummary:
     telescope, observer, project = _observation(path)
     intents = _intents(path)
     descriptions = _data_descriptions(path)
-    with casa.table(path / "FIELD") as table:
-        field_count = int(table.nrows())
+    limits = _id_limits(path)
     with casa.table(path) as table:
-        scanned = _scan_rows(table, field_count, len(descriptions), len(intents))
+        scanned = scan_main_table(table, limits, len(descriptions))
     spw_rows: dict[int, int] = {}
     for (spw, _), rows in zip(descriptions, scanned.rows_by_description, strict=True):
         if rows:
             spw_rows[spw] = spw_rows.get(spw, 0) + int(rows)
     windows, window_count = _spectral_windows(path, spw_rows)
     antennas = _antennas(path, scanned.antennas)
-    correlation_counts = _correlation_counts(path)
+    polarizations = {
+        polarization
+        for (_, polarization), rows in zip(descriptions, scanned.rows_by_description, strict=True)
+        if rows
+    }
+    correlation_counts = _correlation_counts(path, polarizations)
     _check_cells(
         path,
         columns,
@@ -138,11 +156,6 @@ def _summarise(path: Path) -> MeasurementSetSummary:
             if row >= 0
         },
     )
-    polarizations = {
-        polarization
-        for (_, polarization), rows in zip(descriptions, scanned.rows_by_description, strict=True)
-        if rows
-    }
     scans = tuple(
         Scan(number, start, end, tuple(sorted({name for state in states for name in intents[state]})))
         for number, (start, end, states) in sorted(scanned.scans.items())
@@ -182,7 +195,7 @@ def _check_structure(path: Path) -> tuple[str, ...]:
         problems.append("column DATA")
     problems += [
         f"subtable {name}"
-        for name in _SUBTABLES
+        for name in SUBTABLES
         if name not in keywords or not (path / name / "table.dat").is_file()
     ]
     # An optional one that is announced and not there is missed by CASA, too.
@@ -208,7 +221,7 @@ def _observation(path: Path) -> tuple[str, str, str]:
                 hint="Its OBSERVATION table is empty.",
             )
         texts = [
-            _clean(str(table.getcell(name, 0))) if name in table.colnames() else ""
+            _text(table, name, 0) if name in table.colnames() else ""
             for name in ("TELESCOPE_NAME", "OBSERVER", "PROJECT")
         ]
     if texts[0] not in TELESCOPES:
@@ -219,10 +232,39 @@ def _observation(path: Path) -> tuple[str, str, str]:
     return texts[0], texts[1], texts[2]
 
 
+def _text(table: Any, column: str, row: int) -> str:
+    # Where a text is not UTF-8 CASA's getcol takes it for Latin-1, and its getcell raises an error.
+    return _clean(str(table.getcol(column, row, 1)[0]))
+
+
 def _intents(path: Path) -> list[tuple[str, ...]]:
     with casa.table(path / "STATE") as table:
         modes = [str(mode) for mode in table.getcol("OBS_MODE")] if table.nrows() else []
     return [tuple(_clean(part) for part in mode.split(",") if part.strip()) for mode in modes]
+
+
+def _id_limits(path: Path) -> dict[str, tuple[int, int]]:
+    """Lowest and highest id in each column of ids; -1 stands for none where CASA takes it so."""
+    last = {}
+    for name in ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "PROCESSOR", "STATE"):
+        with casa.table(path / name) as table:
+            last[name] = int(table.nrows()) - 1
+    with casa.table(path / "FEED") as table:
+        feeds = table.getcol("FEED_ID") if table.nrows() else np.zeros(1, int)
+    return {
+        "DATA_DESC_ID": (0, last["DATA_DESCRIPTION"]),
+        "FIELD_ID": (0, last["FIELD"]),
+        "STATE_ID": (-1, last["STATE"]),
+        "ANTENNA1": (0, last["ANTENNA"]),
+        "ANTENNA2": (0, last["ANTENNA"]),
+        "FEED1": (0, int(feeds.max())),
+        "FEED2": (0, int(feeds.max())),
+        "OBSERVATION_ID": (0, last["OBSERVATION"]),
+        # CASA's simulator leaves the table empty.
+        "PROCESSOR_ID": (-1, max(last["PROCESSOR"], 0)),
+        "ARRAY_ID": (0, _MAX_ID),
+        "SCAN_NUMBER": (0, _MAX_ID),
+    }
 
 
 def _data_descriptions(path: Path) -> list[tuple[int, int]]:
@@ -246,7 +288,7 @@ def _spectral_windows(path: Path, rows: dict[int, int]) -> tuple[tuple[SpectralW
             windows.append(
                 SpectralWindow(
                     id=spw,
-                    name=_clean(str(table.getcell("NAME", spw))),
+                    name=_text(table, "NAME", spw),
                     mean_frequency_hz=float(frequencies.mean()),
                     bandwidth_hz=float(widths.sum()),
                     channel_width_hz=float(widths.mean()),
@@ -275,6 +317,9 @@ def _check_window(
     path: Path, table: Any, spw: int, frequencies: NDArray[np.float64], widths: NDArray[np.float64]
 ) -> None:
     problem = ""
+    bandwidths = np.asarray(table.getcell("EFFECTIVE_BW", spw), dtype=float)
+    resolutions = np.asarray(table.getcell("RESOLUTION", spw), dtype=float)
+    steps = np.diff(frequencies)
     if not frequencies.size == widths.size == int(table.getcell("NUM_CHAN", spw)) or not frequencies.size:
         problem = (
             f"has {frequencies.size} channel frequencies and {widths.size} channel widths, where NUM_CHAN is "
@@ -284,6 +329,16 @@ def _check_window(
         problem = "has channel frequencies that are not positive numbers"
     elif not (np.isfinite(widths).all() and widths.min() > 0):
         problem = "has channel widths that are not numbers, or zero"
+    elif not bandwidths.size == resolutions.size == frequencies.size:
+        problem = (
+            f"has {frequencies.size} channels, where EFFECTIVE_BW has {bandwidths.size} and RESOLUTION "
+            f"{resolutions.size}"
+        )
+    elif not (np.isfinite(bandwidths).all() and bandwidths.min() > 0):
+        # Weights are made of them.
+        problem = "has effective bandwidths (EFFECTIVE_BW) that are not positive numbers"
+    elif not ((steps > 0).all() or (steps < 0).all()):
+        problem = "has channel frequencies that do not rise or fall from channel to channel"
     elif int(table.getcell("MEAS_FREQ_REF", spw)) != _TOPOCENTRIC:
         problem = f"is not topocentric (MEAS_FREQ_REF is {table.getcell('MEAS_FREQ_REF', spw)})"
     if problem:
@@ -297,9 +352,25 @@ def _channels(windows: Sequence[SpectralWindow], spw: int) -> int:
     return next(window.channels for window in windows if window.id == spw)
 
 
-def _correlation_counts(path: Path) -> list[int]:
+def _correlation_counts(path: Path, used: set[int]) -> list[int]:
     with casa.table(path / "POLARIZATION") as table:
-        return [len(table.getcell("CORR_TYPE", number)) for number in range(table.nrows())]
+        count = int(table.nrows())
+        if not used <= set(range(count)):
+            raise ValueError(
+                f"DATA_DESCRIPTION names the polarizations {sorted(used)}, where POLARIZATION has {count}"
+            )
+        counts = [len(table.getcell("CORR_TYPE", number)) for number in range(count)]
+        for number, correlations in enumerate(counts):
+            told = int(table.getcell("NUM_CORR", number))
+            receptors = np.asarray(table.getcell("CORR_PRODUCT", number))
+            if told != correlations or receptors.shape != (2, correlations):
+                raise ValueError(
+                    f"row {number} of POLARIZATION has {correlations} correlations (CORR_TYPE), where "
+                    f"NUM_CORR is {told} and CORR_PRODUCT of the shape {receptors.shape}"
+                )
+            if not np.isin(receptors, (0, 1)).all():
+                raise ValueError(f"row {number} of POLARIZATION has a CORR_PRODUCT besides 0 and 1")
+    return counts
 
 
 def _check_cells(path: Path, columns: Sequence[str], expected: Mapping[int, tuple[int, int]]) -> None:
@@ -330,11 +401,6 @@ def _check_cells(path: Path, columns: Sequence[str], expected: Mapping[int, tupl
 
 def _antennas(path: Path, used: set[int]) -> tuple[Antenna, ...]:
     with casa.table(path / "ANTENNA") as table:
-        count = int(table.nrows())
-        if not used <= set(range(count)):
-            raise ValueError(
-                f"ANTENNA1 and ANTENNA2 go from {min(used)} to {max(used)}, where there are {count} antennas"
-            )
         names, diameters = table.getcol("NAME"), table.getcol("DISH_DIAMETER")
         radius = np.linalg.norm(np.asarray(table.getcol("POSITION"), dtype=float), axis=0)
     low, high = _EARTH_RADIUS_M
@@ -345,9 +411,9 @@ def _antennas(path: Path, used: set[int]) -> tuple[Antenna, ...]:
             f"{', '.join(_clean(str(names[number])) for number in lost[:_SHOWN])}.",
             hint="Check POSITION in its ANTENNA table.",
         )
-    if not np.isfinite(diameters).all():
+    if not (np.isfinite(diameters).all() and all(diameters[number] > 0 for number in used)):
         raise MeasurementSetError(
-            f"{path.name} has antennas whose diameter is not a number.",
+            f"{path.name} has antennas whose diameter is not a positive number.",
             hint="Check DISH_DIAMETER in its ANTENNA table.",
         )
     return tuple(
@@ -356,12 +422,13 @@ def _antennas(path: Path, used: set[int]) -> tuple[Antenna, ...]:
     )
 
 
-def _fields(path: Path, scanned: _Rows, intents: Sequence[tuple[str, ...]]) -> tuple[Field, ...]:
+def _fields(path: Path, scanned: MainTableRows, intents: Sequence[tuple[str, ...]]) -> tuple[Field, ...]:
     targets = {state for state, names in enumerate(intents) if any(TARGET_INTENT in name for name in names)}
     result = []
     lost: list[str] = []
     with casa.table(path / "FIELD") as table:
         names = table.getcol("NAME")
+        _check_field_numbers(table)
         for number, (scan, states) in sorted(scanned.fields.items()):
             # The first row of the polynomial is the direction at its reference time.
             direction = np.asarray(table.getcell("PHASE_DIR", number), dtype=float).reshape(2, -1)[:, 0]
@@ -388,95 +455,21 @@ def _fields(path: Path, scanned: _Rows, intents: Sequence[tuple[str, ...]]) -> t
     return tuple(result)
 
 
+def _check_field_numbers(table: Any) -> None:
+    """Refuse numbers that CASA makes arrays of, unseen."""
+    for number, (terms, source) in enumerate(
+        zip(table.getcol("NUM_POLY"), table.getcol("SOURCE_ID"), strict=True)
+    ):
+        found = np.size(table.getcell("PHASE_DIR", number)) // 2
+        if not 0 <= terms < found:
+            raise ValueError(f"NUM_POLY of field {number} is {terms}, where PHASE_DIR has {found} terms")
+        if not -1 <= source <= _MAX_ID:
+            raise ValueError(f"SOURCE_ID of field {number} is {source}, expected -1 to {_MAX_ID}")
+
+
 def _size_bytes(path: Path) -> int:
     total = 0
     for directory, _, files in os.walk(path):
         for name in files:
             total += (Path(directory) / name).lstat().st_size
     return total
-
-
-# ----------------------------------------------------------------------------------------- the main table
-
-
-@dataclass
-class _Rows:
-    """What the rows of the main table say, gathered piece by piece."""
-
-    rows_by_description: NDArray[np.int64]
-    last_rows: NDArray[np.int64]
-    """By description, -1 for none."""
-    rows: int = 0
-    antennas: set[int] = field(default_factory=set)
-    """Those with data."""
-    integration_s: float = 0.0
-    fields: dict[int, tuple[int, set[int]]] = field(default_factory=dict)
-    """First scan, and states, by field."""
-    scans: dict[int, tuple[float, float, set[int]]] = field(default_factory=dict)
-    """Start, end, and states, by scan."""
-
-    def add(self, number: int, scan: int, state: int, start: float, end: float) -> None:
-        """Add rows of one field, scan and state; state -1 stands for none."""
-        states = {state} if state >= 0 else set()
-        first, field_states = self.fields.get(number, (scan, set()))
-        self.fields[number] = (min(first, scan), field_states | states)
-        known_start, known_end, scan_states = self.scans.get(scan, (start, end, set()))
-        self.scans[scan] = (min(known_start, start), max(known_end, end), scan_states | states)
-
-
-def _scan_rows(table: Any, field_count: int, description_count: int, state_count: int) -> _Rows:
-    found = _Rows(np.zeros(description_count, np.int64), np.full(description_count, -1, np.int64))
-    for columns in _column_chunks(table):
-        descriptions, fields, states = columns["DATA_DESC_ID"], columns["FIELD_ID"], columns["STATE_ID"]
-        for name, values, low, count in (
-            ("DATA_DESC_ID", descriptions, 0, description_count),
-            ("FIELD_ID", fields, 0, field_count),
-            ("STATE_ID", states, -1, state_count),
-        ):
-            if values.min() < low or values.max() >= count:
-                raise ValueError(f"{name} has values that are not in its subtable")
-        _check_times(columns["TIME"], columns["INTERVAL"])
-        if not found.rows:
-            found.integration_s = float(np.median(columns["INTERVAL"]))
-            if not found.integration_s > 0:
-                raise ValueError(f"the integration time (INTERVAL) is {found.integration_s:g} s")
-        for name in ("ANTENNA1", "ANTENNA2"):
-            found.antennas.update(int(number) for number in np.unique(columns[name]))
-        # Of several assignments to an element the last one stays.
-        found.last_rows[descriptions] = found.rows + np.arange(fields.size)
-        found.rows += int(fields.size)
-        found.rows_by_description += np.bincount(descriptions, minlength=description_count)
-        _add_runs(found, columns)
-    return found
-
-
-def _check_times(times: NDArray[np.float64], intervals: NDArray[np.float64]) -> None:
-    if not (np.isfinite(times).all() and np.isfinite(intervals).all()):
-        raise ValueError("TIME or INTERVAL is not finite")
-    low, high = float(times.min()) / _DAY_S, float(times.max()) / _DAY_S
-    if not _TIMES_MJD[0] <= low <= high <= _TIMES_MJD[1]:
-        raise ValueError(
-            f"its times go from MJD {low:.6g} to {high:.6g}, expected between {_TIMES_MJD[0]:.0f} (1976) "
-            f"and {_TIMES_MJD[1]:.0f} (2100)"
-        )
-
-
-def _add_runs(found: _Rows, columns: dict[str, NDArray[Any]]) -> None:
-    keys = np.stack([columns["FIELD_ID"], columns["SCAN_NUMBER"], columns["STATE_ID"]])
-    # Rows are in the order of time, so there are far fewer changes than rows.
-    starts = np.concatenate([[0], 1 + np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0))])
-    low = np.minimum.reduceat(columns["TIME"] - columns["INTERVAL"] / 2, starts)
-    high = np.maximum.reduceat(columns["TIME"] + columns["INTERVAL"] / 2, starts)
-    for index, begin in enumerate(starts):
-        number, scan, state = (int(value) for value in keys[:, begin])
-        found.add(number, scan, state, float(low[index]), float(high[index]))
-
-
-def _column_chunks(table: Any) -> Iterator[dict[str, NDArray[Any]]]:
-    names = (
-        "DATA_DESC_ID", "FIELD_ID", "SCAN_NUMBER", "STATE_ID", "TIME", "INTERVAL", "ANTENNA1", "ANTENNA2"
-    )  # fmt: skip
-    rows = int(table.nrows())
-    for start in range(0, rows, _CHUNK_ROWS):
-        count = min(_CHUNK_ROWS, rows - start)
-        yield {name: np.asarray(table.getcol(name, start, count)) for name in names}

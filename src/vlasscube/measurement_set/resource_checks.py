@@ -8,7 +8,7 @@ compared before anything is changed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,14 @@ import numpy.typing as npt
 from vlasscube import casacore_tables
 from vlasscube.errors import ResourceMismatchError
 from vlasscube.measurement_set.archive import ResourceReport
+from vlasscube.measurement_set.inspection import read_rows
+from vlasscube.measurement_set.isolation import (
+    UNREADABLE,
+    IsolatedReader,
+    ReaderDiedError,
+    isolated_reader,
+    reason_text,
+)
 from vlasscube.measurement_set.selection import sky_offsets_arcsec
 from vlasscube.measurement_set.texts import plain_text
 from vlasscube.naming import parse_phasecenter
@@ -31,6 +39,9 @@ _EQUATORIAL = ("J2000", "ICRS")
 _ROWS_PER_PIECE = 512
 _SCAN_ROWS = 1_000_000
 _SHOWN = 5
+
+Finding = str | Message
+"""What does not fit, or a warning about what fits."""
 
 
 def check_resources(
@@ -66,17 +77,19 @@ def check_resources(
     ResourceMismatchError
         With one line for each thing that does not fit: file, expected, found.
     """
-    problems: list[str] = []
-    messages: list[Message] = []
-    for name in (report.tier1_mask, report.tier2_mask):
-        problems += _guarded(name, lambda name=name: _check_mask(directory / name, geometry, messages))
-    for name in report.model_images:
-        problems += _guarded(name, lambda name=name: _check_model(directory / name, geometry, messages))
     facts = _read_facts(ms)
-    flags = report.get("flag_version").found[0]
-    problems += _guarded(flags, lambda: _check_flags(directory / flags, facts, ms.name))
-    table = report.selfcal_table
-    problems += _guarded(table, lambda: _check_selfcal(directory / table, facts, ms.name, selfcal_spw))
+    flags, table = report.get("flag_version").found[0], report.selfcal_table
+    findings: list[tuple[str, list[Finding]]] = []
+    with isolated_reader() as reader:
+        for name in (report.tier1_mask, report.tier2_mask):
+            findings.append((name, _examine(reader, _check_mask, directory / name, geometry)))
+        for name in report.model_images:
+            findings.append((name, _examine(reader, _check_model, directory / name, geometry)))
+        findings.append((flags, _examine(reader, _check_flags, directory / flags, facts, ms.name)))
+        findings.append(
+            (table, _examine(reader, _check_selfcal, directory / table, facts, ms.name, selfcal_spw))
+        )
+    problems = [f"{name}: {item}" for name, items in findings for item in items if isinstance(item, str)]
     if problems:
         raise ResourceMismatchError(
             f"{report.archive} does not belong to this image and measurement set, or is damaged; "
@@ -85,14 +98,23 @@ def check_resources(
             hint="Take reimaging_resources.tgz of the continuum run of this image and measurement set, and "
             "SEIP_parameter.list of the same run.",
         )
-    return tuple(messages)
+    return tuple(item for _, items in findings for item in items if isinstance(item, Message))
 
 
-def _guarded(name: str, check: Any) -> list[str]:
+def _examine(
+    reader: IsolatedReader, check: Callable[..., Iterator[Finding]], *arguments: object
+) -> list[Finding]:
     try:
-        return [f"{name}: {problem}" for problem in check()]
-    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        return [f"{name}: cannot be read: {plain_text(str(error))}"]
+        return reader.call(_findings, check, arguments)
+    except ReaderDiedError as error:
+        return [f"cannot be read: {error}"]
+
+
+def _findings(check: Callable[..., Iterator[Finding]], arguments: tuple[object, ...]) -> list[Finding]:
+    try:
+        return list(check(*arguments))
+    except UNREADABLE as error:
+        return [f"cannot be read: {reason_text(error)}"]
 
 
 # --------------------------------------------------------------------------------------------------- images
@@ -209,19 +231,24 @@ def _pixel_problems(bad: int) -> Iterator[str]:
         yield f"expected finite pixels, found {bad} that are NaN or infinite"
 
 
-def _check_mask(path: Path, geometry: ImageGeometry, messages: list[Message]) -> list[str]:
+def _check_mask(path: Path, geometry: ImageGeometry) -> Iterator[Finding]:
     problems = image_problems(path, geometry)
+    yield from problems
     if any("type float" in problem or "an image" in problem for problem in problems):
-        return problems
-    problems += mask_stokes_problems(path)
+        return
+    yield from mask_stokes_problems(path)
     bad, inside, negative = survey_pixels(path)
-    problems += _pixel_problems(bad)
-    if negative:
-        problems.append(f"expected values from 0, found {negative} negative pixels")
+    yield from mask_pixel_problems(bad, negative)
     if not inside:
         text = f"the mask {path.name} is zero everywhere: nothing is cleaned with it"
-        messages.append(Message("warning", text, "Check the continuum run's masks."))
-    return problems
+        yield Message("warning", text, "Check the continuum run's masks.")
+
+
+def mask_pixel_problems(bad: int, negative: int) -> Iterator[str]:
+    """What is wrong with the pixels of a mask, by their numbers from `survey_pixels`."""
+    yield from _pixel_problems(bad)
+    if negative:
+        yield f"expected values from 0, found {negative} negative pixels"
 
 
 def mask_stokes_problems(path: Path) -> list[str]:
@@ -232,19 +259,19 @@ def mask_stokes_problems(path: Path) -> list[str]:
     return [f"expected one Stokes plane, or I Q U V, found {' '.join(stokes) or 'no Stokes axis'}"]
 
 
-def _check_model(path: Path, geometry: ImageGeometry, messages: list[Message]) -> list[str]:
+def _check_model(path: Path, geometry: ImageGeometry) -> Iterator[Finding]:
     problems = image_problems(path, geometry)
+    yield from problems
     if any("type float" in problem or "an image" in problem for problem in problems):
-        return problems
+        return
     stokes = stokes_of(path)
     if stokes != ("I",):
-        problems.append(f"expected Stokes I, found {' '.join(stokes) or 'no Stokes axis'}")
+        yield f"expected Stokes I, found {' '.join(stokes) or 'no Stokes axis'}"
     bad, positive, negative = survey_pixels(path)
-    problems += _pixel_problems(bad)
+    yield from _pixel_problems(bad)
     if not positive and not negative and path.name.endswith(".tt0"):
         text = f"the model {path.name} is zero everywhere: weights are taken from the data with their sources"
-        messages.append(Message("warning", text, "Check the continuum run's model images."))
-    return problems
+        yield Message("warning", text, "Check the continuum run's model images.")
 
 
 # ------------------------------------------------------------------------------------------ measurement set
@@ -340,6 +367,10 @@ def _check_selfcal(path: Path, facts: _Facts, ms_name: str, spw: int) -> Iterato
         )
         gains = casacore_tables.read_column(table, "CPARAM", np.complex64)
         flags = casacore_tables.read_column(table, "FLAG", np.bool_)
+    # CASA will read them.
+    for subtable in sorted(path.glob("*/table.dat")):
+        with casacore_tables.table(subtable.parent) as table:
+            read_rows(table)
     yield from _name_problems(_names(path / "ANTENNA"), facts.antennas, ms_name)
     if int(antennas.max()) >= len(facts.antennas) or int(antennas.min()) < 0:
         yield f"expected antennas 0 to {len(facts.antennas) - 1}, found {antennas.min()} to {antennas.max()}"

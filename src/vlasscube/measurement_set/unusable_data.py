@@ -22,6 +22,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 _BATCH_BYTES = 64_000_000
 _CUBE_DIMENSIONS = 3
+_LONGEST_M = 1.3e7
+"""Between two antennas: the diameter of the Earth."""
 
 _Look = Callable[[Any, BoolArray], BoolArray]
 """Finds in a selection of rows, given the visibilities not flagged so far, those that are unusable."""
@@ -59,8 +61,8 @@ def flag_unusable_visibilities(ms: Path) -> UnusableData:
     """Flag visibilities that are no measurement, before anything is computed from them.
 
     These are: NaN and infinite DATA; DATA that are exactly zero where RR or LL is (noise is never zero; a
-    cross-hand correlation may be, in noiseless simulations); rows whose UVW is not finite, or zero between
-    two antennas; rows without a positive integration time.
+    cross-hand correlation may be, in noiseless simulations); rows whose UVW is not finite, larger than the
+    Earth, or zero between two antennas; rows without a positive integration time.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def _without_baseline(part: Any, good: BoolArray) -> BoolArray:
     cross = casacore_tables.read_column(part, "ANTENNA1", np.int32) != casacore_tables.read_column(
         part, "ANTENNA2", np.int32
     )
-    rows = ~np.isfinite(uvw).all(axis=1) | (cross & ~uvw.any(axis=1))
+    rows = ~(np.abs(uvw) < _LONGEST_M).all(axis=1) | (cross & ~uvw.any(axis=1))
     spread: BoolArray = np.broadcast_to(rows[:, None, None], good.shape)
     return spread
 

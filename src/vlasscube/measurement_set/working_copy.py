@@ -94,13 +94,22 @@ def _tidy_texts(ms: Path) -> None:
     ):
         if not (ms / subtable / "table.dat").is_file():
             continue
-        with casacore_tables.table(ms / subtable) as table:
-            texts = [str(text) for text in table.getcol(column)] if table.nrows() else []
-        changed = {row: tidy(text) for row, text in enumerate(texts) if tidy(text) != text}
+        texts, are_utf8 = _read_texts(ms / subtable, column)
+        changed = {row: tidy(text) for row, text in enumerate(texts) if tidy(text) != text or not are_utf8}
         if changed:
             with casacore_tables.table(ms / subtable, writable=True) as table:
                 for row, text in changed.items():
                     table.putcell(column, row, text)
+
+
+def _read_texts(path: Path, column: str) -> tuple[list[str], bool]:
+    """Texts of a column, and whether they are UTF-8; otherwise CASA takes them for Latin-1."""
+    try:
+        with casacore_tables.table(path) as table:
+            return [str(text) for text in table.getcol(column)] if table.nrows() else [], True
+    except UnicodeDecodeError:
+        with casa.table(path) as table:
+            return [str(text) for text in table.getcol(column)], False
 
 
 def _tidy_name(text: str) -> str:

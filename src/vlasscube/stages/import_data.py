@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlasscube.errors import WorkspaceError
-from vlasscube.measurement_set.metadata import require_science_windows, summarise_measurement_set
+from vlasscube.measurement_set.inspection import inspect_measurement_set
+from vlasscube.measurement_set.metadata import require_science_windows
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import ImportResult
 
@@ -36,7 +37,7 @@ def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
     """
     directory = context.workspace.directory
     require_path_for_casa(directory / inputs.ms)
-    summary = summarise_measurement_set(directory / inputs.ms)
+    summary = inspect_measurement_set(directory / inputs.ms)
     return ImportResult(summary=summary, science_spws=require_science_windows(summary))
 
 
