@@ -60,6 +60,15 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     pytest.fail("the worker outlived its parent")
 
 
+def test_a_worker_that_starts_after_its_parent_has_ended_ends():
+    """As a process whose parent was killed meanwhile, it has another parent than the one that started it."""
+    code = "import os; from vlasscube.parallel import start_worker; start_worker(1, {}); print('alive')"
+    for parent, output in ((os.getpid(), "alive\n"), (os.getpid() + 1, "")):
+        ended = subprocess.run([sys.executable, "-c", code.format(parent)], capture_output=True, text=True)
+        assert ended.stdout == output
+        assert ended.returncode == (0 if output else 1)
+
+
 def test_machine_facts():
     assert 1 <= usable_cores() <= os.cpu_count()
     assert available_memory_bytes() > 1 << 20

@@ -79,19 +79,24 @@ def plane_threads() -> int:
     return max(int(text), 1) if text.isdecimal() else usable_cores()
 
 
-def start_worker(threads: int) -> None:
+def start_worker(threads: int, parent: int) -> None:
     """Make this process one that images planes for its parent, and ends with it.
 
     Parameters
     ----------
     threads : int
         Threads that a plane may use here.
+    parent : int
+        The process that started this one.
     """
     os.environ[_THREADS] = str(threads)
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A worker whose parent was killed must not go on writing into a directory that a new run takes over.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # It ended before we could ask to be told, and nobody will give us work or end us.
+        os._exit(1)
 
 
 class _WorkerProcess(SpawnProcess):
@@ -135,7 +140,7 @@ def make_executor(workers: int) -> Executor:
         max_workers=workers,
         mp_context=_WorkerContext(),
         initializer=start_worker,
-        initargs=(max(usable_cores() // workers, 1),),
+        initargs=(max(usable_cores() // workers, 1), os.getpid()),
     )
 
 

@@ -89,10 +89,7 @@ def plane_process(parent: int, answer: int, threads: int) -> None:
     threads : int
         Threads that a plane may use.
     """
-    start_worker(threads)
-    if os.getppid() != parent:
-        # It ended before we could ask to be told.
-        os._exit(1)
+    start_worker(threads, parent)
     function, args, kwargs = pickle.load(sys.stdin.buffer)
     try:
         text = b"R" + pickle.dumps(function(*args, **kwargs))
