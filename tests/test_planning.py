@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from vlasscube import cli, planning
+from vlasscube import cli, estimates, planning
+from vlasscube.cube_size import CubeSize, PlaneSize
 from vlasscube.errors import ParameterFileError
-from vlasscube.estimates import Estimate
+from vlasscube.estimates import Estimate, Resources
+from vlasscube.machine_speed import REFERENCE, MachineSpeed
 from vlasscube.options import RunOptions
 from vlasscube.parameters import write_parameter_file
-from vlasscube.planning import Machine, fit_warnings, make_plan, planned_steps
+from vlasscube.planned_steps import planned_steps
+from vlasscube.planning import Machine, fit_warnings, make_plan
 from vlasscube.records import (
     Antenna,
     Field,
@@ -25,6 +29,7 @@ from vlasscube.records import (
 )
 from vlasscube.stages.results import ImportResult
 from vlasscube.steps import step_key
+from vlasscube.wiring import STEPS
 from vlasscube.workspace import Workspace
 
 ROWS, CHANNELS, FIELDS = 3000, 64, 6
@@ -85,6 +90,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     )
     imported = ImportResult(summary(), (2, 3, 4))
     monkeypatch.setattr(planning, "import_data", lambda inputs, context: imported)
+    monkeypatch.setattr(planning, "measure_speed", lambda cores: REFERENCE)
     return Workspace(tmp_path)
 
 
@@ -123,15 +129,66 @@ def test_plan_is_printed_and_json(workspace: Workspace, capsys: pytest.CaptureFi
     assert cli.main(["plan", directory, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["planes"][1]["spw"] == "3,4"
-    assert plan["estimate"]["worker_memory_bytes"] == 400_000_000 + 70 * 1000 * 1200
+    # 68 bytes a pixel and 74 a visibility; its cutout, the whole image, needs 76 a pixel.
+    visibilities = plan["planes"][1]["visibilities"]
+    imaging = 68 * 1000 * 1200 + 74 * visibilities
+    assert plan["estimate"]["worker_memory_bytes"] == 430_000_000 + max(imaging, 76 * 1000 * 1200)
 
 
 def test_options_on_the_command_line_count(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     costs = []
-    for arguments in ([], ["--nmajor", "3"]):
+    for arguments in ([], ["--nmajor", "3"], ["--nmajor", "4"]):
         cli.main(["plan", str(workspace.directory), "--json", "-j", "1", *arguments])
         costs.append(json.loads(capsys.readouterr().out)["estimate"]["plane_seconds"])
-    assert costs[1] == pytest.approx(costs[0] * 10 / 28)
+    # 1 + 23 + 12 + 3 cycles, 1 + 3 + 3 + 3, 1 + 4 + 4 + 3.
+    assert (costs[0] - costs[1]) / 29 == pytest.approx((costs[2] - costs[1]) / 2)
+    assert costs[0] > costs[1]
+
+
+def test_as_many_workers_as_memory_allows(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is not told how many takes so many, and is not refused for more."""
+    monkeypatch.setattr(planning, "look_at_machine", lambda workspace: Machine(8, 10**9, 10**12, 0))
+    plan = make_plan(workspace, RunOptions())
+    assert plan.estimate.workers == 1
+    assert not any("memory" in message.text for message in plan.shortages)
+    asked_for = make_plan(workspace, RunOptions(), 2)
+    assert asked_for.estimate.workers == 2
+    assert any("memory" in message.text for message in asked_for.shortages)
+    monkeypatch.setattr(planning, "look_at_machine", lambda workspace: Machine(8, 10**11, 10**12, 0))
+    assert make_plan(workspace, RunOptions()).estimate.workers == 2
+
+
+def test_a_slow_machine_takes_longer(workspace: Workspace) -> None:
+    times = [
+        make_plan(workspace, RunOptions(), 1, MachineSpeed(speed, speed)).remaining_seconds
+        for speed in (1.0, 0.25)
+    ]
+    assert times[1] == pytest.approx(4 * times[0])
+
+
+def test_finished_planes_tell_of_the_others(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = CubeSize(512, 512, 3.0, 512, 512, (PlaneSize(10**6, 3e9),), 10**5, 10**7, 2)
+    resources = Resources(1, 1)
+    cycles = {"a": (1, 10, 4, 2), "b": (1, 20, 8, 0)}
+    expected = {
+        label: estimates.plane_stages(
+            size, size.planes[0], 1, resources, estimates.Pace(tuple(map(float, own))), "mosaic"
+        )[0].seconds
+        for label, own in cycles.items()
+    }
+
+    def images(workspace: Workspace, stage: str, label: str) -> SimpleNamespace:
+        # Each iteration took a quarter of one and a half of the time that was expected.
+        seconds = 1.5 * expected[label] / 4
+        iterations = [SimpleNamespace(major_cycles=count, seconds=seconds) for count in cycles[label]]
+        return SimpleNamespace(iterations=iterations)
+
+    monkeypatch.setattr(planning, "require_result", images)
+    pace = planning._pace(workspace, lambda labels: size, ["a", "b"], resources, "mosaic")
+    assert pace.major_cycles == (1.0, 15.0, 6.0, 1.0)
+    assert pace.slowness == pytest.approx(1.5)
+    assert pace.planes == 2
+    assert planning._pace(workspace, lambda labels: size, [], resources, "mosaic") == estimates.ASSUMED
 
 
 def test_a_bad_parameter_list_is_told(workspace: Workspace) -> None:
@@ -156,7 +213,7 @@ def record_import(workspace: Workspace, key: str, **changes: object) -> None:
 
 
 def current_import_key(workspace: Workspace) -> str:
-    return step_key("import_data", planning.STEPS["import_data"].inputs(workspace, RunOptions(), None))
+    return step_key("import_data", STEPS["import_data"].inputs(workspace, RunOptions(), None))
 
 
 def test_steps_that_are_done_are_skipped(workspace: Workspace) -> None:
@@ -199,9 +256,11 @@ COST = Estimate(
     weblog_bytes=0,
     transient_bytes=60 * 10**9,
     worker_memory_bytes=55 * 10**9,
+    leader_memory_bytes=10**9,
     workers=2,
     plane_seconds=1.0,
     seconds=2.0,
+    stages=(),
 )
 
 
@@ -222,7 +281,8 @@ def test_disk_that_will_not_suffice() -> None:
 
 def test_memory_that_will_not_suffice() -> None:
     (fewer,) = fit_warnings(COST, 2, machine(100, 200))
-    assert fewer.text == "memory will not suffice: 2 × 55.0 GB, 100 GB available"
+    # Libraries are counted once.
+    assert fewer.text == "memory will not suffice: 110 GB for 2 × 55.0 GB, 100 GB available"
     assert fewer.hint == "Use --workers 1."
     (none,) = fit_warnings(COST, 2, machine(32, 200))
     assert "Not even one plane fits" in none.hint

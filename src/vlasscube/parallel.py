@@ -63,6 +63,15 @@ def available_memory_bytes() -> int:
     return min(available, max(limit - used, 0))
 
 
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process so far, libraries included; 0 if it cannot be told."""
+    # Not ru_maxrss, which in a spawned process can begin with what its parent had.
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 _PR_SET_PDEATHSIG = 1
 
 

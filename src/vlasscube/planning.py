@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from vlasscube import __version__, estimates
+from vlasscube import estimates
 from vlasscube.console import (
     data_size,
     duration,
@@ -17,13 +16,15 @@ from vlasscube.console import (
     make_table,
     neutralise,
 )
-from vlasscube.errors import ResourceLimitError, StageOrderError, VlassCubeError
-from vlasscube.images.cutouts import cutout_box
+from vlasscube.cube_size import CubeSize
+from vlasscube.errors import ResourceLimitError, VlassCubeError
+from vlasscube.machine_speed import REFERENCE, MachineSpeed, measure_speed
 from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.options import RunOptions
 from vlasscube.parallel import available_memory_bytes, usable_cores
-from vlasscube.recipe import GATHER, RECIPE, StageEntry
-from vlasscube.records import FieldFlags, FlagCount, MeasurementSetSummary, Message, StepRecord, to_plain
+from vlasscube.planned_steps import PlannedStep, judge_step, planned_steps
+from vlasscube.records import FieldFlags, FlagCount, Message, PlaneImages
+from vlasscube.run_size import plane_visibilities, run_size
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.edit_image_list import (
     ContinuumListInputs,
@@ -33,26 +34,11 @@ from vlasscube.stages.edit_image_list import (
 )
 from vlasscube.stages.import_data import ImportInputs, import_data
 from vlasscube.stages.results import CubePlan, FlagResult, ImportResult, RestoreResult
-from vlasscube.steps import is_current, step_key
 from vlasscube.weblog.run_records import RunRecords
-from vlasscube.wiring import STEPS, require_result
+from vlasscube.wiring import require_result
 from vlasscube.workspace import Workspace, size_bytes
 
 logger = logging.getLogger("vlasscube")
-
-MEMORY_SHARE = 0.9
-"""Of the available memory that the workers may take."""
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """What a run would do about a stage."""
-
-    number: int
-    name: str
-    action: Literal["skip", "run", "perhaps"]
-    """``perhaps``: it is done, and will be done again if an earlier stage gives another result."""
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +85,10 @@ class RunPlan:
     steps: tuple[PlannedStep, ...]
     estimate: estimates.Estimate
     remaining_seconds: float
-    """Estimated time of what is still to be imaged."""
+    """Estimated time of what is still to be done, from the planes on that are not yet imaged."""
+    pace: estimates.Pace
+    """Assumed, or of the planes that are finished."""
+    speed: MachineSpeed
     machine: Machine
     shortages: tuple[Message, ...]
     """What disk or memory will not suffice for."""
@@ -120,109 +109,6 @@ def look_at_machine(workspace: Workspace) -> Machine:
         disk_free_bytes=shutil.disk_usage(workspace.directory).free,
         disk_used_bytes=used,
     )
-
-
-# -------------------------------------------------------------------------------------------------- steps
-
-
-def _why_again(record: StepRecord, inputs: Any) -> str:
-    """Tell what changed since a step was done."""
-    version = record.versions.get("vlasscube", __version__)
-    changes = [] if version == __version__ else [f"code version {version} → {__version__}"]
-    changes += _differences(record.inputs, to_plain(inputs))
-    shown = ", ".join(changes[:4]) + (" …" if len(changes) > 4 else "")
-    return f"changed: {shown}" if changes else "its inputs changed"
-
-
-def _differences(old: Any, new: Any, place: str = "") -> list[str]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for key in sorted({*old, *new}):
-            if key != "upstream":
-                found += _differences(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
-        return found
-    return [] if old == new else [_INPUT_NAMES.get(place.rpartition(".")[2], place)]
-
-
-_INPUT_NAMES = {
-    "digest": "the input file",
-    "archive_digest": "reimaging_resources.tgz",
-    "template_text": "the flag template",
-}
-
-
-def _record(workspace: Workspace, stage: str, plane: str | None = None) -> tuple[StepRecord | None, str]:
-    """Return the record of a step, or why there is none."""
-    try:
-        record = workspace.read_record(stage, plane)
-    except VlassCubeError:
-        return None, "its record is damaged"
-    return record, "not yet run" if record is None else ""
-
-
-def _judge(
-    workspace: Workspace, options: RunOptions, stage: str, plane: str | None = None
-) -> tuple[bool, str]:
-    """Tell whether a step is done as it would be done now, and if not, why."""
-    record, problem = _record(workspace, stage, plane)
-    if record is None:
-        return False, problem
-    if record.status == "failed":
-        return False, "failed before"
-    try:
-        inputs = STEPS[stage].inputs(workspace, options, plane)
-    except StageOrderError as error:
-        return False, error.message
-    key = step_key(stage, inputs)
-    if record.key != key:
-        return False, _why_again(record, inputs)
-    if not is_current(workspace, record, key):
-        return False, "its outputs were altered or removed"
-    return True, "done"
-
-
-def planned_steps(workspace: Workspace, options: RunOptions) -> tuple[PlannedStep, ...]:
-    """Tell for each stage whether a run would do it, and why."""
-    steps: list[PlannedStep] = []
-    for entry in RECIPE:
-        behind = next((step for step in steps if step.action != "skip"), None)
-        if behind is not None:
-            steps.append(_after(workspace, entry, behind))
-            continue
-        if entry.scope == "plane":
-            done, reason = _judge_planes(workspace, options, entry)
-        else:
-            done, reason = _judge(workspace, options, entry.name)
-        steps.append(PlannedStep(entry.number, entry.name, "skip" if done else "run", reason))
-    return tuple(steps)
-
-
-def _after(workspace: Workspace, entry: StageEntry, behind: PlannedStep) -> PlannedStep:
-    stage = GATHER if entry.name == "make_images" else entry.name
-    record, reason = _record(workspace, stage)
-    if entry.scope == "plane" and entry.name != "make_images":
-        place = workspace.records / "planes"
-        record = None
-        if any(place.glob(f"*/{entry.name}.json")):
-            return PlannedStep(entry.number, entry.name, "perhaps", "as far as planes are imaged anew")
-    if record is None or record.status == "failed":
-        return PlannedStep(entry.number, entry.name, "run", reason or "failed before")
-    text = f"done; again if stage {behind.number} gives another result"
-    return PlannedStep(entry.number, entry.name, "perhaps", text)
-
-
-def _judge_planes(workspace: Workspace, options: RunOptions, entry: StageEntry) -> tuple[bool, str]:
-    plan: CubePlan = require_result(workspace, "edit_image_list_cube")
-    labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
-    judged = {label: _judge(workspace, options, entry.name, label) for label in labels}
-    missing = {label: reason for label, (done, reason) in judged.items() if not done}
-    if missing:
-        reasons = sorted(set(missing.values()))
-        text = f"{len(labels) - len(missing)} of {len(labels)} planes done"
-        return False, f"{text}; {', '.join(sorted(missing))}: {'; '.join(reasons)}"
-    if entry.name == "make_images" and _record(workspace, GATHER)[0] is None:
-        return False, f"{len(labels)} of {len(labels)} planes done; outcomes not yet compared"
-    return True, f"{len(labels)} of {len(labels)} planes done"
 
 
 # --------------------------------------------------------------------------------------------------- plan
@@ -274,19 +160,12 @@ def _planes_from_lists(
     return plan, continuum.field_ids, (*continuum_context.messages, *context.messages)
 
 
-def _visibilities(summary: MeasurementSetSummary, spw_ids: tuple[int, ...], field_count: int) -> int:
-    """Rows × channels of spectral windows in some fields; every field is taken to have as many rows."""
-    share = field_count / max(len(summary.fields), 1)
-    windows = [window for window in summary.spectral_windows if window.id in spw_ids]
-    return round(sum(window.rows * window.channels for window in windows) * share)
-
-
-def _rows(summary: MeasurementSetSummary, spw_ids: tuple[int, ...], field_count: int) -> int:
-    share = field_count / max(len(summary.fields), 1)
-    return round(sum(window.rows for window in summary.spectral_windows if window.id in spw_ids) * share)
-
-
-def make_plan(workspace: Workspace, options: RunOptions, workers: int | None = None) -> RunPlan:
+def make_plan(
+    workspace: Workspace,
+    options: RunOptions,
+    workers: int | None = None,
+    speed: MachineSpeed | None = None,
+) -> RunPlan:
     """Tell what a run in a directory would do and cost; nothing is changed.
 
     Parameters
@@ -296,7 +175,9 @@ def make_plan(workspace: Workspace, options: RunOptions, workers: int | None = N
     options : RunOptions
         Of the run.
     workers : int, optional
-        Planes imaged at the same time; by default one per core.
+        Planes imaged at the same time; by default as many as a run would take.
+    speed : MachineSpeed, optional
+        Of this machine; measured by default.
 
     Raises
     ------
@@ -304,10 +185,12 @@ def make_plan(workspace: Workspace, options: RunOptions, workers: int | None = N
         If the inputs cannot be used.
     """
     with logging_to(None):
-        return _make_plan(workspace, options, workers)
+        return _make_plan(workspace, options, workers, speed)
 
 
-def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -> RunPlan:
+def _make_plan(
+    workspace: Workspace, options: RunOptions, workers: int | None, speed: MachineSpeed | None
+) -> RunPlan:
     steps = planned_steps(workspace, options)
     done = {step.name for step in steps if step.action == "skip"}
     imported = _imported(workspace, "import_data" in done)
@@ -325,39 +208,40 @@ def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -
             label=target.label,
             spw=target.spw,
             frequency_hz=target.reffreq_hz,
-            visibilities=_visibilities(summary, target.spw_ids, len(plan.field_ids)),
+            visibilities=plane_visibilities(summary, target.spw_ids, len(plan.field_ids)),
             state=str(target.outcome) if target.outcome else states.get(target.label, "to be imaged"),
         )
         for target in plan.targets
     )
     imaged = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
-    ahead = [label for label in imaged if not _judge(workspace, options, "make_images", label)[0]]
+    finished = [label for label in imaged if judge_step(workspace, options, "make_images", label)[0]]
     if not from_records:
-        ahead = imaged
+        finished = []
+    ahead = [label for label in imaged if label not in finished]
     machine = look_at_machine(workspace)
-    wanted = machine.cores if workers is None else workers
-    box = cutout_box(
-        plan.geometry.nx,
-        plan.geometry.ny,
-        plan.geometry.cell_arcsec,
-        size_pixels=plan.parameters.cutout_imsize,
-        convention=options.cutout,
+
+    def size_of(labels: list[str]) -> CubeSize:
+        return run_size(plan, imported, ms_fields, options, labels)
+
+    if workers is None:
+        need = estimates.largest_worker_bytes(size_of(imaged), options.engine)
+        workers = estimates.affordable_workers(len(imaged), machine.cores, need, machine.memory_bytes)
+    resources = estimates.Resources(
+        workers=workers,
+        cores=machine.cores,
+        speed=measure_speed(machine.cores) if speed is None else speed,
     )
-
-    def size_of(labels: list[str], with_data: bool) -> estimates.CubeSize:
-        return estimates.CubeSize(
-            nx=plan.geometry.nx,
-            ny=plan.geometry.ny,
-            cutout_nx=box.shape[0],
-            cutout_ny=box.shape[1],
-            visibilities=tuple(plane.visibilities for plane in planes if plane.label in labels),
-            ms_rows=_rows(summary, imported.science_spws, len(ms_fields)) if with_data else 0,
-            ms_visibilities=_visibilities(summary, imported.science_spws, len(ms_fields)) if with_data else 0,
-        )
-
     nmajor, engine = plan.clean.nmajor, options.engine
-    whole = estimates.estimate(size_of(imaged, with_data=True), wanted, nmajor, engine)
-    rest = estimates.estimate(size_of(ahead, "restore_pims" not in done), wanted, nmajor, engine)
+    pace = _pace(workspace, size_of, finished, resources, engine)
+    whole = estimates.estimate(size_of(imaged), resources, nmajor=nmajor, engine=engine, pace=pace)
+    rest = estimates.estimate(
+        size_of(ahead),
+        resources,
+        nmajor=nmajor,
+        engine=engine,
+        pace=pace,
+        is_restored="restore_pims" in done,
+    )
     shortages = fit_warnings(whole, len(ahead), machine)
     return RunPlan(
         directory=str(workspace.directory),
@@ -374,11 +258,38 @@ def _make_plan(workspace: Workspace, options: RunOptions, workers: int | None) -
         planes=planes,
         steps=steps,
         estimate=whole,
-        remaining_seconds=rest.seconds,
+        remaining_seconds=0.0 if all(step.action == "skip" for step in steps) else rest.seconds,
+        pace=pace,
+        speed=resources.speed,
         machine=machine,
         shortages=shortages,
         warnings=(*_input_warnings(workspace, done), *messages, *shortages),
     )
+
+
+def _pace(
+    workspace: Workspace,
+    size_of: Callable[[list[str]], CubeSize],
+    finished: list[str],
+    resources: estimates.Resources,
+    engine: str,
+) -> estimates.Pace:
+    """Learn from the planes that are finished; they are taken to have been made as the others will be."""
+    cycles, measured, expected = [], 0.0, 0.0
+    at_work = max(1, min(resources.workers, len(finished)))
+    for label in finished:
+        images: PlaneImages = require_result(workspace, "make_images", label)
+        own = tuple(float(iteration.major_cycles) for iteration in images.iterations)
+        cycles.append(own)
+        measured += sum(iteration.seconds for iteration in images.iterations)
+        size = size_of([label])
+        (plane,) = size.planes
+        pace = estimates.Pace(own)
+        expected += estimates.plane_stages(size, plane, at_work, resources, pace, engine)[0].seconds
+    if not cycles or len({len(own) for own in cycles}) > 1 or expected <= 0:
+        return estimates.ASSUMED
+    means = tuple(sum(counts) / len(cycles) for counts in zip(*cycles, strict=True))
+    return estimates.Pace(means, measured / expected, len(cycles))
 
 
 def _input_warnings(workspace: Workspace, done: set[str]) -> tuple[Message, ...]:
@@ -412,17 +323,17 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
             "CCIP_parameter.list."
         )
         found.append(Message("warning", text, hint))
-    usable = int(MEMORY_SHARE * machine.memory_bytes)
+    usable = int(estimates.MEMORY_SHARE * machine.memory_bytes)
     if planes and estimate.memory_bytes > usable:
         text = (
-            f"memory will not suffice: {estimate.workers} × {data_size(estimate.worker_memory_bytes)}, "
-            f"{data_size(machine.memory_bytes)} available"
+            f"memory will not suffice: {data_size(estimate.memory_bytes)} for {estimate.workers} × "
+            f"{data_size(estimate.worker_memory_bytes)}, {data_size(machine.memory_bytes)} available"
         )
         fitting = estimates.affordable_workers(
-            estimate.workers, machine.cores, estimate.worker_memory_bytes, usable
+            estimate.workers, machine.cores, estimate.worker_memory_bytes, machine.memory_bytes
         )
         hint = f"Use --workers {fitting}."
-        if estimate.worker_memory_bytes > usable:
+        if replace(estimate, workers=1).memory_bytes > usable:
             hint = "Not even one plane fits: use a machine with more memory, or a smaller imsize."
         found.append(Message("warning", text, hint))
     return tuple(found)
@@ -448,7 +359,8 @@ def require_resources(workspace: Workspace, options: RunOptions, workers: int | 
         Naming what is needed and what there is.
     """
     try:
-        shortages = make_plan(workspace, options, workers).shortages
+        # How long it takes does not matter here.
+        shortages = make_plan(workspace, options, workers, REFERENCE).shortages
     except VlassCubeError:
         # What is wrong with the inputs is told by the stage that finds it.
         return
@@ -493,15 +405,20 @@ def show_plan(plan: RunPlan) -> None:
         f"{data_size(cost.weblog_bytes)}); "
         f"{data_size(machine.disk_used_bytes)} there, {data_size(machine.disk_free_bytes)} free"
     )
+    workers = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
     console.print(
-        f"Memory  {data_size(cost.memory_bytes)} for {cost.workers} worker{'s' * (cost.workers > 1)}; "
-        f"{data_size(machine.memory_bytes)} available"
+        f"Memory  {data_size(cost.memory_bytes)} for {workers} of {data_size(cost.worker_memory_bytes)} "
+        f"and the leading process; {data_size(machine.memory_bytes)} available"
     )
+    cycles = f"{sum(plan.pace.major_cycles):.0f} major cycles per plane"
+    basis = f"as {plan.pace.planes} finished" if plan.pace.planes else "assumed; the sky decides"
     console.print(
         f"Time    {'' if plan.from_records else 'up to '}{duration(plan.remaining_seconds)} to go of about "
-        f"{duration(cost.seconds)} "
-        f"(assuming {sum(estimates.MAJOR_CYCLES)} major cycles per plane; the sky decides)"
+        f"{duration(cost.seconds)} on {machine.cores} cores of {plan.speed.together:.1f} × the reference "
+        f"({cycles}, {basis})"
     )
+    times = sorted(cost.stages, key=lambda stage: stage.seconds, reverse=True)[:4]
+    console.print(f"        {', '.join(f'{stage.stage} {duration(stage.seconds)}' for stage in times)}")
     for message in plan.warnings:
         console.print()
         console.print(f"{message.level}: {neutralise(message.text)}")

@@ -537,3 +537,5 @@ class StepRecord:
     outputs: tuple[FileRecord, ...] = ()
     error: ErrorInfo | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    """Peak resident memory of the process so far, libraries included; 0 if not known."""

@@ -13,6 +13,7 @@ from typing import Any
 from vlasscube import __version__, casa
 from vlasscube.errors import VlassCubeError, WorkspaceError
 from vlasscube.locks import utc_now
+from vlasscube.parallel import peak_memory_bytes
 from vlasscube.products.command_log import begin_call_log
 from vlasscube.records import ErrorInfo, StepRecord, to_plain
 from vlasscube.stages.context import Progress, StageContext
@@ -92,6 +93,7 @@ def do_step(
         outputs=tuple(context.outputs),
         error=None if error is None else error_info(error),
         versions={"vlasscube": __version__, "casatasks": casa.version()},
+        peak_memory_bytes=peak_memory_bytes(),
     )
     workspace.write_record(record)
     if error is not None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from vlasscube import casa
 from vlasscube.errors import VlassCubeError
-from vlasscube.estimates import affordable_workers, worker_memory_bytes
+from vlasscube.estimates import affordable_workers, largest_worker_bytes
 from vlasscube.locks import wait_for_planes
 from vlasscube.options import RunOptions
 from vlasscube.parallel import available_memory_bytes, usable_cores
 from vlasscube.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import Outcome, StepRecord, from_plain
+from vlasscube.run_size import run_size
 from vlasscube.run_state import recorded_run
 from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.results import CubeImages, CubePlan
@@ -164,7 +165,9 @@ def _run_planes(
     labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
     tell(Event("stage", stages[0], None, f"{len(labels)} planes: {', '.join(stages)}"))
     if workers is None:
-        need = worker_memory_bytes(plan.geometry.nx, plan.geometry.ny, options.engine)
+        imported = require_result(workspace, "import_data")
+        fields = require_result(workspace, "edit_image_list_continuum").field_ids
+        need = largest_worker_bytes(run_size(plan, imported, fields, options, labels), options.engine)
         workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
     walk = PlaneWalk(workspace, options, tuple(stages), len(labels), tell, weblog)
     if executor is not None:

@@ -18,6 +18,7 @@ from running import command, input_digests
 from vlasscube import casa, naming
 from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import image_facts, read_cube
+from vlasscube.machine_speed import REFERENCE
 from vlasscube.planning import look_at_machine, make_plan
 from vlasscube.products.position_correction import position_correction
 from vlasscube.records import Outcome
@@ -53,8 +54,15 @@ def test_exit_status_and_outcomes(finished_run):
 def test_disk_is_as_estimated(finished_run):
     workspace = finished_run.workspace
     machine = look_at_machine(workspace)
-    kept = make_plan(workspace, workspace.read_options(), 2).estimate.kept_bytes
+    kept = make_plan(workspace, workspace.read_options(), 2, REFERENCE).estimate.kept_bytes
     assert machine.disk_used_bytes == pytest.approx(kept, rel=0.3)
+
+
+def test_memory_is_as_estimated(finished_run):
+    workspace = finished_run.workspace
+    peak = max(workspace.read_record("make_cutout_images", label).peak_memory_bytes for label in PLANES)
+    cost = make_plan(workspace, workspace.read_options(), 2, REFERENCE).estimate
+    assert cost.worker_memory_bytes == pytest.approx(peak, rel=0.3)
 
 
 @pytest.mark.parametrize("label", PLANES)

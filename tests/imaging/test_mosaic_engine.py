@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from observations import image_grid, observe
 
-from vlasscube.errors import ImagingError
+from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging import mosaic_engine, tclean
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence
@@ -206,7 +206,7 @@ def test_the_same_noise_is_expected_of_tclean(field, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):
-    monkeypatch.setattr(mosaic_engine, "available_memory_bytes", lambda: 10**8)
-    with pytest.raises(ImagingError, match="memory") as caught:
+    monkeypatch.setattr(mosaic_engine, "available_memory_bytes", lambda: 10**6)
+    with pytest.raises(MemoryLimitError, match=r"million visibilities need .* GB of memory") as caught:
         make(one_engine(), tmp_path, parameters(), 1)
     assert "--workers" in caught.value.hint

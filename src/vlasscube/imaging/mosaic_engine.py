@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import casa, naming
-from vlasscube.errors import ImagingError
-from vlasscube.estimates import worker_memory_bytes
+from vlasscube.errors import ImagingError, MemoryLimitError
+from vlasscube.estimates import imaging_bytes
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, IterationParameters, tclean_arguments
@@ -158,8 +158,8 @@ class MosaicEngine:
         self, request: CleanRequest, threads: int
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
-        _require_memory(request.image_root.name, parameters.geometry)
         visibilities = read_visibilities(request.vis, request.selection)
+        _require_memory(request.image_root.name, parameters.geometry, visibilities)
         settings = imager_settings(
             parameters, threads, kernels=self._kernels, w_correction=self._w_correction
         )
@@ -234,12 +234,16 @@ class MosaicEngine:
         return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
 
 
-def _require_memory(name: str, geometry: ImageGeometry) -> None:
-    needed, available = worker_memory_bytes(geometry.nx, geometry.ny), available_memory_bytes()
+def _require_memory(name: str, geometry: ImageGeometry, visibilities: Visibilities) -> None:
+    windows = visibilities.spectral_windows
+    count = sum(window.rows * window.channels for window in windows)
+    held = sum(window.data.nbytes + window.usable.nbytes + window.weight.nbytes for window in windows)
+    needed = imaging_bytes(geometry.nx * geometry.ny, count) - held
+    available = available_memory_bytes()
     if needed > available:
-        raise ImagingError(
-            f"{name}: {geometry.nx}x{geometry.ny} pixels need {needed / 1e9:.1f} GB of memory, "
-            f"{available / 1e9:.1f} GB are free",
+        raise MemoryLimitError(
+            f"{name}: {geometry.nx}x{geometry.ny} pixels and {count / 1e6:.3g} million visibilities need "
+            f"{needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free",
             hint="Image fewer planes at once (--workers), or smaller ones, or on another machine.",
         )
 
