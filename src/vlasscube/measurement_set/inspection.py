@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
 from vlasscube.measurement_set.metadata import SUBTABLES, require_table, summarise_measurement_set
 from vlasscube.records import MeasurementSetSummary
+from vlasscube.workspace import digest
 
 _UNREAD = ("POINTING",)
 """It is as long as the main table, and nothing is taken from it."""
@@ -40,6 +42,12 @@ def inspect_measurement_set(path: Path) -> MeasurementSetSummary:
         If it is damaged, incomplete, not of the survey, or being written to.
     """
     require_table(path)
+    return _inspected(path, digest(path.resolve()))
+
+
+@functools.lru_cache(maxsize=1)
+def _inspected(path: Path, state: str) -> MeasurementSetSummary:
+    """Look once at what is in a state: a run asks before it begins whether there is room for it."""
     what = path.name
     try:
         with isolated_reader() as reader:
