@@ -115,7 +115,7 @@ def test_names_of_a_plane():
     )
 
 
-@pytest.mark.parametrize("group", ["", "2~4", "2:0~15", "2,", ",2", "a", "2;3", "../2", "٣"])
+@pytest.mark.parametrize("group", ["", "2 3", "2~4", "2:0~15", "2,", ",2", "a", "2;3", "../2", "٣"])
 def test_refused_groups(group):
     with pytest.raises(NamingError):
         naming.plane_label(group)
@@ -197,6 +197,7 @@ def test_mean_of_v():
         f"{CUBE}.spw2.UQ.iter3.image.pbcor.tt0.subim.fits",
         f"s7_0.{CUBE}.spw2.IQU.iter3.image.pbcor.tt0.subim.fits",
         f"{CUBE}.spw2.IQU.iter3.image.pbcor.tt0.subim.fits\n",
+        f"{CUBE}.spw2.IQU.iter03.image.pbcor.tt0.subim.fits",
     ],
 )
 def test_refused_product_names(name):
@@ -312,6 +313,7 @@ def test_phase_centres(text, expected):
         ("J2000 00:50:nan -02.30.0", "right ascension"),
         ("J2000 00:50m0.3 -02.30.0", "right ascension"),
         ("J2000 12.5deg -2.5deg", "right ascension"),
+        ("\u0131CRS 00:50:0.366 -02.30.0", "frame"),
         ("J2000\n00:50:0.366 -02.30.0.0000", "right-ascension"),
         ("J2000 ٠٠:50:0.366 -02.30.0.0000", "right ascension"),
         ("", "right-ascension"),

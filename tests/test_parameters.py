@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -427,3 +428,30 @@ def test_modes(mode, expected, outcome):
         with pytest.raises(ParameterFileError, match=outcome) as caught:
             require_supported_mode(parameters, expected)
         assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "xyz=1\n" * 100_000,
+        "spw=[" + ",".join(f"'{spw}'" for spw in range(12_000)) + "]\n",
+        "spw=[" + ",".join(["'1'"] * 24_000) + "]\n",
+        "spw=['" + ",".join(map(str, range(16_000))) + ",5']\n",
+        "spw=[" + ",".join(["'x'"] * 900) + "]\n",
+        "niter=" + "9" * 90_000 + "\n",
+    ],
+    ids=["unknown keys", "planes", "the same plane", "windows", "no windows", "digits"],
+)
+def test_long_lists_are_refused_soon_and_in_short(read, lines):
+    started = time.monotonic()
+    problems = problems_of(read, CUBE + lines)
+    assert time.monotonic() - started < 3
+    assert sum(map(len, problems)) < 10_000
+
+
+def test_long_ranges_of_spectral_windows_are_refused_soon():
+    started = time.monotonic()
+    with pytest.raises(ParameterFileError, match="more than 1000 ids") as caught:
+        resolve_continuum_spw(",".join(["0~99999"] * 1200), {2: 2e9})
+    assert time.monotonic() - started < 3
+    assert len(caught.value.problems) <= 100

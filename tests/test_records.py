@@ -1,17 +1,22 @@
 """Records survive JSON, and damaged JSON is named."""
 
+import json
 import math
 import pickle
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vlasscube.errors import MissingResourcesError, WorkspaceError
+from vlasscube.options import RunOptions
 from vlasscube.records import (
     Beam,
+    ErrorInfo,
     FieldFlags,
     FlagCount,
+    Message,
     Outcome,
     PlaneStatistics,
     from_json,
@@ -21,6 +26,11 @@ from vlasscube.records import (
 )
 
 finite = st.floats(0.01, 1e4)
+
+
+@dataclass(frozen=True)
+class FieldSample:
+    value: float
 
 
 @given(finite, finite, st.floats(-180, 180))
@@ -66,3 +76,32 @@ def test_errors_survive_the_way_back_from_a_worker():
 
 def test_outcomes_with_images():
     assert {o for o in Outcome if o.has_images} == {Outcome.IMAGED, Outcome.REJECTED}
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", '"nan"'])
+def test_numbers_that_have_no_json_are_refused(number):
+    with pytest.raises(WorkspaceError, match="finite number"):
+        from_json(FieldSample, f'{{"value": {number}}}')
+    with pytest.raises(WorkspaceError, match="it is null"):
+        from_json(FieldSample, "null")
+
+
+def test_what_a_record_says_of_its_values_is_its_damage():
+    with pytest.raises(WorkspaceError, match=r"(?s)RunOptions record: .*nmajor is -1"):
+        from_json(RunOptions, '{"nmajor": -1}')
+
+
+def test_damage_is_told_in_short():
+    with pytest.raises(WorkspaceError) as caught:
+        from_json(
+            FieldFlags, json.dumps({"field_id": 1, "name": "", "scan": 1, "by_spw": {"x" * 100_000: 1}})
+        )
+    assert len(str(caught.value)) < 1000
+
+
+def test_texts_that_are_not_unicode_are_written():
+    # Names of files, and so messages, may have lone surrogates.
+    text = to_json(Message("error", "no such file: a\udcff"))
+    assert from_json(Message, text).text == "no such file: a?"
+    text = to_json(ErrorInfo("x", "", "", "", {"\udcff": ["\ud800", math.nan, Outcome.FAILED]}))
+    assert from_json(ErrorInfo, text).details == {"?": ["?", None, "failed"]}

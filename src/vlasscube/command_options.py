@@ -63,10 +63,9 @@ def _choice_parser(flag: str, choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def _spw_list(text: str) -> str:
-    compact = text.replace(" ", "")
-    if compact and not re.fullmatch(r"[0-9]+(,[0-9]+)*", compact):
-        raise typer.BadParameter(f"{text!r} is not a list of spectral-window ids such as 2,3")
-    return compact
+    if text.strip(" ") and not re.fullmatch(r" *[0-9]{1,5} *(, *[0-9]{1,5} *)*", text):
+        raise typer.BadParameter(f"{text[:80]!r} is not a list of spectral-window ids such as 2,3")
+    return text.replace(" ", "")
 
 
 def with_run_options(function: Callable[..., int]) -> Callable[..., int]:

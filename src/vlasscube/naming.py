@@ -31,10 +31,10 @@ _IMAGE_SLOTS = (
 _IMAGE_NAME = re.compile(_IMAGE_SLOTS)
 _IMAGE_NAME_EXAMPLE = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 _STAGE_PREFIX = re.compile(r"^s\d+_\d*\.", re.ASCII)
-_SPW_GROUP = re.compile(r"[0-9]+(?:,[0-9]+)*")
+_SPW_GROUP = re.compile(r" *[0-9]+ *(?:, *[0-9]+ *)*")
 _KINDS = "image|residual|model|psf|pb|weight|sumwt"
 _PRODUCT_NAME = re.compile(
-    _IMAGE_SLOTS + r"\.spw(?P<spw>[0-9]+(?:_[0-9]+)*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>[0-9]+)"
+    _IMAGE_SLOTS + r"\.spw(?P<spw>[0-9]+(?:_[0-9]+)*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>0|[1-9][0-9]*)"
     rf"\.(?P<kind>(?:{_KINDS}|image\.residual)(?:\.pbcor)?)\.tt0"
     r"(?P<rms>\.rms)?(?P<subim>\.subim)?(?P<com>\.com)?\.fits"
 )
@@ -193,13 +193,12 @@ def spw_group_label(group: str) -> str:
     NamingError
         If it is not a comma-separated list of ids.
     """
-    compact = group.replace(" ", "")
-    if _SPW_GROUP.fullmatch(compact) is None:
+    if _SPW_GROUP.fullmatch(group) is None:
         raise NamingError(
             f"spw group {group[:80]!r} is not a comma-separated list of ids.",
             hint="Expected e.g. '2' or '2,3,4'.",
         )
-    return compact.replace(",", "_")
+    return group.replace(" ", "").replace(",", "_")
 
 
 def plane_label(group: str) -> str:
@@ -504,7 +503,8 @@ def parse_phasecenter(text: str) -> tuple[float, float, str]:
     words = text.split() if len(text) <= 200 and text.isprintable() else []
     if len(words) != 3:
         raise NamingError(f"phase centre {shown} is not 'frame right-ascension declination'.", hint=hint)
-    frame = words[0].upper()
+    # Python's capitals of some letters beyond ASCII are in it.
+    frame = words[0].upper() if words[0].isascii() else ""
     if frame not in _FRAMES:
         raise NamingError(
             f"phase centre {shown}: frame {words[0]!r} is not supported.", hint=f"Use {' or '.join(_FRAMES)}."

@@ -69,8 +69,8 @@ class RunOptions:
             problems.append("w_correction needs the engine 'mosaic' and the kernels 'exact'")
         if self.nmajor is not None and self.nmajor < 1:
             problems.append(f"nmajor is {self.nmajor}; leave it out for no limit")
-        if not re.fullmatch(r"(\s*\d+\s*(,\s*\d+\s*)*)?", self.reject_exclude_spw, re.ASCII):
-            problems.append(f"reject_exclude_spw is {self.reject_exclude_spw!r}, not ids such as '2,3'")
+        if not re.fullmatch(r"(\s*\d{1,5}\s*(,\s*\d{1,5}\s*)*)?", self.reject_exclude_spw, re.ASCII):
+            problems.append(f"reject_exclude_spw is {self.reject_exclude_spw[:80]!r}, not ids such as '2,3'")
         if problems:
             raise ProblemListError("the options cannot be used:", problems)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,10 @@ class PlaneRejectionMs:
 
 
 _ID = re.compile(r"[0-9]{1,7}")
+_MAX_GROUPS = 1000
+"""Planes of a cube: no measurement set has as many spectral windows."""
+_MAX_PROBLEMS = 20
+"""Shown of one value."""
 
 Converter = Callable[[Any], Any]
 """Takes a literal and returns the typed value or None for "not given"; raises ValueError."""
@@ -217,7 +222,8 @@ def _spw(value: Any) -> str | tuple[str, ...] | None:
         return text
     groups, problems = spw_groups(value)
     if problems:
-        raise ValueError("; ".join(problems))
+        more = [f"and {len(problems) - _MAX_PROBLEMS} more"] if len(problems) > _MAX_PROBLEMS else []
+        raise ValueError("; ".join(problems[:_MAX_PROBLEMS] + more))
     return groups
 
 
@@ -296,18 +302,20 @@ def spw_groups(value: Any) -> tuple[tuple[str, ...], list[str]]:
         ]
     if not value:
         return (), ["spw is an empty list; leave the key out to image all spectral windows"]
+    if len(value) > _MAX_GROUPS:
+        return (), [f"spw lists {len(value)} planes; at most {_MAX_GROUPS} are possible"]
     groups: list[str] = []
     problems: list[str] = []
-    seen: dict[frozenset[int], str] = {}
+    seen: set[frozenset[int]] = set()
     for item in value:
         ids, problem = _spw_group(item)
         if problem:
             problems.append(problem)
             continue
         group = ",".join(map(str, ids))
-        first = seen.setdefault(frozenset(ids), group)
-        if any(group == earlier for earlier in groups) or first != group:
-            problems.append(f"spw group {group!r} occurs more than once")
+        if frozenset(ids) in seen:
+            problems.append(f"spw group {shown(group)} occurs more than once")
+        seen.add(frozenset(ids))
         groups.append(group)
     return tuple(groups), problems
 
@@ -324,7 +332,7 @@ def _spw_group(item: Any) -> tuple[list[int], str]:
     if not all(re.fullmatch(r"[0-9]{1,5}", part) for part in parts):
         return [], f"spw {text} is not a comma-separated list of ids, e.g. '2' or '2,3,4'"
     ids = [int(part) for part in parts]
-    double = sorted({spw for spw in ids if ids.count(spw) > 1}) if len(set(ids)) < len(ids) else []
+    double = sorted(spw for spw, count in Counter(ids).items() if count > 1)
     if double:
-        return [], f"spw {text} has {', '.join(map(str, double))} more than once"
+        return [], f"spw {text} has {', '.join(map(str, double[:_MAX_PROBLEMS]))} more than once"
     return ids, ""

@@ -16,6 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from vlasscube import naming
 from vlasscube.errors import ProductError, VlassCubeError
+from vlasscube.products.fits_files import READ_ERRORS, require_fits
 from vlasscube.products.headers import iso_time
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
@@ -201,6 +202,7 @@ def verify_fits(
         Empty if all is well.
     """
     try:
+        require_fits(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyUserWarning)
             with fits.open(path, memmap=True, lazy_load_hdus=False) as hdus:
@@ -208,7 +210,7 @@ def verify_fits(
                 texts = list(_header_problems(path, hdus, plane, expectations or Expectations()))
                 if plane is not None and not np.isfinite(hdus[0].data).any():
                     texts.append("all pixels are NaN")
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError, AstropyUserWarning) as error:
+    except READ_ERRORS as error:
         return [Problem("fits", path.name, f"is not legal FITS: {' '.join(str(error).split())}")]
     return [Problem("header", path.name, text) for text in texts]
 
@@ -264,8 +266,9 @@ def _axis_problems(header: fits.Header, stokes: str) -> Iterator[str]:
     if header["NAXIS3"] != 1:
         yield f"{header['NAXIS3']} channels; 1 is expected"
     start, step, pixel = (_number(header, key) for key in ("CRVAL4", "CDELT4", "CRPIX4"))
-    codes = [start + step * (index + 1 - pixel) for index in range(header["NAXIS4"])]
     wanted = [_STOKES_CODES[letter] for letter in stokes]
+    # One more than wanted shows that there are too many; a header can claim any number.
+    codes = [start + step * (index + 1 - pixel) for index in range(min(header["NAXIS4"], len(wanted) + 1))]
     if len(codes) != len(wanted) or not np.allclose(codes, wanted, atol=1e-6):
         shown = ", ".join(f"{code:g}" for code in codes)
         yield f"the Stokes axis holds the codes {shown}; {stokes} is expected"

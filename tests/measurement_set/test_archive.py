@@ -396,6 +396,61 @@ def test_bombs_are_refused_soon(path, tmp_path):
     assert time.monotonic() - started < 30
 
 
+def extended(content: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = kind, len(content)
+    return info.tobuf() + content + bytes(-len(content) % 512)
+
+
+def sparse_list(count: int) -> bytes:
+    """A file whose table of holes, in its content, has that many entries."""
+    info = tarfile.TarInfo("a")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "5"}
+    return info.tobuf(tarfile.PAX_FORMAT) + b"%d\n" % count + b"0\n" * (2 * count)
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        # Each takes tarfile hours or all memory, in some releases of Python.
+        (extended(b"1" * 60_000), "absurd number"),
+        (extended(b"2 " * 30_000 + b"="), "damaged extended header"),
+        (extended(b"9999 path=a\n"), "damaged extended header"),
+        (extended(b"0 path=a\n"), "damaged extended header"),
+        (extended(b"1" * 1_000_000), "header of"),
+        (b"".join(extended(b"8 %03x=\n" % number, b"g") for number in range(1500)), "damaged|too many"),
+        (extended(b"6 a=b\n" * 1001), "too many records"),
+        # tarfile would skip other sizes than it reads.
+        (extended(b"10 size=1\n", b"g"), "one size or name"),
+        (sparse_list(1_000_000), "sparse"),
+        (extended(b"22 GNU.sparse.major=1\n"), "sparse"),
+        (member("a", type=tarfile.GNUTYPE_SPARSE)[0].tobuf(), "sparse"),
+    ],
+)
+def test_headers_that_cost_time_or_memory(path, tmp_path, head, reason):
+    path.write_bytes(gzip.compress(head + tarfile.TarInfo("a").tobuf() + bytes(10_240)))
+    started = time.monotonic()
+    refused(path, tmp_path, reason)
+    assert time.monotonic() - started < 5
+
+
+def test_usual_extended_headers_are_read(path):
+    headers = {"comment": "with = and 12345678901234567890", "mtime": "1596623588.123456789"}
+    names = ["é" * 100, "x" * 150 + "/" + "y" * 150]
+    pack(path, members=[member(name, b"x", pax_headers=headers) for name in names])
+    assert {vetted.member.name for vetted in walk_archive(path)} >= set(names)
+    with tarfile.open(path, "w:gz", pax_headers={"comment": "of all"}) as tar:
+        tar.addfile(member("a")[0])
+    assert [vetted.member.name for vetted in walk_archive(path)] == ["a"]
+
+
+def test_many_candidates_are_told_in_short(path):
+    extra = [f"s{number}_0.{SE}.QLcatmask-tier1.mask" for number in range(20, 400)]
+    (problem,) = inspect(pack(path, contents(extra=extra), directories=False)).problems
+    assert "and 373 more" in problem
+    assert len(problem) < 2000
+
+
 def test_many_extended_headers_in_a_row(path, tmp_path):
     info = tarfile.TarInfo("././@PaxHeader")
     info.type = tarfile.XHDTYPE

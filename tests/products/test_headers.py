@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import math
+import time
 import warnings
 
 import numpy as np
@@ -385,3 +386,33 @@ def test_file_name_in_pieces_as_the_archive_reads_it():
     assert header["FILNAM09"] == "v1"
     assert header["NFILNAM"] == 16
     assert header["FILNAM16"] == "subim"
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        ("NAXIS   =           1000000000",),
+        ("NAXIS   = 'four'",),
+        ("NAXIS   = abc def",),
+        ("NAXIS   =                    3", "CTYPE3  = 'FREQ'"),
+        ("NAXIS   =                    3", "CTYPE3  = 'FREQ'", "CRVAL3  = 'high'"),
+        ("NAXIS   =                    3", "CTYPE3  = 'FREQ'", "CRVAL3  = 1E999"),
+        ("NAXIS   =                    3", "CTYPE3  = 'FREQ'", "CRVAL3  = abc def"),
+    ],
+)
+def test_headers_without_a_usable_frequency(cards):
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ProductError):
+            header_frequency_hz(raw_header(*cards))
+    assert time.monotonic() - started < 2
+
+
+def test_a_continue_after_history_does_not_lose_it():
+    # Or the position would be corrected twice.
+    text = "Position correction (1.0E-01/cos(CRVAL2), 2.0E-01) arcsec applied"
+    header = raw_header(f"HISTORY {text}", "CONTINUE  '")
+    assert len(tidy_header(header)) == 1
+    assert str(header["HISTORY"][0]).startswith(text)
+    assert tidy_header(header) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -207,3 +208,22 @@ def test_xml_is_verified(tmp_path):
 def test_other_xml_is_refused(text):
     with pytest.raises(ProductError):
         pipeline_manifest_names(text)
+
+
+def test_names_that_no_file_can_have(products, manifest):
+    listed = with_files(manifest, ManifestFile("x" * 300, "0", 1, "other"))
+    (problem,) = verify_manifest(products, listed)
+    assert problem.endswith("cannot be read: File name too long")
+    text = pipeline_manifest_xml(content(images=["y" * 300]))
+    assert any(problem.startswith("yyy") for problem in verify_pipeline_manifest(products, text))
+
+
+def test_xml_that_costs_time():
+    started = time.monotonic()
+    names = pipeline_manifest_names(f"<a><ous>{'<image/>' * 100_000}</ous></a>")
+    assert len(names["image"]) == 100_000
+    with pytest.raises(ProductError):
+        pipeline_manifest_names("<a>" * 50_000)
+    with pytest.raises(ProductError):
+        pipeline_manifest_names("\ud800")
+    assert time.monotonic() - started < 10

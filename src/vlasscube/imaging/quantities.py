@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from vlasscube.errors import ImagingError
 from vlasscube.imaging.mosaic.weighting import UvTaper
+from vlasscube.parameter_values import shown
 
 _FLUX_JY = {"": 1.0, "jy": 1.0, "mjy": 1e-3, "ujy": 1e-6}
 _FREQUENCY_HZ = {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
@@ -19,13 +20,18 @@ _ANGLE_RAD = {
     "rad": 1.0,
 }
 _WAVELENGTHS = {"lambda": 1.0, "klambda": 1e3, "mlambda": 1e6}
-_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-zA-Z]*)\s*")
+_MIN_WAVELENGTHS = 1e-3
+"""Less has no meaning, and least of all a width that is a number."""
+_QUANTITY = re.compile(r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]*)")
 
 
 def _value(text: str, units: Mapping[str, float]) -> float | None:
-    """Value in the unit that is 1 in the table; None if the text is no number with one of the units."""
-    match = _QUANTITY.fullmatch(text)
-    return float(match[1]) * units[match[2].lower()] if match and match[2].lower() in units else None
+    """Value in the unit that is 1 in the table; None if the text is no finite number with one of them."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None or match[2].lower() not in units:
+        return None
+    value = float(match[1]) * units[match[2].lower()]
+    return value if math.isfinite(value) else None
 
 
 def parse_flux(text: str) -> float:
@@ -38,7 +44,7 @@ def parse_flux(text: str) -> float:
     """
     flux = _value(text.removesuffix("/beam"), _FLUX_JY)
     if flux is None:
-        raise ImagingError(f"threshold '{text}' is not a flux density", hint="Write it like '0.5mJy'.")
+        raise ImagingError(f"threshold {shown(text)} is not a flux density", hint="Write it like '0.5mJy'.")
     return flux
 
 
@@ -52,7 +58,7 @@ def parse_frequency(text: str) -> float:
     """
     frequency = _value(text, _FREQUENCY_HZ)
     if frequency is None or frequency <= 0:
-        raise ImagingError(f"'{text}' is not a frequency", hint="Write it like '3.0GHz'.")
+        raise ImagingError(f"{shown(text)} is not a frequency", hint="Write it like '3.0GHz'.")
     return frequency
 
 
@@ -69,20 +75,20 @@ def parse_taper(uvtaper: tuple[str, ...]) -> UvTaper | None:
         return None
     hint = "Write it like ['2.6arcsec'] or ['5klambda', '3klambda', '30deg']."
     if len(parts) > 3:
-        raise ImagingError(f"uvtaper {list(uvtaper)} has more than three parts", hint=hint)
+        raise ImagingError(f"uvtaper {shown(list(uvtaper))} has more than three parts", hint=hint)
     widths = []
     for part in parts[:2]:
         angle, wavelengths = _value(part, _ANGLE_RAD), _value(part, _WAVELENGTHS)
         if angle is not None and angle >= 0:
             widths.append(angle)
-        elif wavelengths is not None and wavelengths > 0:
+        elif wavelengths is not None and wavelengths >= _MIN_WAVELENGTHS:
             # Half width at half maximum in the uv plane.
             widths.append(2 * math.log(2) / (math.pi * wavelengths))
         else:
             raise ImagingError(
-                f"'{part}' in uvtaper is neither an angle nor a number of wavelengths", hint=hint
+                f"{shown(part)} in uvtaper is neither an angle nor a number of wavelengths", hint=hint
             )
     position_angle = _value(parts[2], _ANGLE_RAD) if len(parts) == 3 else 0.0
     if position_angle is None:
-        raise ImagingError(f"'{parts[2]}' in uvtaper is not an angle", hint=hint)
+        raise ImagingError(f"{shown(parts[2])} in uvtaper is not an angle", hint=hint)
     return UvTaper(widths[0], widths[-1], position_angle)

@@ -35,6 +35,7 @@ _FREE_SPACE_MARGIN_BYTES = 64 << 20
 _TABLE_FILE = "table.dat"
 """What makes a directory a casacore table; CASA images are tables."""
 _MAX_SIMILAR = 8
+_MAX_CANDIDATES = 100
 _PRIVATE = (".resources.", ".partial")
 """Prefix and suffix of the directory that is extracted into."""
 
@@ -290,13 +291,15 @@ def _look_for(request: ResourceRequest, contents: _Contents) -> Resource:
     problems: list[str] = []
     for expression in request.expressions:
         matches = sorted(name for name in contents.sizes if re.fullmatch(expression, name, re.ASCII))
-        found += matches
+        found += matches[:_MAX_CANDIDATES]
         # With one expression per image the glob does not tell which of them is missing.
         which = f" (Taylor term {expression[-1]})" if len(request.expressions) > 1 else ""
         if not matches:
             problems.append(f"missing{which}: nothing matches {request.pattern}")
         elif len(matches) > 1:
-            problems.append(f"ambiguous{which}: {request.pattern} matches {', '.join(matches)}")
+            more = f" and {len(matches) - _MAX_SIMILAR} more" if len(matches) > _MAX_SIMILAR else ""
+            names = ", ".join(matches[:_MAX_SIMILAR])
+            problems.append(f"ambiguous{which}: {request.pattern} matches {names}{more}")
         elif request.key != "flag_dir" and matches[0] not in contents.tables:
             problems.append(f"damaged{which}: {matches[0]} is not a CASA table (no {_TABLE_FILE})")
         elif contents.sizes[matches[0]] < 0:

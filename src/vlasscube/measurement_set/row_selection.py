@@ -13,8 +13,8 @@ import numpy.typing as npt
 from vlasscube.errors import MeasurementSetError
 
 _SPEED_OF_LIGHT = 299_792_458.0
-_ID_RANGE = re.compile(r"(\d+)(?:~(\d+))?")
-_NUMBER = r"(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
+_ID_RANGE = re.compile(r"([0-9]{1,5})(?:~([0-9]{1,5}))?")
+_NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+(?:[eE][+-]?[0-9]{1,3})?)"
 _UV_RANGE = re.compile(rf"(?:([<>])\s*|{_NUMBER}\s*~\s*){_NUMBER}\s*([a-zA-Z]*)")
 _UV_UNITS = {"": 1.0, "m": 1.0, "km": 1e3, "lambda": 1.0, "klambda": 1e3, "mlambda": 1e6}
 _UV_ABOVE = 1e-10

@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import tarfile
 import unicodedata
@@ -26,8 +27,20 @@ _BLOCK_BYTES = 512
 _MAX_COMPONENT_BYTES = 255
 _MAX_PATH_BYTES = 1024
 _MAX_DEPTH = 16
-_MAX_HEADER_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 16
+_MAX_HEADERS_BYTES = 64 << 20
+"""Of all extended headers together."""
+_MAX_RECORDS = 1000
+"""Of one extended header, and of all global ones."""
+_TYPE = slice(156, 157)
+"""Where a header block has its type."""
+_PAX_RECORD = re.compile(rb"([0-9]{1,5}) ([^=\n]+)=")
+_OF_ONE_MEMBER = frozenset({b"path", b"linkpath", b"size"})
+"""Keys that no global header can have: tarfile would skip another size than it reads."""
+_LONG_NUMBER = re.compile(rb"[0-9]{100}")
 _MAX_PADDING_BYTES = 16 << 20
+_PAX_TYPES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_EXTENSION_TYPES = (*_PAX_TYPES, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _DAMAGED_HINT = "Copy or download the archive again and compare its checksum with the original."
 _HOSTILE_HINT = (
     "Pack the products of the continuum run again, as plain files and directories with relative names."
@@ -77,14 +90,48 @@ class _Source:
         self._position = 0
         self.last = b""
         """What the last read returned."""
+        self._extension = b""
+        """Type of the extended header whose content comes next."""
+        self._extension_bytes = 0
+        self._global_records = 0
 
     def tell(self) -> int:
         return self._position
 
     def read(self, count: int = -1) -> bytes:
-        # tarfile reads extended headers in one piece, as long as they say they are.
+        """Read for tarfile: header blocks, and the content of extended headers in one piece."""
         if not 0 <= count <= _MAX_HEADER_BYTES:
             raise ArchiveError(f"The archive has a header of {count} bytes.", hint=_HOSTILE_HINT)
+        block, extension, self._extension = self.take(count), self._extension, b""
+        if extension:
+            self._vet_extension(extension, block)
+        elif count == _BLOCK_BYTES:
+            kind = block[_TYPE]
+            if kind == tarfile.GNUTYPE_SPARSE:
+                raise _sparse()
+            if kind in _EXTENSION_TYPES:
+                self._extension = kind
+        return block
+
+    def _vet_extension(self, kind: bytes, content: bytes) -> None:
+        self._extension_bytes += len(content)
+        if self._extension_bytes > _MAX_HEADERS_BYTES:
+            raise ArchiveError(
+                f"The archive has more than {_MAX_HEADERS_BYTES >> 20} MiB of headers.", hint=_HOSTILE_HINT
+            )
+        if kind in _PAX_TYPES:
+            keys = _pax_keys(content)
+            if kind == tarfile.XGLTYPE:
+                self._global_records += len(keys)
+                if not _OF_ONE_MEMBER.isdisjoint(keys):
+                    raise ArchiveError(
+                        "The archive gives all its members one size or name.", hint=_HOSTILE_HINT
+                    )
+            if max(len(keys), self._global_records) > _MAX_RECORDS:
+                raise ArchiveError("The archive has a header of too many records.", hint=_HOSTILE_HINT)
+
+    def take(self, count: int) -> bytes:
+        """Read what is not a header."""
         try:
             self.last = self._gzip.read(count)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -103,7 +150,7 @@ class _Source:
         if whence != 0 or offset < self._position:
             raise ArchiveError("The archive's members overlap.", hint=_HOSTILE_HINT)
         while self._position < offset:
-            if not self.read(min(CHUNK_BYTES, offset - self._position)):
+            if not self.take(min(CHUNK_BYTES, offset - self._position)):
                 raise ArchiveError("The archive is truncated.", hint=_DAMAGED_HINT)
         return self._position
 
@@ -128,10 +175,37 @@ class _Source:
     def drain(self) -> None:
         """Read to the end, which makes gzip compare its checksum; only padding may be left."""
         padding = 0
-        while chunk := self.read(CHUNK_BYTES):
+        while chunk := self.take(CHUNK_BYTES):
             padding += len(chunk)
             if padding > _MAX_PADDING_BYTES or chunk.count(0) != len(chunk):
                 raise ArchiveError("The archive has data after its end.", hint=_HOSTILE_HINT)
+
+
+def _pax_keys(content: bytes) -> list[bytes]:
+    """Keys of the records of a pax header; what makes tarfile slow or greedy is refused.
+
+    Lengths that do not fit, and long numbers, take it time and memory that grow with the square of the size,
+    in the releases of Python that lack the correction of CVE-2024-6232.
+    """
+    content = content.rstrip(b"\0")
+    if _LONG_NUMBER.search(content):
+        raise ArchiveError("The archive has an absurd number in a header.", hint=_HOSTILE_HINT)
+    position, keys = 0, []
+    while position < len(content):
+        match = _PAX_RECORD.match(content, position)
+        end = position + int(match[1]) if match else 0
+        if match is None or end < match.end() or content[end - 1 : end] != b"\n":
+            raise ArchiveError("The archive has a damaged extended header.", hint=_DAMAGED_HINT)
+        if match[2].startswith(b"GNU.sparse."):
+            raise _sparse()
+        keys.append(match[2])
+        position = end
+    return keys
+
+
+def _sparse() -> ArchiveError:
+    # Sparse files unpack to something that has nothing to do with their size in the archive.
+    return ArchiveError("The archive has a sparse file.", hint=_HOSTILE_HINT)
 
 
 class _Vetting:
@@ -150,8 +224,7 @@ class _Vetting:
                 f"The archive has more than {self._limits.max_members} members.", hint=_HOSTILE_HINT
             )
         name = _vet_name(info.name)
-        # Sparse files unpack to something that has nothing to do with their size in the archive.
-        if not (info.isdir() or info.type in {tarfile.REGTYPE, tarfile.AREGTYPE}) or info.issparse():
+        if not (info.isdir() or info.type in {tarfile.REGTYPE, tarfile.AREGTYPE}):
             raise ArchiveError(
                 f"The archive's {_shown(info.name)} is neither a file nor a directory.", hint=_HOSTILE_HINT
             )
@@ -280,7 +353,7 @@ def _reader(source: _Source, info: tarfile.TarInfo) -> Callable[[], Iterator[byt
         source.seek(info.offset_data)
         remaining = info.size
         while remaining:
-            chunk = source.read(min(CHUNK_BYTES, remaining))
+            chunk = source.take(min(CHUNK_BYTES, remaining))
             if not chunk:
                 raise ArchiveError("The archive is truncated.", hint=_DAMAGED_HINT)
             remaining -= len(chunk)

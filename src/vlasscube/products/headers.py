@@ -16,12 +16,28 @@ from datetime import datetime, timedelta
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from vlasscube.errors import ProductError
 from vlasscube.records import Beam, Outcome
 
 _MAX_STRING = 68
 """Characters of a string value in one card; longer ones need CONTINUE, which not all readers know."""
+
+_COMMENTARY = ("", "HISTORY", "COMMENT")
+"""Keywords that may be there many times, and have no value but text."""
+_TABLE_ERRORS = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    fits.VerifyError,
+)
+"""What astropy and numpy raise on a table that is not as it should be."""
+_MAX_AXES = 999
+"""Of a FITS image."""
 
 _IMAGE_TYPES = (
     (".alpha.error.", "ALPHAERR"),
@@ -141,10 +157,41 @@ def header_frequency_hz(header: fits.Header) -> float:
     ProductError
         If the header has no frequency axis.
     """
-    for axis in range(1, int(header.get("NAXIS", 0)) + 1):
-        if str(header.get(f"CTYPE{axis}", "")).startswith("FREQ"):
-            return float(header[f"CRVAL{axis}"])
-    raise ProductError("the image has no frequency axis")
+    axis = axis_number(header, "FREQ")
+    if axis is None:
+        raise ProductError("the image has no frequency axis")
+    return header_number(header, f"CRVAL{axis}")
+
+
+def header_number(header: fits.Header, keyword: str) -> float:
+    """Value of a keyword that must be a finite number.
+
+    Raises
+    ------
+    ProductError
+        If it is missing, or not one.
+    """
+    value = header_value(header, keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ProductError(f"header keyword {keyword} is {value!r}, not a number")
+    return float(value)
+
+
+def header_value(header: fits.Header, keyword: str) -> object:
+    """Value of a keyword; None if there is none, or its card cannot be understood."""
+    try:
+        return header.get(keyword)
+    except (fits.VerifyError, ValueError):
+        return None
+
+
+def axis_number(header: fits.Header, axis_type: str) -> int | None:
+    """Number of the first axis whose CTYPE begins with a text; None if there is none."""
+    count = header_value(header, "NAXIS")
+    for axis in range(1, min(count, _MAX_AXES) + 1 if isinstance(count, int) else 1):
+        if str(header_value(header, f"CTYPE{axis}")).startswith(axis_type):
+            return axis
+    return None
 
 
 # ---------------------------------------------------------------------------------------------- the header
@@ -268,20 +315,29 @@ def tidy_header(header: fits.Header) -> tuple[str, ...]:
     for card in header.cards:
         legal = card
         try:
-            card.verify("exception")
-        except (fits.VerifyError, ValueError):
+            _require_legal(card)
+        except (fits.VerifyError, ValueError, AstropyUserWarning):
             legal = _mended(card)
             notes.append(f"illegal card mended: {fits_text(str(legal))}")
         if legal.keyword in seen:
             notes.append(f"repeated keyword dropped: {fits_text(str(legal))}")
             continue
-        if legal.keyword not in ("", "HISTORY", "COMMENT"):
+        if legal.keyword not in _COMMENTARY:
             seen.add(legal.keyword)
         tidy.append(legal)
     if notes:
         header.clear()
         header.extend(tidy, strip=False, end=True)
     return tuple(notes)
+
+
+def _require_legal(card: fits.Card) -> None:
+    """Raise what astropy has against a card; of one without a value it only warns, when it is read."""
+    card.verify("exception")
+    if card.keyword not in _COMMENTARY:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyUserWarning)
+            fits.Card.fromstring(str(card)).value  # noqa: B018
 
 
 def _mended(card: fits.Card) -> fits.Card:
@@ -297,6 +353,9 @@ def _mended(card: fits.Card) -> fits.Card:
             mended = fits.Card(readable.keyword.upper(), readable.value, readable.comment)
             mended.verify("exception")
         except (fits.VerifyError, ValueError):
+            if card.keyword in _COMMENTARY:
+                # To astropy a CONTINUE behind it is a part of it.
+                return fits.Card(card.keyword, fits_text(str(card.value), 72))
             return fits.Card("HISTORY", fits_text(f"Illegal card: {text}", 72))
     return mended
 
@@ -314,13 +373,14 @@ def beams_of(hdus: fits.HDUList) -> tuple[Beam, ...]:
     """
     header = hdus[0].header
     try:
-        if header.get("CASAMBM") is True:
+        if header_value(header, "CASAMBM") is True:
             table = hdus["BEAMS"].data
             rows = zip(table["BMAJ"], table["BMIN"], table["BPA"], strict=True)
             beams = tuple(Beam(float(major), float(minor), float(angle)) for major, minor, angle in rows)
         else:
-            beams = (Beam(header["BMAJ"] * 3600.0, header["BMIN"] * 3600.0, float(header["BPA"])),)
-    except (KeyError, ValueError, TypeError) as error:
+            major, minor, angle = (header_number(header, keyword) for keyword in ("BMAJ", "BMIN", "BPA"))
+            beams = (Beam(major * 3600.0, minor * 3600.0, angle),)
+    except (*_TABLE_ERRORS, ProductError) as error:
         raise ProductError(f"the image has no usable beam: {error}") from error
     if not beams:
         raise ProductError("the image has no usable beam: its table of beams is empty")
@@ -351,20 +411,25 @@ def normalize_beams(hdus: fits.HDUList) -> fits.HDUList:
     beams = beams_of(hdus)
     header = hdus[0].header
     _set_primary_beam(header, beams[0])
-    if header.get("CASAMBM") is not True:
+    if header_value(header, "CASAMBM") is not True:
         return fits.HDUList([hdus[0]])
-    source = hdus["BEAMS"].data
     channels, polarizations = _extent(header, "FREQ"), _extent(header, "STOKES")
     if len(beams) != channels * polarizations:
         raise ProductError(
             f"{len(beams)} beams for an image of {channels} channels and {polarizations} Stokes planes"
         )
+    try:
+        places = [
+            fits.Column(name, "1J", array=np.asarray(hdus["BEAMS"].data[name], np.int32))
+            for name in ("CHAN", "POL")
+        ]
+    except _TABLE_ERRORS as error:
+        raise ProductError(f"the table of beams does not tell the planes: {error}") from error
     columns = [
         _beam_column("BMAJ", "arcsec", [beam.bmaj_arcsec for beam in beams]),
         _beam_column("BMIN", "arcsec", [beam.bmin_arcsec for beam in beams]),
         _beam_column("BPA", "deg", [beam.bpa_deg for beam in beams]),
-        fits.Column("CHAN", "1J", array=np.asarray(source["CHAN"], np.int32)),
-        fits.Column("POL", "1J", array=np.asarray(source["POL"], np.int32)),
+        *places,
     ]
     table = fits.BinTableHDU.from_columns(columns, name="BEAMS")
     table.header["EXTVER"] = 1
@@ -395,7 +460,5 @@ def _beam_column(name: str, unit: str, values: list[float]) -> fits.Column:
 
 
 def _extent(header: fits.Header, axis_type: str) -> int:
-    for axis in range(1, int(header.get("NAXIS", 0)) + 1):
-        if str(header.get(f"CTYPE{axis}", "")).startswith(axis_type):
-            return int(header[f"NAXIS{axis}"])
-    return 1
+    axis = axis_number(header, axis_type)
+    return 1 if axis is None else int(header_number(header, f"NAXIS{axis}"))

@@ -153,6 +153,13 @@ def _file_problem(directory: Path, file: ManifestFile) -> str:
     path = directory / file.name
     if not _stays_inside(file.name):
         return "leads out of the products directory"
+    try:
+        return _content_problem(path, file)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _content_problem(path: Path, file: ManifestFile) -> str:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         return "is not a regular file"
     if not path.exists():
@@ -163,6 +170,13 @@ def _file_problem(directory: Path, file: ManifestFile) -> str:
     if sha256_file(path) != file.sha256:
         return "has been changed: its SHA-256 differs"
     return ""
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _plane_problems(manifest: Manifest) -> list[str]:
@@ -247,15 +261,15 @@ def pipeline_manifest_names(text: str) -> dict[str, tuple[str, ...]]:
         raise ProductError(f"{MANIFEST_XML} has a document type, which it must not have")
     try:
         unit = ET.fromstring(text).find("ous")
-    except ET.ParseError as error:
+    except (ET.ParseError, ValueError) as error:
         raise ProductError(f"{MANIFEST_XML} is not XML: {error}") from error
     if unit is None:
         raise ProductError(f"{MANIFEST_XML} has no element 'ous'")
-    names: dict[str, tuple[str, ...]] = {}
+    names: dict[str, list[str]] = {}
     for element in unit:
         if element.tag not in ("casaversion", "pipeline_version", "procedure_name"):
-            names[element.tag] = (*names.get(element.tag, ()), element.get("name", ""))
-    return names
+            names.setdefault(element.tag, []).append(element.get("name", ""))
+    return {tag: tuple(found) for tag, found in names.items()}
 
 
 def verify_pipeline_manifest(directory: Path, text: str) -> tuple[str, ...]:
@@ -264,7 +278,7 @@ def verify_pipeline_manifest(directory: Path, text: str) -> tuple[str, ...]:
         f"{name}: listed in {MANIFEST_XML}, but missing"
         for names in pipeline_manifest_names(text).values()
         for name in names
-        if not _stays_inside(name) or not (directory / name).is_file()
+        if not _stays_inside(name) or not _is_file(directory / name)
     )
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from astropy.io import fits
 
 from vlasscube.errors import ProductError
+from vlasscube.products.headers import header_number, header_value
 
 _LOG = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ def history_cards(correction: PositionCorrection) -> tuple[str, ...]:
 
 def is_corrected(header: fits.Header) -> bool:
     """Whether a header says that its position has been corrected, here or by the official pipeline."""
-    if header.get(FLAG_KEYWORD) is True:
+    if header_value(header, FLAG_KEYWORD) is True:
         return True
     return "HISTORY" in header and any(_DONE_MARK in str(line) for line in header["HISTORY"])
 
@@ -215,13 +216,13 @@ def apply_position_correction(header: fits.Header, correction: PositionCorrectio
     Raises
     ------
     ProductError
-        If the header's reference position is not the one that the correction was made for.
+        If the header has no reference position, or another than the correction was made for.
     """
     if is_corrected(header):
-        name = header.get("OBJECT", "the image")
+        name = header_value(header, "OBJECT") or "the image"
         _LOG.warning("the position of %s has been corrected before; left alone", name)
         return False
-    nominal = float(header["CRVAL1"]) % 360.0, float(header["CRVAL2"])
+    nominal = header_number(header, "CRVAL1") % 360.0, header_number(header, "CRVAL2")
     expected = correction.nominal_ra_deg % 360.0, correction.nominal_dec_deg
     turn = abs((nominal[0] - expected[0] + 180.0) % 360.0 - 180.0)
     # A header rounds to 12 digits or more; 1e-8 degree is 36 microarcseconds.

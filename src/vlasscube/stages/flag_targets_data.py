@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlasscube import casa
+from vlasscube.measurement_set.flag_template import template_commands
 from vlasscube.measurement_set.flags import count_flags, flags_by_spw, unflagged_channels
 from vlasscube.measurement_set.restore import RESTORED_FLAGS, restore_flags
 from vlasscube.records import Message
@@ -25,11 +26,16 @@ class FlagInputs:
 
 
 def flag_targets_data(inputs: FlagInputs, context: StageContext) -> FlagResult:
-    """Apply the flagging commands of the template to the flags as restored."""
+    """Apply the flagging commands of the template to the flags as restored.
+
+    Raises
+    ------
+    ParameterFileError
+        If the template has something else than commands.
+    """
     workspace = context.workspace
     ms = workspace.working / inputs.working_ms
-    lines = [line.strip() for line in inputs.template_text.splitlines()]
-    commands = tuple(line for line in lines if line and not line.startswith("#"))
+    commands = template_commands(inputs.template_text, inputs.template)
     if not inputs.template:
         context.report(Message("info", "no flagging template: flags stay as restored"))
     # The stage may be done again with another template.
