@@ -23,7 +23,7 @@ from vlasscube.parameters import (
     validate_spw_groups,
     write_parameter_file,
 )
-from vlasscube.records import from_json, to_json
+from vlasscube.record_json import from_json, to_json
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CENTRE = "J2000 00:50:0.366 -02.30.0.0000"

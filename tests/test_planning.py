@@ -18,15 +18,8 @@ from vlasscube.options import RunOptions
 from vlasscube.parameters import write_parameter_file
 from vlasscube.planned_steps import planned_steps
 from vlasscube.planning import Machine, fit_warnings, make_plan
-from vlasscube.records import (
-    Antenna,
-    Field,
-    MeasurementSetSummary,
-    Scan,
-    SpectralWindow,
-    StepRecord,
-    to_plain,
-)
+from vlasscube.record_json import to_plain
+from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow, StepRecord
 from vlasscube.stages.results import ImportResult
 from vlasscube.steps import step_key
 from vlasscube.wiring import STEPS

@@ -11,7 +11,8 @@ from astropy.io import fits
 from released_run import unpack_released_run
 from vlasscube import cli
 from vlasscube.planned_steps import planned_steps
-from vlasscube.records import StepRecord, from_json
+from vlasscube.record_json import from_json
+from vlasscube.records import StepRecord
 from vlasscube.stages.results import RESULTS
 from vlasscube.verification import verify_products
 from vlasscube.weblog.run_records import RunRecords

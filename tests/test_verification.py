@@ -23,7 +23,8 @@ from vlasscube.products.manifest import (
     pipeline_manifest_xml,
     write_manifest,
 )
-from vlasscube.records import Outcome, StepRecord, to_plain
+from vlasscube.record_json import to_plain
+from vlasscube.records import Outcome, StepRecord
 from vlasscube.stages.results import ExportedPlane, ExportResult
 from vlasscube.verification import Problem, verify_fits, verify_products
 from vlasscube.workspace import Workspace

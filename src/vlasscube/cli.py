@@ -236,7 +236,7 @@ def plan(
     workspace = Workspace(directory, vis)
     run_plan = make_plan(workspace, combined_options(workspace.read_options(), given), workers)
     if json_output:
-        from vlasscube.records import to_json
+        from vlasscube.record_json import to_json
 
         typer.echo(to_json(run_plan))
     else:
@@ -253,7 +253,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 
     state = read_status(Workspace(directory))
     if json_output:
-        from vlasscube.records import to_json
+        from vlasscube.record_json import to_json
 
         typer.echo(to_json(state))
     else:
@@ -271,7 +271,7 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 
     report = verify_products(Workspace(directory))
     if json_output:
-        from vlasscube.records import to_json
+        from vlasscube.record_json import to_json
 
         typer.echo(to_json(report))
     else:

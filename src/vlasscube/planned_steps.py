@@ -10,7 +10,8 @@ from vlasscube import __version__
 from vlasscube.errors import StageOrderError, VlassCubeError
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER, RECIPE, StageEntry
-from vlasscube.records import StepRecord, to_plain
+from vlasscube.record_json import to_plain
+from vlasscube.records import StepRecord
 from vlasscube.stages.results import CubePlan
 from vlasscube.steps import is_current, step_key
 from vlasscube.wiring import STEPS, require_result

@@ -8,7 +8,8 @@ from vlasscube.command_errors import FAILURE, describe_error
 from vlasscube.console import JsonProgress, Progress, duration, planes_table
 from vlasscube.errors import VlassCubeError
 from vlasscube.recipe import RECIPE
-from vlasscube.records import Outcome, to_plain
+from vlasscube.record_json import to_plain
+from vlasscube.records import Outcome
 from vlasscube.workflow import RunResult
 from vlasscube.workspace import Workspace
 

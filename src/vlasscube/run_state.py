@@ -9,7 +9,7 @@ from typing import Literal
 
 from vlasscube.errors import VlassCubeError
 from vlasscube.locks import this_process, utc_now
-from vlasscube.records import from_json, to_json
+from vlasscube.record_json import from_json, to_json
 from vlasscube.workspace import Workspace, write_text
 
 FILE = "run.json"

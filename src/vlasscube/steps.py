@@ -15,7 +15,8 @@ from vlasscube.errors import VlassCubeError, WorkspaceError
 from vlasscube.locks import utc_now
 from vlasscube.parallel import peak_memory_bytes
 from vlasscube.products.command_log import begin_call_log
-from vlasscube.records import ErrorInfo, StepRecord, to_plain
+from vlasscube.record_json import to_plain
+from vlasscube.records import ErrorInfo, StepRecord
 from vlasscube.stages.context import Progress, StageContext
 from vlasscube.workspace import Workspace
 

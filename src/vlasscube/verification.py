@@ -28,7 +28,8 @@ from vlasscube.products.manifest import (
     verify_pipeline_manifest,
 )
 from vlasscube.recipe import GATHER
-from vlasscube.records import Outcome, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import Outcome
 from vlasscube.stages.results import CubeImages, ExportedPlane, ExportResult, ImportResult
 from vlasscube.workspace import Workspace
 

@@ -15,7 +15,8 @@ from vlasscube.imaging.plane_imager import inner_square_degree
 from vlasscube.options import RunOptions
 from vlasscube.products.position_correction import PositionCorrection, position_correction
 from vlasscube.recipe import GATHER, stage_entry
-from vlasscube.records import STOKES, PlaneImages, StepRecord, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import STOKES, PlaneImages, StepRecord
 from vlasscube.stages.analyze_stokes_cubes import PlaneCutout, StokesInputs, analyze_stokes_cubes
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.edit_image_list import (

@@ -16,7 +16,8 @@ from vlasscube.options import RunOptions
 from vlasscube.parallel import available_memory_bytes, usable_cores
 from vlasscube.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
-from vlasscube.records import Outcome, StepRecord, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import Outcome, StepRecord
 from vlasscube.run_size import run_size
 from vlasscube.run_state import recorded_run
 from vlasscube.stages.make_images import GatherInputs, gather_planes

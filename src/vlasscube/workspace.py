@@ -25,7 +25,8 @@ from typing import Any
 from vlasscube.errors import WorkspaceError
 from vlasscube.locks import LockOwner, held, present_owner
 from vlasscube.options import RunOptions
-from vlasscube.records import FileRecord, StepRecord, from_json, to_json
+from vlasscube.record_json import from_json, to_json
+from vlasscube.records import FileRecord, StepRecord
 
 SEIP_PARAMETER_FILE = "SEIP_parameter.list"
 CCIP_PARAMETER_FILE = "CCIP_parameter.list"

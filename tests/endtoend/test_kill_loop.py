@@ -24,7 +24,8 @@ from kill_loop import (
     product_digests,
 )
 
-from vlasscube.records import Outcome, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import Outcome
 from vlasscube.stages.results import CubeImages
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]

@@ -24,7 +24,8 @@ from vlasscube.products.manifest import (
     pipeline_manifest_xml,
 )
 from vlasscube.recipe import RECIPE
-from vlasscube.records import Beam, Outcome, to_json
+from vlasscube.record_json import to_json
+from vlasscube.records import Beam, Outcome
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CUBE = f"""imagename='{NAME}'

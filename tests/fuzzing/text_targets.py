@@ -47,7 +47,8 @@ from vlasscube.products.manifest import (
     Manifest,
 )
 from vlasscube.recipe import RECIPE, stage_entry
-from vlasscube.records import StepRecord, from_json, to_json
+from vlasscube.record_json import from_json, to_json
+from vlasscube.records import StepRecord
 from vlasscube.run_state import RunState
 from vlasscube.stages.results import RESULTS
 from vlasscube.weblog.previews import PreviewList

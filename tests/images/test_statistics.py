@@ -20,7 +20,8 @@ from vlasscube.images.statistics import (
     plane_statistics,
     scaled_mad,
 )
-from vlasscube.records import PlaneStatistics, from_json, to_json
+from vlasscube.record_json import from_json, to_json
+from vlasscube.records import PlaneStatistics
 
 planes = hnp.arrays(
     np.float32,

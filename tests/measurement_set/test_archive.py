@@ -25,7 +25,7 @@ from vlasscube.measurement_set.archive import (
     inspect_archive,
 )
 from vlasscube.measurement_set.tar_stream import walk_archive
-from vlasscube.records import from_json, to_json
+from vlasscube.record_json import from_json, to_json
 
 MS = "VLASS2.1.sb38546349.eb38559922.59066.15098736111_split_split.ms"
 SE = "VLASS2.1.se.T10t02.J005000-023000.06.2048.v1"

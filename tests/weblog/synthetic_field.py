@@ -12,6 +12,7 @@ from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.archive import Resource, ResourceReport
 from vlasscube.options import RunOptions
 from vlasscube.parameters import ImageListParameters
+from vlasscube.record_json import to_plain
 from vlasscube.records import (
     Antenna,
     DataSelection,
@@ -27,7 +28,6 @@ from vlasscube.records import (
     Scan,
     SpectralWindow,
     StepRecord,
-    to_plain,
 )
 from vlasscube.stages.results import (
     ContinuumTarget,

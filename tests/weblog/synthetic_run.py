@@ -17,6 +17,7 @@ from synthetic_field import HOSTILE, IMAGE_NAME, SyntheticField, noise_jy, spw_f
 from vlasscube import naming
 from vlasscube.polarization.stokes import derive
 from vlasscube.recipe import GATHER
+from vlasscube.record_json import to_plain
 from vlasscube.records import (
     STOKES,
     Beam,
@@ -33,7 +34,6 @@ from vlasscube.records import (
     PowerLaw,
     RegionSpectrum,
     StokesMeasurement,
-    to_plain,
 )
 from vlasscube.stages.results import (
     CubeImages,

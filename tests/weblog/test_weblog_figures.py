@@ -121,7 +121,7 @@ class TestSpectra:
     def spectrum(self, run: SyntheticRun) -> RegionSpectrum:
         run.analyse()
         record = run.workspace.read_record("analyze_stokes_cubes")
-        from vlasscube.records import from_plain
+        from vlasscube.record_json import from_plain
         from vlasscube.stages.results import StokesAnalysis
 
         assert record is not None

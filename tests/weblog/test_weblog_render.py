@@ -12,7 +12,7 @@ import pytest
 from synthetic_run import HOSTILE, SyntheticRun, fake_plane, noise_jy, spw_frequency, use_planes
 
 from vlasscube.recipe import RECIPE
-from vlasscube.records import to_json
+from vlasscube.record_json import to_json
 from vlasscube.weblog import figure_style, previews, render
 from vlasscube.weblog.render import render_weblog
 from vlasscube.weblog.site import stage_page

@@ -15,7 +15,8 @@ from typing import Literal
 
 from vlasscube.errors import ProductError, VlassCubeError
 from vlasscube.products.fits_files import sha256_file
-from vlasscube.records import Outcome, from_json, to_json
+from vlasscube.record_json import from_json, to_json
+from vlasscube.records import Outcome
 from vlasscube.workspace import write_text
 
 MANIFEST_JSON = "manifest.json"
@@ -59,6 +60,10 @@ class ManifestPlane:
     frequency_hz: float
     outcome: Outcome
     reason: str = ""
+    expected_noise_jy: float | None = None
+    """By the weights of the data, not primary-beam corrected, Jy/beam."""
+    noise_jy: Mapping[str, float] = field(default_factory=dict)
+    """Scaled median absolute deviation of the cutout of the final residual, by Stokes parameter."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlasscube import records
+from vlasscube import record_json
 from vlasscube.errors import ProblemListError, WorkspaceError
 from vlasscube.simulation import continuum, corruption, layout
 from vlasscube.simulation.measurement_set import Observation, write_measurement_set
@@ -127,7 +127,7 @@ def simulate(
             sources=len(observation.sources),
             seconds=round(time.monotonic() - started, 2),
         )
-        (truth / PARAMETERS_FILE).write_text(records.to_json(record) + "\n", encoding="utf-8")
+        (truth / PARAMETERS_FILE).write_text(record_json.to_json(record) + "\n", encoding="utf-8")
         for path in sorted(finished.iterdir()):
             path.rename(directory / path.name)
     report("done", 1.0)

@@ -22,7 +22,8 @@ from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
 from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
 from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation_measure
-from vlasscube.records import Beam, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import Beam
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
 from vlasscube.stages.results import CubePlan, ImportResult, RestoreResult
 from vlasscube.workspace import Workspace

@@ -300,9 +300,7 @@ class _Export:
         manifest = Manifest(
             name=self.inputs.image_name,
             planes=tuple(
-                ManifestPlane(
-                    target.label, target.spw_ids, target.reffreq_hz, verdict.outcome, verdict.reason
-                )
+                self._manifest_plane(target, verdict)
                 for target, verdict in zip(self.inputs.targets, self.inputs.verdicts.planes, strict=True)
             ),
             files=tuple(
@@ -313,6 +311,20 @@ class _Export:
         )
         self._add(write_manifest(self.products, manifest), "manifest")
         remove(self.scratch)
+
+    def _manifest_plane(self, target: PlaneTarget, verdict: PlaneVerdict) -> ManifestPlane:
+        plane = ManifestPlane(
+            target.label, target.spw_ids, target.reffreq_hz, verdict.outcome, verdict.reason
+        )
+        made = next((made for made in self.inputs.planes if made.verdict.label == verdict.label), None)
+        if made is None:
+            return plane
+        measured = {stokes: s.residual.madrms for stokes, s in made.cutouts.statistics.items()}
+        return replace(
+            plane,
+            expected_noise_jy=made.images.expected_noise_jy,
+            noise_jy={stokes: noise for stokes, noise in measured.items() if noise is not None},
+        )
 
     def result(self) -> ExportResult:
         """What has been written."""

@@ -11,16 +11,8 @@ from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
 from vlasscube.imaging.engine import Kernels, imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
-from vlasscube.records import (
-    STOKES,
-    Iteration,
-    Outcome,
-    PlaneImages,
-    PlaneTarget,
-    StepRecord,
-    from_plain,
-    to_plain,
-)
+from vlasscube.record_json import from_plain, to_plain
+from vlasscube.records import STOKES, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.results import (
     NOISE_RATIO_BOUNDS,

@@ -16,7 +16,8 @@ import numpy as np
 from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
-from vlasscube.records import STOKES, Beam, PixelBox, PlaneImages, from_json, from_plain, to_json
+from vlasscube.record_json import from_json, from_plain, to_json
+from vlasscube.records import STOKES, Beam, PixelBox, PlaneImages
 from vlasscube.stages.results import CubePlan
 from vlasscube.weblog import pictures
 from vlasscube.weblog.pictures import FloatArray, Ramp, Stretch

@@ -13,7 +13,8 @@ from vlasscube import naming
 from vlasscube.errors import VlassCubeError
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER, RECIPE, StageEntry
-from vlasscube.records import Beam, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import Beam, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
 from vlasscube.stages.results import (
     RESULTS,
     CubeImages,

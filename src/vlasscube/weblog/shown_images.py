@@ -8,7 +8,8 @@ from typing import Literal
 
 from vlasscube import naming
 from vlasscube.imaging.clean_sequence import PB_MASK
-from vlasscube.records import STOKES, Iteration, PlaneImages, StepRecord, from_plain
+from vlasscube.record_json import from_plain
+from vlasscube.records import STOKES, Iteration, PlaneImages, StepRecord
 from vlasscube.stages.results import CutoutResult, PbcorResult, RmsResult
 
 Scale = Literal["intensity", "symmetric", "model", "noise", "psf", "response", "mask"]

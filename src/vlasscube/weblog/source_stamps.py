@@ -17,7 +17,8 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
 from vlasscube.recipe import GATHER
-from vlasscube.records import STOKES, PixelBox, from_json, from_plain, to_json
+from vlasscube.record_json import from_json, from_plain, to_json
+from vlasscube.records import STOKES, PixelBox
 from vlasscube.stages.results import CubeImages, CutoutResult, StokesAnalysis
 from vlasscube.weblog.pictures import FloatArray
 from vlasscube.weblog.previews import DIRECTORY, read_strips

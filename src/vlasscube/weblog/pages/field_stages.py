@@ -9,7 +9,7 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.measurement_set.flags import flags_by_spw
 from vlasscube.parameters import ImageListParameters
-from vlasscube.records import from_plain
+from vlasscube.record_json import from_plain
 from vlasscube.stages.results import (
     ContinuumTarget,
     FlagResult,
