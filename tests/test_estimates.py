@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -178,7 +179,9 @@ def test_a_cycle_costs_its_pixels_and_the_cells_of_its_visibilities() -> None:
     # Half-width of 2 + 6 × 2.083 × 1.017 = 14.7 cells.
     cells = 31**2
     visibility = 0.04e-6 + 0.9e-9 * cells
-    assert cycle == pytest.approx(10 * (0.025 + 0.1e-6 * SIDE**2 + visibility * VISIBILITIES))
+    # 12500² is 3.22 doublings of 4096².
+    pixel = 0.1e-6 * (1 + 0.25 * math.log2((SIDE / 4096) ** 2))
+    assert cycle == pytest.approx(10 * (0.025 + pixel * SIDE**2 + visibility * VISIBILITIES))
     half_flagged = replace(size, planes=(replace(PLANE, usable=0.5),))
     flagged = seconds(half_flagged, 11) - seconds(half_flagged, 1)
     assert cycle - flagged == pytest.approx(10 * 0.5 * visibility * VISIBILITIES)

@@ -7,6 +7,7 @@ work (`benchmarks/estimates.py` compares the estimates with a run on any machine
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from vlasscube.cube_size import CubeSize, PlaneSize
@@ -79,6 +80,11 @@ MAJOR_CYCLES = (1, 23, 12, 3)
 """Assumed major cycles of iter0 … iter3. Simulated fields and planes of production took 21 (all sources below
 40 mJy) to 46 in all; a peak ten times as high above the noise takes ten cycles more."""
 
+LARGE_PIXELS = 4096**2
+GROWTH_PER_DOUBLING = 0.25
+"""What a pixel costs more in a major cycle for each doubling of their number above `LARGE_PIXELS`, where
+columns of a transform lie on ever more pages of memory: 1.8 times as much at 12500²."""
+
 START = Work(2.3)
 """Of a process: Python, CASA."""
 WEBLOG = Work(2.0)
@@ -108,9 +114,10 @@ def major_cycle(size: CubeSize, plane: PlaneSize, engine: str) -> Work:
     per_visibility = cost.cycle_s_per_visibility + cost.cycle_s_per_footprint_cell * size.footprint_cells(
         plane.frequency_hz
     )
+    beyond = max(math.log2(size.pixels / LARGE_PIXELS), 0.0) if size.pixels else 0.0
+    per_pixel = cost.cycle_s_per_pixel * (1 + GROWTH_PER_DOUBLING * beyond)
     divisible = Work(
-        cost.cycle_s_per_pixel * size.pixels + per_visibility * plane.visibilities * plane.usable,
-        cost.threaded,
+        per_pixel * size.pixels + per_visibility * plane.visibilities * plane.usable, cost.threaded
     )
     return divisible + Work(cost.cycle_s)
 
