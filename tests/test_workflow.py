@@ -1,10 +1,12 @@
 """Steps and planes without CASA: what is done, skipped, done again; how failures end."""
 
+import signal
 from dataclasses import dataclass
 
 import pytest
 
 from vlasscube import casa, steps, workflow
+from vlasscube.console import Interrupted
 from vlasscube.errors import (
     CasaTaskError,
     ImagingError,
@@ -106,6 +108,22 @@ def test_a_failure_is_recorded_and_tried_again(workspace):
     do(workspace, counter)
     assert counter.done == 1
     assert workspace.read_record("pbcor", "spw2").error is None
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), Interrupted(signal.SIGTERM)])
+def test_an_interruption_that_a_library_took_for_its_own_error_is_one(workspace, interruption):
+    def run(context, key):
+        try:
+            try:
+                raise interruption
+            except BaseException as cause:
+                raise SystemError("returned a result with an exception set") from cause
+        except Exception as failure:
+            raise CasaTaskError(f"imsubimage: {failure}") from failure
+
+    with pytest.raises(type(interruption)):
+        do(workspace, run)
+    assert workspace.read_record("pbcor", "spw2") is None
 
 
 def test_one_failing_plane_leaves_the_others(workspace, monkeypatch):

@@ -33,6 +33,21 @@ def _rebuild(cls: type[VlassCubeError], message: str, hint: str, state: dict[str
     return error
 
 
+def interruption_behind(error: Exception) -> BaseException | None:
+    """Return the Ctrl-C or signal that an error was made of, if it was.
+
+    A signal that arrives while compiled code of a library runs comes out of it as an error of that library.
+    """
+    behind: BaseException | None = error
+    seen: set[int] = set()
+    while behind is not None and id(behind) not in seen:
+        if not isinstance(behind, Exception):
+            return behind
+        seen.add(id(behind))
+        behind = behind.__cause__ or behind.__context__
+    return None
+
+
 class ProblemListError(VlassCubeError):
     """Several problems of one input, reported together."""
 

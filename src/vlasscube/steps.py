@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vlasscube import __version__, casa
-from vlasscube.errors import VlassCubeError, WorkspaceError
+from vlasscube.errors import VlassCubeError, WorkspaceError, interruption_behind
 from vlasscube.locks import utc_now
 from vlasscube.parallel import peak_memory_bytes
 from vlasscube.products.command_log import begin_call_log
@@ -79,6 +79,8 @@ def do_step(
     try:
         result = run(context, key)
     except Exception as failure:  # the boundary at which a failure becomes a record
+        if (interruption := interruption_behind(failure)) is not None:
+            raise interruption from failure
         error = failure
     record = StepRecord(
         stage=stage,
