@@ -426,7 +426,7 @@ _SCRIPT = """
     from vlasscube import casa, workflow
     from vlasscube.cli import main
     from vlasscube.workflow import Event
-    from vlasscube import console
+    from vlasscube import signals
 
     def run(workspace, options, *, listener, **others):
         listener(Event("stage", "make_images", None, "at work"))
@@ -437,7 +437,7 @@ _SCRIPT = """
 
     casa.check_installation = lambda: None
     workflow.run_workflow = run
-    console.GRACE_S = 0.5
+    signals.GRACE_S = 0.5
     sys.exit(main(["run", sys.argv[1], *sys.argv[2:]]))
 """
 _SLEEPING = "time.sleep(60)"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pytest
 
 from vlasscube import casa, steps, workflow
-from vlasscube.console import Interrupted
 from vlasscube.errors import (
     CasaTaskError,
     ImagingError,
@@ -20,6 +19,7 @@ from vlasscube.parallel import SerialExecutor
 from vlasscube.plane_walk import PlaneWalk, run_plane
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import Outcome
+from vlasscube.signals import Interrupted
 from vlasscube.stages.results import CubeImages, PlaneVerdict
 from vlasscube.steps import do_step
 from vlasscube.weblog.upkeep import WeblogUpkeep

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from vlasscube.console import Interrupted
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.locks import this_process
 from vlasscube.options import RunOptions
 from vlasscube.records import StepRecord
 from vlasscube.run_state import note_forced_end, read_run_state, recorded_run
+from vlasscube.signals import Interrupted
 from vlasscube.workspace import Workspace, digest, publish, remove, write_text
 
 

@@ -46,7 +46,7 @@ def command(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> int:
-        from vlasscube.console import INTERRUPTED_TEXT, Interrupted, ending_on_signals
+        from vlasscube.signals import INTERRUPTED_TEXT, Interrupted, ending_on_signals
 
         try:
             with ending_on_signals():

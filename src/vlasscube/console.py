@@ -6,14 +6,10 @@ import contextlib
 import json
 import logging
 import os
-import signal
-import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, Group
@@ -181,6 +177,11 @@ def logging_to(path: Path | None, show: Callable[[str, str], None] | None = None
 
 
 _true_streams: dict[str, TextIO] = {}
+
+
+def true_stderr() -> TextIO | None:
+    """Standard error as the user sees it, wherever that of the process goes meanwhile."""
+    return _true_streams.get("stderr", sys.__stderr__)
 
 
 @contextlib.contextmanager
@@ -426,82 +427,3 @@ def make_progress(stream: TextIO, *, log_json: bool, quiet: bool) -> Progress:
     if quiet:
         return Progress(console)
     return RichProgress(console) if console.is_terminal else PlainProgress(console)
-
-
-# ------------------------------------------------------------------------------------------------- signals
-
-
-class Interrupted(BaseException):
-    """The user or the system asked the run to end."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.exit_status = 128 + signal_number
-
-
-INTERRUPTED_TEXT = "vlasscube: interrupted; the same command again goes on where it was."
-GRACE_S = 5.0
-"""Seconds that the main thread has to end after a signal."""
-
-
-@contextlib.contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Interrupted`, and make sure that the process ends.
-
-    Python handles a signal only between two of its own instructions, and a CASA task may take hours until
-    then. So a thread hears of the signal at once, and if the main thread has not ended after `GRACE_S` it
-    stops the workers, says so and ends the process. That is safe at any moment: what stands under a final
-    name is whole, and the lock ends with the process.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    ears, mouth = socket.socketpair()
-    mouth.setblocking(False)
-    watcher = threading.Thread(target=_watch, args=(ears,), daemon=True)
-    before: Mapping[int, Any] = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    wakeup = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    watcher.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        # The watcher wakes at the end of its socket and finds that there is nothing left to do.
-        mouth.close()
-        watcher.join(timeout=1.0)
-        ears.close()
-
-
-def _watch(ears: socket.socket) -> None:
-    from vlasscube.parallel import stop_workers
-    from vlasscube.run_state import note_forced_end
-
-    wanted: int | None = None
-    while wanted is None:
-        heard = ears.recv(1)
-        if not heard:
-            return
-        if heard[0] in (signal.SIGINT, signal.SIGTERM):
-            wanted = heard[0]
-    ears.settimeout(GRACE_S)
-    with contextlib.suppress(TimeoutError):
-        while ears.recv(16):
-            pass
-        return
-    stop_workers()
-    note_forced_end(signal.Signals(wanted).name)
-    with contextlib.suppress(Exception):
-        stream = _true_streams.get("stderr", sys.__stderr__)
-        if stream is not None:
-            # The live display has hidden the cursor.
-            show_cursor = "\x1b[?25h" if stream.isatty() else ""
-            print(f"{show_cursor}{INTERRUPTED_TEXT}", file=stream, flush=True)
-    os._exit(128 + wanted)
