@@ -42,6 +42,7 @@ def test_killed_again_and_again(run: KilledRun, uninterrupted_mosaic_run) -> Non
     """At each call of a task in the restore, in turn, and then at random moments."""
     alone = uninterrupted_mosaic_run.workspace
     inputs, tally = input_digests(run.workspace), Tally()
+    assert subprocess.run([*run.command(), "--to", "transform_image_data"]).returncode == 0
     for way in itertools.cycle(WAYS):
         if not run.kill_at_boundary(tally, way, until="restore_pims"):
             break

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from vlasscube import records
+from vlasscube import record_json
 from vlasscube.errors import ProblemListError
 from vlasscube.simulation import PRESETS, FieldSimulation, preset
 from vlasscube.simulation.layout import array, pointings
@@ -53,7 +53,7 @@ def test_planes_default_to_the_spectral_windows():
 
 def test_parameters_survive_json():
     for parameters in PRESETS.values():
-        assert records.from_json(FieldSimulation, records.to_json(parameters)) == parameters
+        assert record_json.from_json(FieldSimulation, record_json.to_json(parameters)) == parameters
 
 
 def test_unknown_preset_and_parameter_are_errors():

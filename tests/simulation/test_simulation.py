@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlasscube import casa, records
+from vlasscube import casa, record_json
 from vlasscube.errors import ProblemListError, WorkspaceError
 from vlasscube.simulation import SimulationRecord, preset, simulate
 from vlasscube.simulation.build import observe
@@ -78,7 +78,7 @@ class TestTiny:
 
     def test_record_is_kept(self, tiny_simulation, directory):
         text = (directory / "truth" / "parameters.json").read_text()
-        assert records.from_json(SimulationRecord, text) == tiny_simulation
+        assert record_json.from_json(SimulationRecord, text) == tiny_simulation
 
     def test_sky_is_kept(self, tiny_simulation, directory, observation):
         assert read_truth(directory / tiny_simulation.sky) == observation.sources
