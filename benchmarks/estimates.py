@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube import Workspace, casa
-from vlasscube.estimates import Estimate
+from vlasscube.estimates.cost import Estimate
 from vlasscube.options import RunOptions
-from vlasscube.planning import RunPlan, look_at_machine, make_plan
+from vlasscube.run.planning import RunPlan, look_at_machine, make_plan
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 

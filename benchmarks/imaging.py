@@ -153,9 +153,9 @@ def major_casa(task: Task) -> dict[str, float]:
 
 
 def major_mosaic(task: Task) -> dict[str, float]:
-    from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
     from vlasscube.imaging.mosaic_engine import image_grid
     from vlasscube.measurement_set.visibilities import read_visibilities
+    from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 
     chosen = selection(Path(task.ms), task.spw)
     visibilities = read_visibilities(Path(task.ms), chosen)

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from vlasscube import Workspace, casa, plane_walk, run_workflow, workflow
+from vlasscube import Workspace, casa, run_workflow
 from vlasscube.casacore_tables import describe_image, write_image
 from vlasscube.images.casa_images import open_image
 from vlasscube.records import STOKES
+from vlasscube.run import plane_walk, workflow
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 from vlasscube.weblog.picture_making import make_missing_pictures

@@ -1,4 +1,4 @@
-// The Python module vlasscube.imaging.mosaic._kernels.
+// The Python module vlasscube._kernels.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -153,7 +153,7 @@ private:
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-    m.doc() = "Kernels of the mosaic imager; see vlasscube.imaging.mosaic for what they are used for.";
+    m.doc() = "Kernels of the mosaic imager; see vlasscube.mosaic for what they are used for.";
     nb::class_<Gridder>(m, "Gridder")
         .def(nb::init<int, int, int, int, Input<float, 6>, std::optional<Input<float, 6>>, double, int, bool,
                       Input<double, 1>, Input<double, 1>, Input<double, 1>, Input<double, 1>, Input<std::int32_t, 1>, Input<std::int32_t, 1>, Input<double, 1>, Input<double, 1>,

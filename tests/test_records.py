@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from vlasscube.errors import MissingResourcesError, WorkspaceError
 from vlasscube.options import RunOptions
-from vlasscube.record_json import from_json, from_plain, to_json, to_plain
 from vlasscube.records import Beam, ErrorInfo, FieldFlags, FlagCount, Message, Outcome, PlaneStatistics
+from vlasscube.workspace.record_json import from_json, from_plain, to_json, to_plain
 
 finite = st.floats(0.01, 1e4)
 

@@ -10,8 +10,8 @@ import pytest
 from vlasscube import tasks
 from vlasscube.errors import VlassCubeError, WorkspaceError
 from vlasscube.recipe import RECIPE
-from vlasscube.workflow import RunResult
-from vlasscube.workspace import Workspace
+from vlasscube.run.workflow import RunResult
+from vlasscube.workspace.directory import Workspace
 
 
 @pytest.fixture

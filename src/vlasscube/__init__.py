@@ -6,8 +6,8 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vlasscube.workflow import run_workflow
-    from vlasscube.workspace import Workspace
+    from vlasscube.run.workflow import run_workflow
+    from vlasscube.workspace.directory import Workspace
 
 __version__ = _version("vlasscube")
 __all__ = ["Workspace", "__version__", "run_workflow"]
@@ -16,11 +16,11 @@ __all__ = ["Workspace", "__version__", "run_workflow"]
 def __getattr__(name: str) -> Any:
     # The command line must start fast; the workflow pulls in numpy and astropy.
     if name == "Workspace":
-        from vlasscube.workspace import Workspace
+        from vlasscube.workspace.directory import Workspace
 
         return Workspace
     if name == "run_workflow":
-        from vlasscube.workflow import run_workflow
+        from vlasscube.run.workflow import run_workflow
 
         return run_workflow
     raise AttributeError(f"module 'vlasscube' has no attribute {name!r}")

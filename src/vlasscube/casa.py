@@ -4,7 +4,7 @@ CASA is configured here before its first import: where its data are (the ``casad
 updates, no file outside the run directory. Every task call is recorded as it was executed, so that the run
 can be read and replayed.
 
-CASA is global to a process. One plane at a time is imaged in a process (see `vlasscube.parallel`).
+CASA is global to a process. One plane at a time is imaged in a process (see `vlasscube.processes.parallel`).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class NamingError(VlassCubeError):
 class MissingResourcesError(ProblemListError):
     """Something that the continuum run must supply is missing or ambiguous.
 
-    ``report`` is the `vlasscube.measurement_set.archive.ResourceReport` of what was looked for.
+    ``report`` is the `vlasscube.resources.archive.ResourceReport` of what was looked for.
     """
 
     report: object = None

@@ -1,7 +1,7 @@
 """The typed records that flow from stage to stage.
 
 Every record is a frozen dataclass of plain values: it serialises to JSON and back without loss
-(`vlasscube.record_json`). Lengths, angles and frequencies carry their unit in the name.
+(`vlasscube.workspace.record_json`). Lengths, angles and frequencies carry their unit in the name.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ from typing import Any
 
 from vlasscube.errors import VlassCubeError
 from vlasscube.options import RunOptions
-from vlasscube.workflow import Listener, RunResult, run_workflow
-from vlasscube.workspace import (
+from vlasscube.run.workflow import Listener, RunResult, run_workflow
+from vlasscube.workspace.directory import (
     CCIP_PARAMETER_FILE,
     RESOURCES_ARCHIVE,
     SEIP_PARAMETER_FILE,

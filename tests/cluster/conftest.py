@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 STUB = Path(__file__).with_name("stub")
 

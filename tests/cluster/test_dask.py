@@ -13,8 +13,8 @@ from watching import calls, is_gone, wait_for, walk
 
 from vlasscube.cluster import cluster_executor, dask_scheduler
 from vlasscube.errors import ClusterError
-from vlasscube.locks import plane_lock
 from vlasscube.options import RunOptions
+from vlasscube.workspace.locks import plane_lock
 
 
 def test_each_call_has_a_process_and_a_share_of_the_cores(dask, stub, tmp_path):
@@ -159,7 +159,7 @@ import sys
 import cluster_stub
 from vlasscube.cluster import cluster_executor
 from vlasscube.options import RunOptions
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 workspace = Workspace(sys.argv[1])
 with cluster_executor(workspace.directory, scheduler=sys.argv[2]) as executor:

@@ -9,14 +9,14 @@ import sys
 import pytest
 from watching import calls, is_gone, wait_for
 
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 MPI_RUN = """
 import os, signal, sys
 import cluster_stub
 from vlasscube.cluster import cluster_executor, serve_mpi
 from vlasscube.options import RunOptions
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 if serve_mpi():
     sys.exit(0)

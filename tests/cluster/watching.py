@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from vlasscube import plane_walk
 from vlasscube.options import RunOptions
+from vlasscube.run import plane_walk
 from vlasscube.weblog.upkeep import WeblogUpkeep
 
 

@@ -12,7 +12,7 @@ from running import command, input_digests, kill_when
 from vlasscube import casa
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 
 @dataclass(frozen=True)

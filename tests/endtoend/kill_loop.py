@@ -34,10 +34,10 @@ from astropy.io import fits
 from vlasscube import casa
 from vlasscube.casacore_tables import table
 from vlasscube.recipe import LAST
-from vlasscube.run_state import read_run_state
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
-from vlasscube.workspace import Workspace, digest
+from vlasscube.workspace.directory import Workspace, digest
+from vlasscube.workspace.run_state import read_run_state
 
 TIMEOUT_S = 900.0
 WAYS = ("main", "all", "term", "int")

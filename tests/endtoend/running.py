@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from vlasscube.workspace import digest
+from vlasscube.workspace.directory import digest
 
 
 def command(*arguments):

@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from running import command
 
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

@@ -5,8 +5,8 @@ import pytest
 
 from vlasscube import casa
 from vlasscube.images.casa_images import read_cube
+from vlasscube.run.wiring import require_result
 from vlasscube.simulation.comparison import assess, compare_run
-from vlasscube.wiring import require_result
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

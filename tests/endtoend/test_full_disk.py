@@ -13,9 +13,9 @@ import pytest
 from kill_loop import KilledRun, column_digests, product_digests
 
 from vlasscube.recipe import GATHER, RECIPE
-from vlasscube.run_state import read_run_state
-from vlasscube.weblog.run_records import RunRecords
-from vlasscube.workspace import Workspace
+from vlasscube.results.run_records import RunRecords
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.run_state import read_run_state
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

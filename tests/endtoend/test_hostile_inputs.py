@@ -14,10 +14,10 @@ from running import command, input_digests
 
 from vlasscube.casacore_tables import table
 from vlasscube.errors import ResourceMismatchError
-from vlasscube.measurement_set.resource_checks import check_resources
 from vlasscube.measurement_set.unusable_data import flag_unusable_results, flag_unusable_visibilities
-from vlasscube.wiring import require_result
-from vlasscube.workspace import Workspace
+from vlasscube.resources.resource_checks import check_resources
+from vlasscube.run.wiring import require_result
+from vlasscube.workspace.directory import Workspace
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

@@ -24,9 +24,9 @@ from kill_loop import (
     product_digests,
 )
 
-from vlasscube.record_json import from_plain
 from vlasscube.records import Outcome
-from vlasscube.stages.results import CubeImages
+from vlasscube.results.types import CubeImages
+from vlasscube.workspace.record_json import from_plain
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

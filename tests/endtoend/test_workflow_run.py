@@ -16,15 +16,15 @@ from astropy.io import fits
 from running import command, input_digests
 
 from vlasscube import casa, naming
+from vlasscube.estimates.machine_speed import REFERENCE
 from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import image_facts, read_cube
-from vlasscube.machine_speed import REFERENCE
-from vlasscube.planning import look_at_machine, make_plan
 from vlasscube.products.position_correction import position_correction
 from vlasscube.records import Outcome
+from vlasscube.run.planning import look_at_machine, make_plan
+from vlasscube.run.wiring import require_result
 from vlasscube.simulation.comparison import assess, compare_run
-from vlasscube.wiring import require_result
-from vlasscube.workspace import remove
+from vlasscube.workspace.directory import remove
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

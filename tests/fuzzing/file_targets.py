@@ -15,12 +15,7 @@ from types import SimpleNamespace
 from astropy.io import fits
 from promises import MAX_MESSAGE, attempt, place, target, text_of
 
-from vlasscube.errors import (
-    ArchiveError,
-    ProductError,
-)
-from vlasscube.measurement_set.archive import inspect_archive
-from vlasscube.measurement_set.tar_stream import ArchiveLimits, walk_archive
+from vlasscube.errors import ArchiveError, ProductError
 from vlasscube.products.fits_files import read_fits, read_plane, write_fits
 from vlasscube.products.headers import (
     add_history,
@@ -46,7 +41,9 @@ from vlasscube.products.position_correction import (
     is_corrected,
 )
 from vlasscube.records import Outcome
-from vlasscube.verification import verify_fits
+from vlasscube.resources.archive import inspect_archive
+from vlasscube.resources.tar_stream import ArchiveLimits, walk_archive
+from vlasscube.run.verification import verify_fits
 
 MS = "fsid_split_split.ms"
 SE = "VLASS2.1.se.T10t02.J005000-023000.06.2048.v1"

@@ -15,7 +15,7 @@ import numpy as np
 from astropy.io import fits
 from targets import MS, PRODUCT, RECORDS, SE
 
-from vlasscube.parameters import KEYS
+from vlasscube.parameters.lists import KEYS
 from vlasscube.products.manifest import (
     Manifest,
     ManifestFile,
@@ -24,8 +24,8 @@ from vlasscube.products.manifest import (
     pipeline_manifest_xml,
 )
 from vlasscube.recipe import RECIPE
-from vlasscube.record_json import to_json
 from vlasscube.records import Beam, Outcome
+from vlasscube.workspace.record_json import to_json
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CUBE = f"""imagename='{NAME}'

@@ -25,8 +25,8 @@ from seeds import example, seeds
 from targets import RECORDS, TARGETS
 
 from vlasscube.errors import WorkspaceError
-from vlasscube.record_json import from_json, from_plain, to_json, to_plain
 from vlasscube.records import Beam
+from vlasscube.workspace.record_json import from_json, from_plain, to_json, to_plain
 
 CORPUS = Path(__file__).parent / "corpus"
 CORPUS_BYTES, INPUT_BYTES = 2_000_000, 12_000

@@ -10,14 +10,14 @@ import typer
 from seeds import cards, fits_file
 from targets import PRODUCT, TARGETS
 
-from vlasscube.command_options import _spw_list
+from vlasscube.cli.command_options import _spw_list
 from vlasscube.errors import ImagingError, ProblemListError, ProductError
-from vlasscube.imaging.quantities import parse_flux, parse_frequency, parse_taper
 from vlasscube.options import RunOptions
+from vlasscube.parameters.quantities import parse_flux, parse_frequency, parse_taper
 from vlasscube.products.fits_files import read_fits
 from vlasscube.products.manifest import ManifestPlane
 from vlasscube.records import Outcome
-from vlasscube.verification import verify_fits
+from vlasscube.run.verification import verify_fits
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import typer
 from astropy.io import fits
 from promises import attempt, place, target, text_of
 
-from vlasscube import locks, naming
-from vlasscube.command_options import _spw_list, combined_options
-from vlasscube.console import neutralise, neutralise_lines
+from vlasscube import naming
+from vlasscube.cli.command_options import _spw_list, combined_options
+from vlasscube.cli.console import neutralise, neutralise_lines
 from vlasscube.errors import (
     ImagingError,
     MeasurementSetError,
@@ -28,31 +28,28 @@ from vlasscube.errors import (
     StageOrderError,
     WorkspaceError,
 )
-from vlasscube.imaging.quantities import parse_flux, parse_frequency, parse_taper
-from vlasscube.literals import parse_literal
 from vlasscube.measurement_set.flag_template import template_commands
 from vlasscube.measurement_set.row_selection import parse_ids, parse_uvrange
-from vlasscube.measurement_set.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text
 from vlasscube.options import RunOptions
-from vlasscube.parameters import (
+from vlasscube.parameters.lists import (
     read_parameter_file,
     resolve_continuum_spw,
     validate_spw_groups,
     write_parameter_file,
 )
-from vlasscube.products.headers import (
-    fits_text,
-)
-from vlasscube.products.manifest import (
-    Manifest,
-)
+from vlasscube.parameters.literals import parse_literal
+from vlasscube.parameters.quantities import parse_flux, parse_frequency, parse_taper
+from vlasscube.products.headers import fits_text
+from vlasscube.products.manifest import Manifest
 from vlasscube.recipe import RECIPE, stage_entry
-from vlasscube.record_json import from_json, to_json
 from vlasscube.records import StepRecord
-from vlasscube.run_state import RunState
-from vlasscube.stages.results import RESULTS
+from vlasscube.results.types import RESULTS
+from vlasscube.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text
 from vlasscube.weblog.previews import PreviewList
 from vlasscube.weblog.source_stamps import SourceStamps
+from vlasscube.workspace import locks
+from vlasscube.workspace.record_json import from_json, to_json
+from vlasscube.workspace.run_state import RunState
 
 MS = "fsid_split_split.ms"
 CENTRES_HZ = {spw: 2.028e9 + 0.128e9 * (spw - 2) for spw in range(2, 18)}

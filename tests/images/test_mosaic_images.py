@@ -19,8 +19,8 @@ from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, coordinate_record, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence, tclean_arguments
-from vlasscube.imaging.mosaic.visibilities import ObservationInfo
 from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.mosaic.visibilities import ObservationInfo
 from vlasscube.records import STOKES, Beam, DataSelection, ImageGeometry, PixelBox
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe

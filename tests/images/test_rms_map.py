@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from vlasscube import _kernels
 from vlasscube.errors import ProductError
 from vlasscube.images.rms_map import rms_map
-from vlasscube.imaging.mosaic import _kernels
 from vlasscube.records import PixelBox
 
 IMDEV = dict(

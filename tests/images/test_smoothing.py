@@ -14,13 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import least_squares
 
 from vlasscube.errors import ProductError
-from vlasscube.images.beams import (
-    beam_area_pixels,
-    beam_matrix,
-    common_beam,
-    convolve_beams,
-    deconvolve_beam,
-)
+from vlasscube.images.beams import beam_area_pixels, beam_matrix, common_beam, convolve_beams, deconvolve_beam
 from vlasscube.images.smoothing import _dilate, kernel_radius_pixels, smooth_and_shift
 from vlasscube.records import Beam
 

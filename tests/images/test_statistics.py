@@ -20,8 +20,8 @@ from vlasscube.images.statistics import (
     plane_statistics,
     scaled_mad,
 )
-from vlasscube.record_json import from_json, to_json
 from vlasscube.records import PlaneStatistics
+from vlasscube.workspace.record_json import from_json, to_json
 
 planes = hnp.arrays(
     np.float32,

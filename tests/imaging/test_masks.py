@@ -13,7 +13,7 @@ from vlasscube import casa, casacore_tables
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_cube
 from vlasscube.imaging.masks import make_cleanmask
-from vlasscube.measurement_set.isolation import ReaderDiedError
+from vlasscube.processes.isolation import ReaderDiedError
 
 pytestmark = pytest.mark.casa
 

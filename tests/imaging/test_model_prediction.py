@@ -16,8 +16,8 @@ from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_plane
 from vlasscube.imaging import model_prediction
 from vlasscube.imaging.model_prediction import predict_continuum_model
-from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.measurement_set.restore import continuum_prediction_arguments
+from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe as simulate

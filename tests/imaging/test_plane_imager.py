@@ -11,13 +11,7 @@ from vlasscube.imaging import plane_imager
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.imaging.engine import CleanResult
 from vlasscube.imaging.tclean import take_over
-from vlasscube.records import (
-    Beam,
-    DataSelection,
-    FlagCount,
-    ImageGeometry,
-    PlaneTarget,
-)
+from vlasscube.records import Beam, DataSelection, FlagCount, ImageGeometry, PlaneTarget
 
 TARGET = PlaneTarget(
     spw="2",

@@ -20,11 +20,11 @@ from vlasscube.casacore_tables import table
 from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.flags import count_flags
 from vlasscube.measurement_set.inspection import inspect_measurement_set
-from vlasscube.measurement_set.isolation import ReaderDiedError, isolated_reader
 from vlasscube.measurement_set.metadata import require_science_windows, summarise_measurement_set
 from vlasscube.measurement_set.unusable_data import flag_unusable_results, flag_unusable_visibilities
 from vlasscube.measurement_set.working_copy import make_working_copy
-from vlasscube.workspace import digest
+from vlasscube.processes.isolation import ReaderDiedError, isolated_reader
+from vlasscube.workspace.directory import digest
 
 pytestmark = pytest.mark.casa
 

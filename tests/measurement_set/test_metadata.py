@@ -11,8 +11,8 @@ import pytest
 from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set import main_table
 from vlasscube.measurement_set.metadata import require_science_windows, summarise_measurement_set
-from vlasscube.record_json import from_json, to_json
 from vlasscube.records import MeasurementSetSummary, SpectralWindow
+from vlasscube.workspace.record_json import from_json, to_json
 
 casa_test = pytest.mark.casa
 

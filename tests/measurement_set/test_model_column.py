@@ -9,9 +9,9 @@ import pytest
 
 from vlasscube import casa, casacore_tables
 from vlasscube.errors import MeasurementSetError
-from vlasscube.imaging.mosaic.visibilities import SpectralWindowData
 from vlasscube.measurement_set.model_column import write_model_column
 from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.mosaic.visibilities import SpectralWindowData
 from vlasscube.records import DataSelection
 
 pytestmark = pytest.mark.casa

@@ -10,9 +10,9 @@ import pytest
 
 from vlasscube import casa, casacore_tables
 from vlasscube.errors import MeasurementSetError
-from vlasscube.imaging.mosaic.visibilities import ALL_USABLE
 from vlasscube.measurement_set.frequency_frame import lsrk_factor
 from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.mosaic.visibilities import ALL_USABLE
 from vlasscube.records import DataSelection
 
 EVERYTHING = DataSelection("", "", "", "", "", "")

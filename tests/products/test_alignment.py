@@ -3,7 +3,7 @@ import pytest
 
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
-from vlasscube.imaging.mosaic.visibilities import ObservationInfo
+from vlasscube.mosaic.visibilities import ObservationInfo
 from vlasscube.products.alignment import align_by_fourier
 from vlasscube.records import Beam, ImageGeometry
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from vlasscube.errors import ProductError
 from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
 from vlasscube.products.position_correction import spherical_offset
-from vlasscube.record_json import from_json, to_json
 from vlasscube.records import Beam
+from vlasscube.workspace.record_json import from_json, to_json
 
 RA, DEC, CELL = 12.501525, -2.5, 0.6
 BEAMS = {

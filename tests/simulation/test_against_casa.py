@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlasscube import casa
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
+from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import layout, preset
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import spw_mean_frequency_hz, write_measurement_set

@@ -2,11 +2,11 @@ import dataclasses
 
 import pytest
 
-from vlasscube import record_json
 from vlasscube.errors import ProblemListError
 from vlasscube.simulation import PRESETS, FieldSimulation, preset
 from vlasscube.simulation.layout import array, pointings
 from vlasscube.simulation.presets import spw_mean_frequency_hz
+from vlasscube.workspace import record_json
 
 
 def test_presets_are_named_by_their_keys():

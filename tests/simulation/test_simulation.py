@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlasscube import casa, record_json
+from vlasscube import casa
 from vlasscube.errors import ProblemListError, WorkspaceError
 from vlasscube.simulation import SimulationRecord, preset, simulate
 from vlasscube.simulation.build import observe
@@ -15,6 +15,7 @@ from vlasscube.simulation.continuum_images import pixel_position
 from vlasscube.simulation.corruption import noise_jy
 from vlasscube.simulation.measurement_set import channel_frequencies_hz, ideal_visibilities
 from vlasscube.simulation.sky import read_truth
+from vlasscube.workspace import record_json
 
 
 def names(directory):

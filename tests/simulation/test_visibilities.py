@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
+from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import visibilities
 from vlasscube.simulation.sky import Source, direction_at, stokes_spectrum
 from vlasscube.simulation.visibilities import predict

@@ -3,10 +3,9 @@
 import pytest
 
 from vlasscube.errors import MeasurementSetError, ParameterFileError
-from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.naming import format_field_name
 from vlasscube.options import RunOptions
-from vlasscube.parameters import write_parameter_file
+from vlasscube.parameters.lists import write_parameter_file
 from vlasscube.records import (
     Antenna,
     Field,
@@ -17,6 +16,8 @@ from vlasscube.records import (
     Scan,
     SpectralWindow,
 )
+from vlasscube.resources.archive import ResourceReport
+from vlasscube.results.types import FlagResult, ImportResult, RestoreResult
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.edit_image_list import (
     ContinuumListInputs,
@@ -24,8 +25,7 @@ from vlasscube.stages.edit_image_list import (
     edit_image_list_continuum,
     edit_image_list_cube,
 )
-from vlasscube.stages.results import FlagResult, ImportResult, RestoreResult
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 RA, DEC = 150.0, 34.0
 SPWS = (2, 3, 4)

@@ -4,7 +4,7 @@ import pytest
 
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.options import RunOptions
-from vlasscube.parameters import ImageListParameters
+from vlasscube.parameters.lists import ImageListParameters
 from vlasscube.records import (
     Beam,
     DataSelection,
@@ -16,10 +16,10 @@ from vlasscube.records import (
     PlaneImages,
     PlaneTarget,
 )
+from vlasscube.results.types import CubePlan
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.make_images import GatherInputs, gather_planes
-from vlasscube.stages.results import CubePlan
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 GEOMETRY = ImageGeometry(100, 100, 1.0, "J2000 10:00:00.000 +34.00.00.0000")
 

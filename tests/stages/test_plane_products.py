@@ -16,13 +16,13 @@ from vlasscube.images.casa_images import image_facts, read_cube, read_plane
 from vlasscube.images.derived_images import derived_image
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
 from vlasscube.images.statistics import plane_statistics
-from vlasscube.imaging.mosaic.visibilities import ObservationInfo
+from vlasscube.mosaic.visibilities import ObservationInfo
 from vlasscube.records import STOKES, Beam, ImageGeometry, PixelBox
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.make_cutout_images import CutoutInputs, make_cutout_images
 from vlasscube.stages.make_rms_images import RmsInputs, make_rms_image
 from vlasscube.stages.pbcor import PbcorInputs, correct_primary_beam
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 sys.path.append(str(Path(__file__).parents[1] / "images"))
 from test_mosaic_images import describe

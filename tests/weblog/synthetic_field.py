@@ -9,10 +9,8 @@ from typing import Any, Self
 
 from vlasscube import naming
 from vlasscube.imaging.clean_sequence import CleanParameters
-from vlasscube.measurement_set.archive import Resource, ResourceReport
 from vlasscube.options import RunOptions
-from vlasscube.parameters import ImageListParameters
-from vlasscube.record_json import to_plain
+from vlasscube.parameters.lists import ImageListParameters
 from vlasscube.records import (
     Antenna,
     DataSelection,
@@ -29,7 +27,8 @@ from vlasscube.records import (
     SpectralWindow,
     StepRecord,
 )
-from vlasscube.stages.results import (
+from vlasscube.resources.archive import Resource, ResourceReport
+from vlasscube.results.types import (
     ContinuumTarget,
     CubePlan,
     FlagResult,
@@ -37,7 +36,8 @@ from vlasscube.stages.results import (
     RestoreResult,
     TransformResult,
 )
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import to_plain
 
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(2)> $x^{ 'quote'\x1b[31m"
 IMAGE_NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"

@@ -17,7 +17,6 @@ from synthetic_field import HOSTILE, IMAGE_NAME, SyntheticField, noise_jy, spw_f
 from vlasscube import naming
 from vlasscube.polarization.stokes import derive
 from vlasscube.recipe import GATHER
-from vlasscube.record_json import to_plain
 from vlasscube.records import (
     STOKES,
     Beam,
@@ -35,7 +34,7 @@ from vlasscube.records import (
     RegionSpectrum,
     StokesMeasurement,
 )
-from vlasscube.stages.results import (
+from vlasscube.results.types import (
     CubeImages,
     CutoutResult,
     ExportedPlane,
@@ -47,6 +46,7 @@ from vlasscube.stages.results import (
     StokesAnalysis,
 )
 from vlasscube.weblog import previews, source_stamps
+from vlasscube.workspace.record_json import to_plain
 
 __all__ = ["HOSTILE", "SyntheticRun", "fake_plane", "noise_jy", "spw_frequency", "use_planes"]
 

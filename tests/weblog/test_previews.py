@@ -11,7 +11,7 @@ from synthetic_run import SyntheticRun, fake_plane, use_planes
 from viewer_decoder import decode, received
 
 from vlasscube.records import Beam
-from vlasscube.stages.results import CutoutResult
+from vlasscube.results.types import CutoutResult
 from vlasscube.weblog import pictures, previews
 from vlasscube.weblog.pictures import Stretch
 from vlasscube.weblog.previews import Preview, list_path, make_previews, read_previews

@@ -121,8 +121,8 @@ class TestSpectra:
     def spectrum(self, run: SyntheticRun) -> RegionSpectrum:
         run.analyse()
         record = run.workspace.read_record("analyze_stokes_cubes")
-        from vlasscube.record_json import from_plain
-        from vlasscube.stages.results import StokesAnalysis
+        from vlasscube.results.types import StokesAnalysis
+        from vlasscube.workspace.record_json import from_plain
 
         assert record is not None
         return from_plain(StokesAnalysis, record.result).native[0]

@@ -7,7 +7,7 @@ import pytest
 
 from vlasscube.weblog import formats, render, upkeep
 from vlasscube.weblog.shading import above, below, outliers
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 
 class TestFormats:

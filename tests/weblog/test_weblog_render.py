@@ -12,11 +12,11 @@ import pytest
 from synthetic_run import HOSTILE, SyntheticRun, fake_plane, noise_jy, spw_frequency, use_planes
 
 from vlasscube.recipe import RECIPE
-from vlasscube.record_json import to_json
 from vlasscube.weblog import figure_style, previews, render
 from vlasscube.weblog.render import render_weblog
 from vlasscube.weblog.site import stage_page
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import to_json
 
 
 class SmallRun(SyntheticRun):

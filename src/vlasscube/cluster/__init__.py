@@ -7,7 +7,7 @@ not that of the worker, and a worker can talk to its scheduler while CASA holds 
 What dask or MPI believe about their workers is not relied upon. Each plane that is handed out has a ticket, a
 file in ``records/cluster/``: a worker takes it by renaming it, which only one can do, and ends the plane as
 soon as the ticket is gone or the run that wrote it no longer holds its lock. A ticket is never taken twice,
-so a plane that dask would do again by itself comes back instead, and `vlasscube.workflow` decides.
+so a plane that dask would do again by itself comes back instead, and `vlasscube.run.workflow` decides.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from vlasscube import __version__
 from vlasscube.casa import version as casa_version
 from vlasscube.errors import ClusterError, WorkerLostError, WorkspaceError
-from vlasscube.locks import held, present_owner
+from vlasscube.workspace.locks import held, present_owner
 
 LOCK_PATIENCE_S = 5.0
 """Seconds to wait for the lock of a run: its workers look at it, each for a moment."""

@@ -17,7 +17,7 @@ from vlasscube import casacore_tables
 from vlasscube.casacore_tables import LogLine
 from vlasscube.errors import ResourceLimitError
 from vlasscube.records import PixelBox
-from vlasscube.workspace import publish, remove
+from vlasscube.workspace.directory import publish, remove
 
 FloatArray = npt.NDArray[np.float32]
 AddPlane = Callable[[FloatArray], None]

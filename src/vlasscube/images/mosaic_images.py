@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from vlasscube import casacore_tables
 from vlasscube.errors import ImagingError
-from vlasscube.imaging.mosaic.visibilities import ObservationInfo, Visibilities
+from vlasscube.mosaic.visibilities import ObservationInfo, Visibilities
 from vlasscube.naming import TcleanProduct, parse_phasecenter
 from vlasscube.records import STOKES, Beam, ImageGeometry
-from vlasscube.workspace import publish, remove
+from vlasscube.workspace.directory import publish, remove
 
 _UNITS: dict[str, str] = {"image": "Jy/beam", "model": "Jy/pixel"}
 _SAYS_WEIGHT_IMAGE = frozenset({"image", "model", "pb", "mask", "sumwt"})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube.imaging.mosaic import _kernels
+from vlasscube import _kernels
 
 FloatArray = npt.NDArray[np.float32]
 

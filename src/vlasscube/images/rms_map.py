@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube import _kernels
 from vlasscube.errors import ProductError
-from vlasscube.imaging.mosaic import _kernels
 from vlasscube.records import PixelBox
 
 FloatArray = npt.NDArray[np.float32]

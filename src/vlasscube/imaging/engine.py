@@ -76,7 +76,7 @@ def imaging_engine(name: str, *, kernels: Kernels = "casa", w_correction: bool =
     name : str
         ``'mosaic'`` or ``'casa'``.
     kernels, w_correction
-        Of the mosaic engine; see `vlasscube.imaging.mosaic.imager.ImagerSettings`.
+        Of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
     """
     if name == "casa":
         from vlasscube.imaging.tclean import TcleanEngine

@@ -11,15 +11,15 @@ import numpy as np
 from vlasscube import casa, casacore_tables
 from vlasscube.errors import CasaTaskError, ImagingError
 from vlasscube.images.casa_images import read_plane
-from vlasscube.measurement_set.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
-from vlasscube.measurement_set.resource_checks import (
+from vlasscube.processes.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
+from vlasscube.records import Message
+from vlasscube.resources.resource_checks import (
     mask_pixel_problems,
     mask_stokes_problems,
     stokes_of,
     survey_pixels,
 )
-from vlasscube.records import Message
-from vlasscube.workspace import digest
+from vlasscube.workspace.directory import digest
 
 _TOLERANCE_PIXELS = 0.1
 _EQUATORIAL = ("J2000", "ICRS", "B1950")

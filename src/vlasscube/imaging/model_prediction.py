@@ -16,12 +16,12 @@ import numpy as np
 from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_plane
-from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.imaging.mosaic_engine import image_grid
-from vlasscube.imaging.quantities import parse_frequency, parse_taper
 from vlasscube.measurement_set.model_column import write_model_column
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.parallel import plane_threads
+from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
+from vlasscube.parameters.quantities import parse_frequency, parse_taper
+from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import DataSelection, ImageGeometry
 
 

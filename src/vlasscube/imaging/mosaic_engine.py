@@ -19,21 +19,21 @@ import numpy.typing as npt
 
 from vlasscube import casa, naming
 from vlasscube.errors import ImagingError, MemoryLimitError
-from vlasscube.estimates import imaging_bytes
+from vlasscube.estimates.cost import imaging_bytes
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, IterationParameters, tclean_arguments
 from vlasscube.imaging.engine import CleanRequest, CleanResult, Kernels
-from vlasscube.imaging.mosaic.clean import CleanOutcome, CleanState, clean
-from vlasscube.imaging.mosaic.grid import ImageGrid
-from vlasscube.imaging.mosaic.imager import ImagerSettings, MosaicImager
-from vlasscube.imaging.mosaic.iteration_control import CleanControl
-from vlasscube.imaging.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
-from vlasscube.imaging.mosaic.restoration import fit_beam, restore
-from vlasscube.imaging.mosaic.visibilities import Visibilities
-from vlasscube.imaging.quantities import parse_flux, parse_taper
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.parallel import available_memory_bytes, plane_threads
+from vlasscube.mosaic.clean import CleanOutcome, CleanState, clean
+from vlasscube.mosaic.grid import ImageGrid
+from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
+from vlasscube.mosaic.iteration_control import CleanControl
+from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
+from vlasscube.mosaic.restoration import fit_beam, restore
+from vlasscube.mosaic.visibilities import Visibilities
+from vlasscube.parameters.quantities import parse_flux, parse_taper
+from vlasscube.processes.parallel import available_memory_bytes, plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
 
 Float = npt.NDArray[np.float32]
@@ -89,12 +89,12 @@ class _Plane:
 
 
 class MosaicEngine:
-    """The engine `vlasscube.imaging.mosaic`.
+    """The engine `vlasscube.mosaic`.
 
     Parameters
     ----------
     kernels, w_correction
-        See `vlasscube.imaging.mosaic.imager.ImagerSettings`.
+        See `vlasscube.mosaic.imager.ImagerSettings`.
     """
 
     name = "mosaic"

@@ -41,7 +41,7 @@ from vlasscube.records import (
     PlaneImages,
     PlaneTarget,
 )
-from vlasscube.workspace import publish, remove
+from vlasscube.workspace.directory import publish, remove
 
 HANDED_ON: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model")
 """Images that move from one iteration to the next."""

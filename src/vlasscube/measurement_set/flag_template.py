@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from vlasscube.errors import ParameterFileError
-from vlasscube.literals import parse_literal
-from vlasscube.parameter_values import shown
+from vlasscube.parameters.literals import parse_literal
+from vlasscube.parameters.values import shown
 
 _MAX_PROBLEMS = 100
 _MAX_COMMANDS = 100_000

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
-from vlasscube.parameters import PlaneRejectionMs
+from vlasscube.parameters.lists import PlaneRejectionMs
 from vlasscube.records import FieldFlags, FlagCount
 
 __all__ = [

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
-from vlasscube.measurement_set.isolation import UNREADABLE, reason_text
 from vlasscube.measurement_set.main_table import MainTableRows, scan_main_table
 from vlasscube.measurement_set.selection import TARGET_INTENT
-from vlasscube.measurement_set.texts import plain_text as _clean
+from vlasscube.processes.isolation import UNREADABLE, reason_text
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow
+from vlasscube.texts import plain_text as _clean
 
 TELESCOPES = ("EVLA", "VLA")
 S_BAND_HZ = (1.9e9, 4.1e9)

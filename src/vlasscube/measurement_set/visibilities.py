@@ -12,13 +12,6 @@ import numpy.typing as npt
 
 from vlasscube import casacore_tables
 from vlasscube.errors import MeasurementSetError
-from vlasscube.imaging.mosaic.visibilities import (
-    CORRELATIONS,
-    ObservationInfo,
-    SpectralWindowData,
-    Visibilities,
-    VisibilityField,
-)
 from vlasscube.measurement_set.frequency_frame import lsrk_factor
 from vlasscube.measurement_set.row_selection import (
     is_among,
@@ -27,6 +20,13 @@ from vlasscube.measurement_set.row_selection import (
     parse_uvrange,
     select_baselines,
     select_uv,
+)
+from vlasscube.mosaic.visibilities import (
+    CORRELATIONS,
+    ObservationInfo,
+    SpectralWindowData,
+    Visibilities,
+    VisibilityField,
 )
 from vlasscube.records import DataSelection
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vlasscube import casa, casacore_tables
 from vlasscube.errors import CasaTaskError, MeasurementSetError
-from vlasscube.measurement_set.texts import MAX_TEXT, header_text, plain_text
-from vlasscube.workspace import publish, remove
+from vlasscube.texts import MAX_TEXT, header_text, plain_text
+from vlasscube.workspace.directory import publish, remove
 
 _HEADER_TEXTS = (("OBSERVATION", "OBSERVER"), ("OBSERVATION", "PROJECT"), ("OBSERVATION", "TELESCOPE_NAME"))
 """They get into the headers of images and products, where CASA ends with an error if they do not fit."""

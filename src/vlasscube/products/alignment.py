@@ -8,7 +8,7 @@ from vlasscube import casa
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.derived_images import derived_image
 from vlasscube.images.smoothing import smooth_and_shift
-from vlasscube.parallel import plane_threads
+from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import Beam
 
 

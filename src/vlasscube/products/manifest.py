@@ -15,9 +15,9 @@ from typing import Literal
 
 from vlasscube.errors import ProductError, VlassCubeError
 from vlasscube.products.fits_files import sha256_file
-from vlasscube.record_json import from_json, to_json
 from vlasscube.records import Outcome
-from vlasscube.workspace import write_text
+from vlasscube.workspace.directory import write_text
+from vlasscube.workspace.record_json import from_json, to_json
 
 MANIFEST_JSON = "manifest.json"
 MANIFEST_XML = "pipeline_manifest.xml"

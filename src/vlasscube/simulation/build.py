@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlasscube import record_json
 from vlasscube.errors import ProblemListError, WorkspaceError
 from vlasscube.simulation import continuum, corruption, layout
 from vlasscube.simulation.measurement_set import Observation, write_measurement_set
 from vlasscube.simulation.presets import FieldSimulation
 from vlasscube.simulation.sky import Source, random_sky, write_truth
+from vlasscube.workspace import record_json
 
 SEIP_LIST = "SEIP_parameter.list"
 CCIP_LIST = "CCIP_parameter.list"

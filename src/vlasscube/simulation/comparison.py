@@ -20,13 +20,13 @@ from vlasscube.errors import StageOrderError
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
+from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation_measure
-from vlasscube.record_json import from_plain
 from vlasscube.records import Beam
+from vlasscube.results.types import CubePlan, ImportResult, RestoreResult
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
-from vlasscube.stages.results import CubePlan, ImportResult, RestoreResult
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import from_plain
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube import casa
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
+from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.measurement_set import channel_frequencies_hz
 from vlasscube.simulation.presets import FieldSimulation

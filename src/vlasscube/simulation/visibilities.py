@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vlasscube.imaging.mosaic.primary_beam import evla_power_beam
+from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.sky import SPEED_OF_LIGHT_M_S, Source, direction_cosines, stokes_spectrum
 
 _CHUNK_SAMPLES = 1 << 19

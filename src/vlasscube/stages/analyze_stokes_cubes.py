@@ -24,15 +24,9 @@ from vlasscube.polarization.stokes import (
 )
 from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
 from vlasscube.products.position_correction import PositionCorrection
-from vlasscube.records import (
-    STOKES,
-    Beam,
-    PixelBox,
-    RegionSpectrum,
-    StokesMeasurement,
-)
+from vlasscube.records import STOKES, Beam, PixelBox, RegionSpectrum, StokesMeasurement
+from vlasscube.results.types import StokesAnalysis
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import StokesAnalysis
 
 Cube = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_] | None

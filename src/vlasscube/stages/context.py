@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vlasscube.records import FileRecord, Message
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 logger = logging.getLogger("vlasscube")
 

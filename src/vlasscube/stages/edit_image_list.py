@@ -19,7 +19,7 @@ from vlasscube.measurement_set.selection import (
     spw_group_mean_frequency_hz,
 )
 from vlasscube.options import RunOptions
-from vlasscube.parameters import (
+from vlasscube.parameters.lists import (
     ImageListParameters,
     read_parameter_file,
     require_supported_mode,
@@ -27,8 +27,8 @@ from vlasscube.parameters import (
     validate_spw_groups,
 )
 from vlasscube.records import FlagCount, ImageGeometry, MeasurementSetSummary, Outcome, PlaneTarget
+from vlasscube.results.types import ContinuumTarget, CubePlan, FlagResult, ImportResult, RestoreResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import ContinuumTarget, CubePlan, FlagResult, ImportResult, RestoreResult
 
 DEFAULT_IMSIZE = 12500
 DEFAULT_CELL_ARCSEC = 0.6

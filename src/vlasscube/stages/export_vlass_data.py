@@ -40,8 +40,7 @@ from vlasscube.products.manifest import (
 )
 from vlasscube.products.position_correction import PositionCorrection, apply_position_correction
 from vlasscube.records import Beam, Outcome, PlaneImages, PlaneTarget
-from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import (
+from vlasscube.results.types import (
     CubeImages,
     CutoutResult,
     ExportedPlane,
@@ -49,7 +48,8 @@ from vlasscube.stages.results import (
     PlaneVerdict,
     ProductFile,
 )
-from vlasscube.workspace import publish, remove, write_text
+from vlasscube.stages.context import StageContext
+from vlasscube.workspace.directory import publish, remove, write_text
 
 STOKES_SETS = ("IQU", "V")
 WEBLOG_ARCHIVE = "weblog.tgz"

@@ -9,9 +9,9 @@ from vlasscube.measurement_set.flag_template import template_commands
 from vlasscube.measurement_set.flags import count_flags, flags_by_spw, unflagged_channels
 from vlasscube.measurement_set.restore import RESTORED_FLAGS, restore_flags
 from vlasscube.records import Message
+from vlasscube.results.types import FlagResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import FlagResult
-from vlasscube.workspace import write_text
+from vlasscube.workspace.directory import write_text
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from vlasscube.errors import WorkspaceError
 from vlasscube.measurement_set.inspection import inspect_measurement_set
 from vlasscube.measurement_set.metadata import require_science_windows
+from vlasscube.results.types import ImportResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import ImportResult
 
 _FOREIGN_TO_CASA = "'\"$(["
 """CASA puts paths into queries and file names with a syntax of their own, where these have a meaning."""

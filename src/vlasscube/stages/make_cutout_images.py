@@ -15,8 +15,8 @@ from vlasscube.images.cutouts import cutout_box
 from vlasscube.images.derived_images import AddPlane, derived_image
 from vlasscube.images.statistics import cutout_statistics, plane_statistics
 from vlasscube.records import CutoutStatistics, ImageGeometry, PixelBox
+from vlasscube.results.types import CutoutResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import CutoutResult
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
 from vlasscube.imaging.engine import Kernels, imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
-from vlasscube.record_json import from_plain, to_plain
 from vlasscube.records import STOKES, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
-from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import (
+from vlasscube.results.types import (
     NOISE_RATIO_BOUNDS,
     CubeImages,
     CubePlan,
     PlaneVerdict,
     is_noise_unexpected,
 )
-from vlasscube.workspace import Workspace
+from vlasscube.stages.context import StageContext
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import from_plain, to_plain
 
 
 @dataclass(frozen=True)

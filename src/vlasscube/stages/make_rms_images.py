@@ -9,9 +9,9 @@ from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.derived_images import derived_image
 from vlasscube.images.rms_map import STEP_PIXELS, WIDTH_ARCSEC, rms_map
 from vlasscube.images.statistics import plane_statistics
-from vlasscube.parallel import plane_threads
+from vlasscube.processes.parallel import plane_threads
+from vlasscube.results.types import RmsResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import RmsResult
 
 
 @dataclass(frozen=True)

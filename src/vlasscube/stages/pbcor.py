@@ -15,8 +15,8 @@ from vlasscube.images.derived_images import AddPlane, derived_image
 from vlasscube.images.primary_beam import correct_primary_beam as divide
 from vlasscube.images.statistics import plane_statistics
 from vlasscube.records import PixelBox, PlaneStatistics
+from vlasscube.results.types import PbcorResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import PbcorResult
 
 
 @dataclass(frozen=True)

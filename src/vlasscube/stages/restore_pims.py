@@ -10,17 +10,17 @@ from pathlib import Path
 
 from vlasscube.imaging.model_prediction import predict_continuum_model
 from vlasscube.measurement_set import restore
-from vlasscube.measurement_set.archive import extract_resources, inspect_archive
-from vlasscube.measurement_set.resource_checks import check_resources
 from vlasscube.measurement_set.unusable_data import (
     UnusableData,
     flag_unusable_results,
     flag_unusable_visibilities,
 )
 from vlasscube.measurement_set.working_copy import is_pristine, make_working_copy, mark_touched
+from vlasscube.resources.archive import extract_resources, inspect_archive
+from vlasscube.resources.resource_checks import check_resources
+from vlasscube.results.types import ContinuumTarget, RestoreResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import ContinuumTarget, RestoreResult
-from vlasscube.workspace import remove
+from vlasscube.workspace.directory import remove
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlasscube.measurement_set.working_copy import make_working_copy
+from vlasscube.results.types import TransformResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.results import TransformResult
-from vlasscube.workspace import size_bytes
+from vlasscube.workspace.directory import size_bytes
 
 
 @dataclass(frozen=True)

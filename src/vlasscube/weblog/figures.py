@@ -21,7 +21,7 @@ from vlasscube.records import (
     RegionSpectrum,
     StokesMeasurement,
 )
-from vlasscube.stages.results import CubePlan, PlaneVerdict
+from vlasscube.results.types import CubePlan, PlaneVerdict
 from vlasscube.weblog.figure_style import (
     ACCENT,
     MUTED,

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 
 from vlasscube.recipe import RECIPE
+from vlasscube.results.run_records import RunRecords
 from vlasscube.weblog.previews import make_previews
-from vlasscube.weblog.run_records import RunRecords
 from vlasscube.weblog.source_stamps import STAGE as STAMPS_STAGE
 from vlasscube.weblog.source_stamps import make_source_stamps
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 logger = logging.getLogger("vlasscube")
 

@@ -16,14 +16,14 @@ import numpy as np
 from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
-from vlasscube.record_json import from_json, from_plain, to_json
 from vlasscube.records import STOKES, Beam, PixelBox, PlaneImages
-from vlasscube.stages.results import CubePlan
+from vlasscube.results.types import CubePlan
 from vlasscube.weblog import pictures
 from vlasscube.weblog.pictures import FloatArray, Ramp, Stretch
 from vlasscube.weblog.shown_images import ShownImage, shown_images
 from vlasscube.weblog.viewer_data import encode_array, script
-from vlasscube.workspace import Workspace, write_text
+from vlasscube.workspace.directory import Workspace, write_text
+from vlasscube.workspace.record_json import from_json, from_plain, to_json
 
 PICTURE_PIXELS = 480
 """Longest side of a picture."""

@@ -16,15 +16,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vlasscube import __version__
 from vlasscube.recipe import RECIPE, StageEntry
+from vlasscube.results.run_records import StageStatus
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages import field_stages, final_stages, plane_stages
 from vlasscube.weblog.pages.overview import overview
 from vlasscube.weblog.previews import DIRECTORY
-from vlasscube.weblog.run_records import StageStatus
 from vlasscube.weblog.site import Site, plane_page, stage_page
 from vlasscube.weblog.viewer_data import index_script
 from vlasscube.weblog.viewer_index import viewer_index
-from vlasscube.workspace import Workspace, write_text
+from vlasscube.workspace.directory import Workspace, write_text
 
 logger = logging.getLogger("vlasscube")
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 from vlasscube import naming
 from vlasscube.imaging.clean_sequence import PB_MASK
-from vlasscube.record_json import from_plain
 from vlasscube.records import STOKES, Iteration, PlaneImages, StepRecord
-from vlasscube.stages.results import CutoutResult, PbcorResult, RmsResult
+from vlasscube.results.types import CutoutResult, PbcorResult, RmsResult
+from vlasscube.workspace.record_json import from_plain
 
 Scale = Literal["intensity", "symmetric", "model", "noise", "psf", "response", "mask"]
 """What colours are given by."""

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from vlasscube import __version__
 from vlasscube.recipe import StageEntry
+from vlasscube.results.run_records import PLANE_STAGES, RunRecords
 from vlasscube.weblog.previews import DIRECTORY, Preview, read_previews
-from vlasscube.weblog.run_records import PLANE_STAGES, RunRecords
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

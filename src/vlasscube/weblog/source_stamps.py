@@ -17,14 +17,14 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
 from vlasscube.recipe import GATHER
-from vlasscube.record_json import from_json, from_plain, to_json
 from vlasscube.records import STOKES, PixelBox
-from vlasscube.stages.results import CubeImages, CutoutResult, StokesAnalysis
+from vlasscube.results.types import CubeImages, CutoutResult, StokesAnalysis
 from vlasscube.weblog.pictures import FloatArray
 from vlasscube.weblog.previews import DIRECTORY, read_strips
 from vlasscube.weblog.shown_images import CUBE_PIXELS
 from vlasscube.weblog.viewer_data import encode_array, script
-from vlasscube.workspace import Workspace, write_text
+from vlasscube.workspace.directory import Workspace, write_text
+from vlasscube.workspace.record_json import from_json, from_plain, to_json
 
 STAGE = "analyze_stokes_cubes"
 """The stage after which all planes are there and the regions are known."""

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 
-from vlasscube.workspace import Workspace
+from vlasscube.workspace.directory import Workspace
 
 logger = logging.getLogger("vlasscube")
 

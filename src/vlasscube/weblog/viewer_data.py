@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube.imaging.mosaic import _kernels
+from vlasscube import _kernels
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -7,9 +7,9 @@ from typing import Any
 from vlasscube import naming
 from vlasscube.errors import NamingError
 from vlasscube.records import ImageGeometry, PixelBox
-from vlasscube.stages.results import CutoutResult, ExportResult
+from vlasscube.results.run_records import PlaneState
+from vlasscube.results.types import CutoutResult, ExportResult
 from vlasscube.weblog.previews import DIRECTORY
-from vlasscube.weblog.run_records import PlaneState
 from vlasscube.weblog.shown_images import CUBE, CUBE_RMS, frame_of
 from vlasscube.weblog.site import Site
 from vlasscube.weblog.source_stamps import STAGE, read_source_stamps

@@ -5,10 +5,11 @@ import signal
 import time
 from dataclasses import dataclass
 
-from vlasscube import casa, plane_walk
+from vlasscube import casa
 from vlasscube.errors import ImagingError
-from vlasscube.parallel import plane_threads
-from vlasscube.wiring import STEPS, Step
+from vlasscube.processes.parallel import plane_threads
+from vlasscube.run import plane_walk
+from vlasscube.run.wiring import STEPS, Step
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,12 @@ from dataclasses import fields
 from typing import Any
 
 from vlasscube.errors import VlassCubeError
-from vlasscube.measurement_set.archive import ResourceReport
 from vlasscube.measurement_set.flags import flags_by_spw
-from vlasscube.parameters import ImageListParameters
-from vlasscube.record_json import from_plain
-from vlasscube.stages.results import (
-    ContinuumTarget,
-    FlagResult,
-    ImportResult,
-    RestoreResult,
-    TransformResult,
-)
+from vlasscube.parameters.lists import ImageListParameters
+from vlasscube.resources.archive import ResourceReport
+from vlasscube.results.types import ContinuumTarget, FlagResult, ImportResult, RestoreResult, TransformResult
 from vlasscube.weblog.site import Site
+from vlasscube.workspace.record_json import from_plain
 
 
 def import_data(site: Site) -> dict[str, Any]:

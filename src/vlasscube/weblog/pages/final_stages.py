@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlasscube.records import DerivedStokes, RegionSpectrum, StokesMeasurement
-from vlasscube.stages.results import ExportResult, ProductFile, StokesAnalysis
+from vlasscube.results.types import ExportResult, ProductFile, StokesAnalysis
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages.noise import noise_figure
 from vlasscube.weblog.shading import Cell, above, below

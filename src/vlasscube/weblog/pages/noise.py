@@ -10,7 +10,7 @@ import numpy as np
 from vlasscube.polarization.sefd import FREQUENCY_RANGE_HZ, sefd_jy, sefd_scale
 from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES
-from vlasscube.stages.results import CutoutResult, is_noise_unexpected
+from vlasscube.results.types import CutoutResult, is_noise_unexpected
 from vlasscube.weblog import formats
 from vlasscube.weblog.shading import Cell
 from vlasscube.weblog.site import FigureLink, Site

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlasscube.options import RunOptions
 from vlasscube.records import ImageGeometry, MeasurementSetSummary
-from vlasscube.stages.results import ContinuumTarget, ImportResult
+from vlasscube.results.types import ContinuumTarget, ImportResult
 from vlasscube.weblog.site import FigureLink, Site
 
 if TYPE_CHECKING:

@@ -12,17 +12,11 @@ from vlasscube.images.statistics import max_over_madrms
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
-from vlasscube.stages.results import (
-    NOISE_RATIO_BOUNDS,
-    CutoutResult,
-    PbcorResult,
-    PlaneVerdict,
-    RmsResult,
-)
+from vlasscube.results.run_records import PLANE_STAGES, PlaneState
+from vlasscube.results.types import NOISE_RATIO_BOUNDS, CutoutResult, PbcorResult, PlaneVerdict, RmsResult
 from vlasscube.weblog import formats
 from vlasscube.weblog.course_plot import CoursePlot, course_plot
 from vlasscube.weblog.pages.noise import noise_figure, ratio_cell
-from vlasscube.weblog.run_records import PLANE_STAGES, PlaneState
 from vlasscube.weblog.shading import Cell, below, outliers
 from vlasscube.weblog.site import FigureLink, Link, PictureLink, Site
 

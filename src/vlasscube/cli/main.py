@@ -1,0 +1,463 @@
+"""The command line.
+
+Exit status: 0 all planes fine, 2 some planes not, 1 failure (also of usage), 130 on Ctrl-C, 143 on SIGTERM.
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlasscube.cli.command_errors import FAILURE, OK, command
+from vlasscube.cli.command_options import combined_options, with_run_options
+from vlasscube.recipe import FIRST, LAST, RECIPE, stage_entry
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from vlasscube.options import RunOptions
+    from vlasscube.run.workflow import Event
+    from vlasscube.workspace.directory import Workspace
+
+_FIRST_OF_PLANES = next(entry.number for entry in RECIPE if entry.scope == "plane")
+
+logger = logging.getLogger("vlasscube")
+
+_HELP = """Coarse full-Stokes cubes of the VLA Sky Survey.
+
+Takes a directory with a per-image measurement set, SEIP_parameter.list, CCIP_parameter.list and
+reimaging_resources.tgz, and makes science-ready IQUV images of each spectral-window group, with rms, Stokes
+analysis, FITS products and a web log.
+
+Exit status: 0 all planes fine, 2 some planes not, 1 failure, 130 interrupted."""
+
+app = typer.Typer(
+    name="vlasscube",
+    help=_HELP,
+    epilog="Example: vlasscube demo",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Run directory, with the inputs in it.", show_default="here")
+]
+Vis = Annotated[
+    str | None,
+    typer.Option("--vis", metavar="NAME", help="The measurement set in DIR, if there is more than one."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "-j",
+        min=0,
+        metavar="N",
+        help="Planes imaged at the same time, each in a process of its own; 0 in this process.",
+        show_default="one per core",
+    ),
+]
+LogJson = Annotated[bool, typer.Option("--log-json", help="One JSON object per event on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but problems.")]
+HERE = Path()
+
+
+# ---------------------------------------------------------------------------------------------------- run
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> int:
+    if version:
+        from vlasscube import __version__
+
+        typer.echo(f"vlasscube {__version__}")
+        raise typer.Exit(OK)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+    return OK
+
+
+@app.command(epilog="Example: vlasscube run J1234 --workers 4")
+@command
+@with_run_options
+def run(
+    *,
+    directory: Directory = HERE,
+    first: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="First stage, by name, number or task.")
+    ] = FIRST,
+    last: Annotated[
+        str, typer.Option("--to", metavar="STAGE", help="Last stage, by name, number or task.")
+    ] = LAST,
+    workers: Workers = None,
+    vis: Vis = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="Image planes on the workers of a dask scheduler."
+        ),
+    ] = None,
+    mpi: Annotated[
+        bool, typer.Option("--mpi", help="Image planes on the other processes of mpirun.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin although disk or memory will not suffice.")
+    ] = False,
+    steal_lock: Annotated[
+        bool,
+        typer.Option("--steal-lock", help="Begin although a run on another machine has not ended properly."),
+    ] = False,
+    log_json: LogJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    given: dict[str, Any],
+) -> int:
+    """Make the cube, going on where an earlier run stopped.
+
+    Only steps whose inputs, parameters or code changed are done again. Options not given are those of the
+    earlier run in the directory.
+    """
+    from vlasscube.casa import check_installation
+
+    check_installation()
+    from vlasscube.cluster import cluster_executor, serve_mpi
+
+    if mpi and serve_mpi():
+        return OK
+    # At once: the other processes of MPI wait for it, and are let go by it.
+    with cluster_executor(directory, scheduler=scheduler, mpi=mpi) as executor:
+        from vlasscube.workspace.directory import Workspace
+
+        workspace = Workspace(directory, vis)
+        options = combined_options(workspace.read_options(), given)
+        ways = Ways(first, last, workers, force, steal_lock)
+        return _run(workspace, options, ways, executor=executor, log_json=log_json, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a run is done; none of it changes what comes out."""
+
+    first: str = FIRST
+    last: str = LAST
+    workers: int | None = None
+    force: bool = False
+    steal_lock: bool = False
+
+
+def _run(
+    workspace: Workspace,
+    options: RunOptions,
+    ways: Ways,
+    *,
+    executor: Executor | None = None,
+    log_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    from vlasscube.cli.console import JsonProgress, foreign_output_to, logging_to, make_progress
+    from vlasscube.cli.run_report import emit_error, emit_result, show_result, tell_plane_warnings
+    from vlasscube.run.workflow import run_workflow
+
+    with (
+        foreign_output_to(workspace.logs / "output.log") as (stdout, _),
+        make_progress(stdout, log_json=log_json, quiet=quiet) as progress,
+        logging_to(workspace.logs / "vlasscube.log", progress.tell),
+    ):
+
+        def listen(event: Event) -> None:
+            progress(event)
+            if event.kind == "plane_done":
+                tell_plane_warnings(workspace, event.plane)
+
+        try:
+            if stage_entry(ways.last).number >= _FIRST_OF_PLANES:
+                from vlasscube.run.planning import require_resources
+
+                require_resources(workspace, options, ways.workers, force=ways.force)
+            result = run_workflow(
+                workspace,
+                options,
+                first=ways.first,
+                last=ways.last,
+                workers=ways.workers,
+                executor=executor,
+                listener=listen,
+                steal_lock=ways.steal_lock,
+            )
+        except BaseException as error:
+            logger.error("the run ended: %s", error, exc_info=True, extra={"is_shown": True})
+            if isinstance(progress, JsonProgress):
+                emit_error(progress, error)
+            raise
+        progress.close(finished=True)
+        if isinstance(progress, JsonProgress):
+            emit_result(progress, workspace, result)
+        else:
+            show_result(progress, workspace, result, quiet)
+    return result.exit_status
+
+
+@app.command(epilog="Example: vlasscube plan J1234 --workers 4")
+@command
+@with_run_options
+def plan(
+    *,
+    directory: Directory = HERE,
+    workers: Workers = None,
+    vis: Vis = None,
+    json_output: AsJson = False,
+    debug: Debug = False,
+    given: dict[str, Any],
+) -> int:
+    """Show what a run would do and cost, changing nothing.
+
+    Planes, fields, image size, steps that are done or would be done, and estimates of disk, memory and time;
+    warns when it will not fit.
+    """
+    from vlasscube.run.planning import make_plan, show_plan
+    from vlasscube.workspace.directory import Workspace
+
+    workspace = Workspace(directory, vis)
+    run_plan = make_plan(workspace, combined_options(workspace.read_options(), given), workers)
+    if json_output:
+        from vlasscube.workspace.record_json import to_json
+
+        typer.echo(to_json(run_plan))
+    else:
+        show_plan(run_plan)
+    return OK
+
+
+@app.command(epilog="Example: vlasscube status J1234")
+@command
+def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
+    """Show what has been done: stages and planes."""
+    from vlasscube.run.status import read_status, show_status
+    from vlasscube.workspace.directory import Workspace
+
+    state = read_status(Workspace(directory))
+    if json_output:
+        from vlasscube.workspace.record_json import to_json
+
+        typer.echo(to_json(state))
+    else:
+        show_status(state)
+    return OK
+
+
+@app.command(epilog="Example: vlasscube verify J1234")
+@command
+def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
+    """Check products: there, whole, hash and header right."""
+    from vlasscube.cli.console import neutralise
+    from vlasscube.run.verification import verify_products
+    from vlasscube.workspace.directory import Workspace
+
+    report = verify_products(Workspace(directory))
+    if json_output:
+        from vlasscube.workspace.record_json import to_json
+
+        typer.echo(to_json(report))
+    else:
+        for problem in report.problems:
+            typer.echo(neutralise(f"{problem.file}: {problem.text}"))
+        count = len(report.problems)
+        typer.echo(f"{report.checked} products checked, {count or 'no'} problem{'' if count == 1 else 's'}.")
+    return FAILURE if report.problems else OK
+
+
+@app.command(epilog="Example: vlasscube weblog J1234")
+@command
+def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
+    """Render the web log again from the records; pictures that are missing are made from the images."""
+    from vlasscube.cli.console import neutralise
+    from vlasscube.errors import WorkspaceError
+    from vlasscube.weblog.render import render_weblog
+    from vlasscube.workspace.directory import Workspace
+
+    workspace = Workspace(directory)
+    if workspace.records.is_dir():
+        # A run makes its own pictures, and where nothing can be written there is nothing to be made.
+        with contextlib.suppress(WorkspaceError), workspace.locked():
+            _make_missing_pictures(workspace)
+    typer.echo(neutralise(str(render_weblog(workspace))))
+    return OK
+
+
+@app.command(epilog="Example: vlasscube clean J1234")
+@command
+def clean(
+    directory: Directory = HERE,
+    force: Annotated[bool, typer.Option("--force", help="Also if the run is not finished.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed.")] = False,
+    debug: Debug = False,
+) -> int:
+    """Remove the CASA images and the working measurement set of a finished run.
+
+    Products, web log, records and logs stay, and what anybody else has put into working/. Running the
+    directory again makes everything again.
+    """
+    from vlasscube.cli.console import data_size, neutralise
+    from vlasscube.run.pruning import clean_working
+    from vlasscube.workspace.directory import Workspace
+
+    cleaned = clean_working(Workspace(directory), force=force, dry_run=dry_run)
+    if dry_run:
+        for name in cleaned.removed:
+            typer.echo(f"working/{neutralise(name)}")
+    verb = "Would remove" if dry_run else "Removed"
+    typer.echo(f"{verb} {len(cleaned.removed)} images and tables, {data_size(cleaned.freed_bytes)}.")
+    if cleaned.kept:
+        typer.echo(f"Not the run's, and kept in working/: {neutralise(', '.join(cleaned.kept))}")
+    return OK
+
+
+def _make_missing_pictures(workspace: Workspace) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from vlasscube.weblog.picture_making import make_missing_pictures
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Pictures", total=1.0)
+
+        def tell(text: str, fraction: float) -> None:
+            bar.update(task, completed=fraction, description=f"Pictures: {text}")
+
+        make_missing_pictures(workspace, tell)
+
+
+# --------------------------------------------------------------------------------------------- simulation
+
+
+@app.command(epilog="Example: vlasscube simulate sim --preset tiny --seed 7 --imsize 512,512")
+@command
+def simulate(
+    *,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory to make.", show_default="simulation")
+    ] = Path("simulation"),
+    preset_name: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help="Ready-made set of parameters.")
+    ] = "tiny",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of sky, noise and errors.")] = 1,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows of the mosaic.")] = None,
+    fields_per_row: Annotated[int | None, typer.Option(min=1, help="Fields of a row.")] = None,
+    antennas: Annotated[int | None, typer.Option(min=5, help="Number of antennas.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Channels of a spectral window.")] = None,
+    spws: Annotated[
+        str | None, typer.Option(metavar="IDS", help="Science spectral windows, e.g. 2,3,4 or 2~17.")
+    ] = None,
+    configuration: Annotated[str | None, typer.Option(metavar="a|b|c|d", help="Of the VLA.")] = None,
+    declination: Annotated[float | None, typer.Option(help="Of the image centre, degrees.")] = None,
+    hour_angle: Annotated[float | None, typer.Option(help="Of the image centre, hours.")] = None,
+    imsize: Annotated[
+        str | None, typer.Option(metavar="NX[,NY]", help="Image size in the parameter lists, pixels.")
+    ] = None,
+    cell: Annotated[float | None, typer.Option(min=0.0, help="Pixel size, arcsec.")] = None,
+    list_presets: Annotated[bool, typer.Option("--list-presets", help="Show the presets and end.")] = False,
+    debug: Debug = False,
+) -> int:
+    """Make the inputs of a run from a simulated field.
+
+    Parameters that are not given are those of the preset. The truth is kept beside the inputs.
+    """
+    from vlasscube.cli.simulation_command import (
+        make_field,
+        parse_ids,
+        parse_image_size,
+        restricted_to,
+        show_presets,
+    )
+    from vlasscube.simulation.presets import PRESETS, preset
+
+    if list_presets:
+        show_presets(PRESETS)
+        return OK
+    overrides = {
+        "rows": rows,
+        "fields_per_row": fields_per_row,
+        "antennas": antennas,
+        "channels": channels,
+        "science_spws": None if spws is None else parse_ids(spws),
+        "configuration": configuration,
+        "dec_deg": declination,
+        "hour_angle_h": hour_angle,
+        "imsize": None if imsize is None else parse_image_size(imsize),
+        "cell_arcsec": cell,
+    }
+    changed: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    if "science_spws" in changed:
+        changed |= restricted_to(PRESETS.get(preset_name), changed["science_spws"])
+    parameters = preset(preset_name, **changed)
+    make_field(directory, parameters, seed)
+    typer.echo(f"Made {directory}. Next: vlasscube run {directory}")
+    return OK
+
+
+@app.command(epilog="Example: vlasscube demo")
+@command
+def demo(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory to work in.", show_default="demo")
+    ] = Path("demo"),
+    workers: Workers = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Simulate a small field, image it, say where to look."""
+    from vlasscube.casa import check_installation
+
+    check_installation()
+    from vlasscube.cli.simulation_command import comparison_line, is_simulated, make_field
+    from vlasscube.simulation.presets import preset
+    from vlasscube.workspace.directory import Workspace
+
+    if not is_simulated(directory):
+        make_field(directory, preset("demo"), seed=1)
+    workspace = Workspace(directory)
+    options = combined_options(workspace.read_options(), {})
+    exit_status = _run(workspace, options, Ways(workers=workers), quiet=quiet)
+    typer.echo(comparison_line(workspace))
+    typer.echo(f"Open {workspace.weblog / 'index.html'} in a browser.")
+    return exit_status
+
+
+# --------------------------------------------------------------------------------------------------- main
+
+_USAGE_ERROR: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        status = app(
+            prog_name="vlasscube", args=None if arguments is None else list(arguments), standalone_mode=False
+        )
+    except _USAGE_ERROR as error:
+        # The usual status of wrong usage, 2, says here that some planes are not fine.
+        error.show()  # type: ignore[attr-defined]
+        return FAILURE
+    except typer.Abort:
+        return 130
+    return status if isinstance(status, int) else OK
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,78 @@
+"""How large a cube is: what its disk, memory and time depend on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vlasscube.mosaic.primary_beam import beam_radius_rad
+
+_LEAST_SUPPORT = 6
+_SUPPORT_PER_DEGREE = 6.0
+"""Cells that the half-width of a convolution function grows by with the extent of the image, at 3 GHz."""
+_CHANNELS_OF_A_BEAM = 0.005
+"""Fractional bandwidth of one convolution function."""
+_BANDWIDTH_HZ = 128e6
+
+
+@dataclass(frozen=True)
+class PlaneSize:
+    """Data of a plane."""
+
+    visibilities: int
+    """Rows × channels; four correlations are counted as one."""
+    frequency_hz: float
+    windows: int = 1
+    """Spectral windows."""
+    usable: float = 1.0
+    """Share of the visibilities that is not flagged."""
+
+
+@dataclass(frozen=True)
+class CubeSize:
+    """Images and data of a run."""
+
+    nx: int
+    ny: int
+    cell_arcsec: float
+    cutout_nx: int
+    cutout_ny: int
+    planes: tuple[PlaneSize, ...]
+    """Those that would be imaged."""
+    ms_rows: int
+    """Rows of the working measurement set."""
+    ms_visibilities: int
+    """Rows × channels of the working measurement set."""
+    ms_windows: int
+    """Spectral windows of the working measurement set."""
+    ms_integrations: int = 1
+    """Integrations of the working measurement set, the windows counted as one."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image, one Stokes parameter."""
+        return self.nx * self.ny
+
+    @property
+    def cutout_pixels(self) -> int:
+        """Pixels of a cutout, one Stokes parameter."""
+        return self.cutout_nx * self.cutout_ny
+
+    def footprint_cells(self, frequency_hz: float) -> int:
+        """Cells of the uv grid that a visibility is spread over.
+
+        The larger the image is beside the primary beam, the finer the uv grid is beside the beam's transform.
+        """
+        extent_deg = max(self.nx, self.ny) * self.cell_arcsec / 3600
+        support = max(round(2 + _SUPPORT_PER_DEGREE * extent_deg * frequency_hz / 3e9), _LEAST_SUPPORT)
+        return (2 * support + 1) ** 2
+
+    def screen_pixels(self, frequency_hz: float) -> int:
+        """Pixels on which a primary beam is computed and transformed: its extent, or the image."""
+        largest = max(self.nx, self.ny)
+        beam = 2 * math.degrees(beam_radius_rad(frequency_hz)) * 3600 / self.cell_arcsec
+        return round(min(max(beam, largest / 10), largest)) ** 2
+
+    def beams(self, frequency_hz: float) -> int:
+        """Number of primary beams that the channels of a spectral window have."""
+        return max(round(_BANDWIDTH_HZ / frequency_hz / _CHANNELS_OF_A_BEAM), 1)

@@ -1,0 +1,263 @@
+"""The clean loop: minor cycles on all Stokes planes, then a major cycle, until it is time to stop.
+
+The order of events is that of tclean when it goes on with images of an earlier run (``calcres=False``): it
+starts with a minor cycle on the residual it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vlasscube import _kernels
+from vlasscube.errors import ImagingError
+from vlasscube.mosaic.iteration_control import (
+    MAD_TO_SIGMA,
+    CleanControl,
+    IterationControl,
+    MinorCycleLimits,
+    ResidualLevels,
+    psf_sidelobe,
+)
+from vlasscube.mosaic.masks import MaskArray
+from vlasscube.records import STOKES, Beam, CleanCycles, Message
+
+FloatArray = npt.NDArray[np.float32]
+Measure = Callable[[FloatArray], None]
+Report = Callable[[Message], None]
+
+
+@dataclass
+class CleanState:
+    """The images of a plane while it is cleaned.
+
+    All are indexed [stokes, y, x] and flat-noise normalised, in Jy/beam.
+    """
+
+    residual: FloatArray
+    """Shape (planes, ny, nx); NaN counts as zero."""
+    model: FloatArray
+    """Shape (planes, ny, nx), Jy/pixel; goes on from what it holds."""
+    psf: FloatArray
+    """Shape (1 or planes, ny, nx), peak 1 at the centre. The first serves all Stokes planes, as in tclean."""
+    pb: FloatArray
+    """Shape (ny, nx); zero or NaN outside of the mosaic."""
+    beams: tuple[Beam, ...]
+    """Fitted to the planes of the psf."""
+    cell_arcsec: float
+
+
+@dataclass(frozen=True)
+class CleanOutcome:
+    """How a clean went."""
+
+    iterations: int
+    """Components found, in all Stokes planes together."""
+    major_cycles: int
+    stop_code: int
+    """As of tclean; see `vlasscube.imaging.clean_sequence.STOP_REASONS`."""
+    cycles: dict[str, CleanCycles]
+    """By Stokes parameter."""
+
+
+@dataclass
+class _Course:
+    """The cycles of one Stokes plane as they come."""
+
+    iterations: list[int] = field(default_factory=list)
+    peak_jy: list[float] = field(default_factory=list)
+    flux_jy: list[float] = field(default_factory=list)
+    start_peak_jy: list[float] = field(default_factory=list)
+
+    def add(self, iterations: int, start_peak_jy: float, peak_jy: float, flux_jy: float) -> None:
+        self.iterations.append(iterations + (self.iterations[-1] if self.iterations else 0))
+        self.start_peak_jy.append(start_peak_jy)
+        self.peak_jy.append(peak_jy)
+        self.flux_jy.append(flux_jy)
+
+    def record(self) -> CleanCycles:
+        return CleanCycles(
+            iterations=tuple(self.iterations),
+            peak_residual_jy=tuple(self.peak_jy),
+            model_flux_jy=tuple(self.flux_jy),
+            start_peak_residual_jy=tuple(self.start_peak_jy),
+        )
+
+
+def clean(
+    state: CleanState,
+    control: CleanControl,
+    masks: MaskArray,
+    measure: Measure,
+    report: Report | None = None,
+    *,
+    threads: int = 1,
+) -> CleanOutcome:
+    """Clean all Stokes planes.
+
+    Parameters
+    ----------
+    state : CleanState
+        Images; model and residual are changed.
+    control : CleanControl
+        When to stop.
+    masks : ndarray of bool, shape (ny, nx) or (planes, ny, nx)
+        Where components may be.
+    measure : callable
+        Makes a major cycle: writes the residual of the model it is given into ``state.residual``.
+    report : callable, optional
+        Told about each cycle.
+    threads : int
+        Number of threads.
+
+    Returns
+    -------
+    CleanOutcome
+        Codes 5 and 6 tell of a clean that diverged; the images are as the last major cycle left them.
+
+    Raises
+    ------
+    ImagingError
+        If the psf has no peak, the images do not fit together, or a residual is all NaN.
+    """
+    loop = _CleanLoop(state, control, masks, threads)
+    return loop.run(measure, report)
+
+
+class _CleanLoop:
+    def __init__(self, state: CleanState, control: CleanControl, masks: MaskArray, threads: int) -> None:
+        _check_shapes(state, masks)
+        planes = state.residual.shape[0]
+        self._state = state
+        self._control = control
+        self._threads = threads
+        self._planes = planes
+        self._masks = _plane_masks(masks, planes)
+        inside = state.pb > control.pblimit
+        self._outside = ~inside
+        self._inside = inside.view(np.uint8)
+        self._has_pixels = bool(inside.any())
+        # Also where the primary beam ends: residuals beyond are zero, and not noise.
+        self._noise_region = (state.pb > max(control.pbmask, control.pblimit)).view(np.uint8)
+        try:
+            self._cycle = _kernels.MinorCycle(
+                np.ascontiguousarray(state.psf[0], np.float32),
+                list(control.scales) or [0.0],
+                control.smallscalebias,
+                threads,
+            )
+        except ValueError as error:
+            raise ImagingError(
+                f"the minor cycle cannot start: {error}",
+                hint="Look at the psf image: too few baselines make one that cannot be deconvolved.",
+            ) from error
+        self._scale_masks: list[_kernels.ScaleMasks] = []
+        for index, mask in enumerate(self._masks):
+            is_repeated = index > 0 and mask is self._masks[index - 1]
+            self._scale_masks.append(
+                self._scale_masks[-1] if is_repeated else _kernels.ScaleMasks(self._cycle, mask)
+            )
+        self._is_empty = [scale_masks.pixels[0] == 0 for scale_masks in self._scale_masks]
+        self._courses = [_Course() for _ in range(planes)]
+        self._peaks: list[float] = []
+
+    def run(self, measure: Measure, report: Report | None) -> CleanOutcome:
+        levels = self._measure_levels()
+        sidelobe = psf_sidelobe(self._state.psf, self._state.beams, self._state.cell_arcsec)
+        iteration = IterationControl(self._control, sidelobe)
+        mask_is_empty = all(self._is_empty)
+        while (code := iteration.stop_code(levels, mask_is_empty=mask_is_empty)) == 0:
+            limits = iteration.minor_cycle(levels)
+            found = sum(self._clean_plane(plane, limits) for plane in range(self._planes))
+            iteration.iterations_done += found
+            if report is not None:
+                report(self._message(iteration, found, levels, limits))
+            if found == 0:
+                code = iteration.stop_code(levels, mask_is_empty=mask_is_empty)
+                break
+            # The division by the primary beam before the prediction leaves nothing beyond its limit.
+            np.copyto(self._state.model, 0.0, where=self._outside)
+            measure(self._state.model)
+            iteration.major_cycles += 1
+            levels = self._measure_levels()
+        return CleanOutcome(
+            iterations=iteration.iterations_done,
+            major_cycles=iteration.major_cycles,
+            stop_code=code,
+            cycles={name: course.record() for name, course in zip(STOKES, self._courses, strict=False)},
+        )
+
+    def _measure_levels(self) -> ResidualLevels:
+        self._peaks = []
+        noise = []
+        unmasked = 0.0
+        for residual, mask, is_empty in zip(self._state.residual, self._masks, self._is_empty, strict=True):
+            finite, peak, peak_in_mask = _kernels.find_peaks(residual, self._inside, mask, self._threads)
+            if finite == 0 and self._has_pixels:
+                raise ImagingError("a residual plane has no finite pixel")
+            unmasked = max(unmasked, peak)
+            self._peaks.append(peak if is_empty else peak_in_mask)
+            if self._control.nsigma > 0:
+                _, _, mad = _kernels.robust_statistics(residual, self._noise_region, self._threads)
+                noise.append(MAD_TO_SIGMA * mad)
+        masked = [peak for peak, is_empty in zip(self._peaks, self._is_empty, strict=True) if not is_empty]
+        return ResidualLevels(
+            peak_jy=max(masked, default=unmasked), peak_unmasked_jy=unmasked, noise_jy=tuple(noise)
+        )
+
+    def _clean_plane(self, plane: int, limits: MinorCycleLimits) -> int:
+        """Run the minor cycle of a plane; the number of components found."""
+        model = self._state.model[plane]
+        start_peak = peak = self._peaks[plane]
+        found = 0
+        if not self._is_empty[plane] and start_peak > limits.threshold_jy and limits.max_iterations > 0:
+            result = self._cycle.run(
+                self._state.residual[plane],
+                self._scale_masks[plane],
+                limits.threshold_jy,
+                limits.max_iterations,
+                self._control.gain,
+                model,
+            )
+            found = result.iterations
+            peak = result.peak if found > 0 else peak
+        flux = float(model.sum(dtype=np.float64))
+        self._courses[plane].add(found, start_peak, peak, flux)
+        return found
+
+    def _message(
+        self, iteration: IterationControl, found: int, levels: ResidualLevels, limits: MinorCycleLimits
+    ) -> Message:
+        kind = "n-sigma" if limits.noise_threshold_jy > limits.cycle_threshold_jy else "cycle"
+        return Message(
+            "info",
+            f"minor cycle {iteration.major_cycles + 1}: peak residual {1e3 * levels.peak_jy:.3f} mJy, "
+            f"{kind} threshold {1e3 * limits.threshold_jy:.3f} mJy, {found} components, "
+            f"{iteration.iterations_done} in all",
+        )
+
+
+def _check_shapes(state: CleanState, masks: MaskArray) -> None:
+    shape = state.residual.shape
+    if len(shape) != 3 or shape[0] > len(STOKES):
+        raise ImagingError(f"a residual of shape {shape} is not a set of Stokes planes")
+    fits = (
+        state.model.shape == shape
+        and state.psf.shape[1:] == shape[1:]
+        and state.psf.shape[0] == len(state.beams)
+        and state.pb.shape == shape[1:]
+        and masks.shape in (shape, shape[1:])
+    )
+    if not fits:
+        raise ImagingError(
+            f"the images do not fit together: residual {shape}, model {state.model.shape}, "
+            f"psf {state.psf.shape}, pb {state.pb.shape}, mask {masks.shape}"
+        )
+
+
+def _plane_masks(masks: MaskArray, planes: int) -> Sequence[npt.NDArray[np.uint8]]:
+    values = np.ascontiguousarray(masks, np.bool_).view(np.uint8)
+    return [values] * planes if values.ndim == 2 else list(values)

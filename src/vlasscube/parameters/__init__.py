@@ -1,0 +1,1 @@
+"""The two parameter lists: validated values with units, every problem at once."""

@@ -1,0 +1,432 @@
+"""The two parameter lists: read into typed values, every problem reported at once with its line number.
+
+A list holds one ``key=literal`` per line. Nothing in it is executed, and an unknown key is an error: no slip
+of the pen makes another product.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vlasscube.errors import ParameterFileError
+from vlasscube.parameters.literals import parse_literal
+from vlasscube.parameters.values import (
+    CONTINUUM_MODE,
+    CONVERTERS,
+    CUBE_MODE,
+    IMAGING_MODES,
+    REAL,
+    PlaneRejectionMs,
+    angle_arcsec,
+    nearest,
+    shown,
+    spw_groups,
+)
+
+__all__ = [
+    "CONTINUUM_MODE",
+    "CUBE_MODE",
+    "IMAGING_MODES",
+    "ImageListParameters",
+    "PlaneRejectionMs",
+    "parameters_mapping",
+    "read_parameter_file",
+    "require_supported_mode",
+    "resolve_continuum_spw",
+    "validate_spw_groups",
+    "write_parameter_file",
+]
+
+MAX_FILE_BYTES = 1_000_000
+_MAX_PROBLEMS = 100
+_MAX_RANGE = 1000
+
+
+@dataclass(frozen=True)
+class ImageListParameters:
+    """A parameter list; None stands for a key that is not given or given as "use the default"."""
+
+    imagename: str
+    phasecenter: str
+    imaging_mode: str
+    editmode: str | None = None
+    spw: str | tuple[str, ...] | None = None
+    """A plain string for the continuum; one string per plane, e.g. ``('2', '3,4')``, for the cube."""
+    imsize: tuple[int, int] | None = None
+    """Pixels."""
+    cell: tuple[str, ...] | None = None
+    search_radius_arcsec: float | None = None
+    field: tuple[int, ...] | None = None
+    """Field ids."""
+    datatype: str | None = None
+    datacolumn: str | None = None
+    specmode: str | None = None
+    gridder: str | None = None
+    deconvolver: str | None = None
+    nterms: int | None = None
+    stokes: str | None = None
+    robust: float | None = None
+    uvrange: str | None = None
+    uvtaper: tuple[str, ...] | None = None
+    reffreq: str | None = None
+    restfreq: str | None = None
+    start: str | None = None
+    width: str | None = None
+    nchan: int | None = None
+    nbin: int | None = None
+    niter: int | None = None
+    threshold: str | None = None
+    nsigma: float | None = None
+    cyclefactor: float | None = None
+    cycleniter: int | None = None
+    cycleniter_final_image_nomask: int | None = None
+    nmajor: int | None = None
+    scales: tuple[int, ...] | None = None
+    mask: tuple[str, ...] | None = None
+    pbmask: float | None = None
+    pblimit: float | None = None
+    sensitivity: float | None = None
+    conjbeams: bool | None = None
+    cfcache: str | None = None
+    cfcache_nowb: str | None = None
+    wprojplanes: int | None = None
+    cutout_imsize: tuple[int, int] | None = None
+    """Pixels."""
+    clean_no_mask_selfcal_image: bool | None = None
+    vlass_plane_reject_ms: PlaneRejectionMs | None = None
+    intent: str | None = None
+    parameter_file: str | None = None
+
+    @property
+    def cell_arcsec(self) -> float | None:
+        """Pixel size; None if not given."""
+        return None if self.cell is None else angle_arcsec(self.cell[0])
+
+
+KEYS = tuple(item.name for item in fields(ImageListParameters))
+_REQUIRED = ("imagename", "phasecenter", "imaging_mode")
+
+
+# ------------------------------------------------------------------------------------- spectral windows
+
+
+def validate_spw_groups(value: object, available_spw_ids: Collection[int] | None = None) -> tuple[str, ...]:
+    """Check the spectral-window groups of a cube, one per plane.
+
+    Parameters
+    ----------
+    value : object
+        Must be a list or tuple of strings, each an id or comma-separated ids: ``['2', '3,4']``.
+    available_spw_ids : collection of int, optional
+        Ids in the measurement set; without it only the syntax is checked.
+
+    Returns
+    -------
+    tuple of str
+        The groups in the order given, without spaces or leading zeros: ``'2, 03'`` becomes ``'2,3'``.
+
+    Raises
+    ------
+    ParameterFileError
+        Listing all problems: channel selections, ranges, repeated ids or groups, ids that are not available.
+    """
+    groups, problems = spw_groups(value)
+    if available_spw_ids is not None:
+        for group in groups:
+            absent = [spw for spw in group.split(",") if int(spw) not in available_spw_ids]
+            if absent:
+                problems.append(f"spw {group!r}: no data of {', '.join(absent)} in the measurement set")
+    if problems:
+        known = ", ".join(map(str, sorted(available_spw_ids or ())))
+        raise ParameterFileError(
+            "The spectral-window groups cannot be used:",
+            problems[:_MAX_PROBLEMS],
+            hint=f"The measurement set has data of {known}." if known else "Example: spw=['2','3','4,5']",
+        )
+    return groups
+
+
+def resolve_continuum_spw(value: str, centres_hz: Mapping[int, float]) -> tuple[int, ...]:
+    """Spectral windows of the continuum run.
+
+    Parameters
+    ----------
+    value : str
+        Ids and ranges (``'2,3'``, ``'2~17'``), or centre frequencies in MHz (``'2028MHz,2156'``), each of
+        which stands for the nearest spectral window.
+    centres_hz : mapping
+        Centre frequency by id.
+
+    Raises
+    ------
+    ParameterFileError
+        If it is not understood or names an id that is not there.
+    """
+    items = [item.strip() for item in value.split(",")]
+    ids: set[int] = set()
+    problems: list[str] = []
+    for item in items:
+        number = re.fullmatch(rf"({REAL})\s*(?:MHz)?", item) if "MHz" in value else None
+        id_range = re.fullmatch(r"([0-9]{1,5})(?:\s*~\s*([0-9]{1,5}))?", item)
+        if number and centres_hz:
+            wanted = float(number[1]) * 1e6
+            ids.add(min(centres_hz, key=lambda spw: abs(centres_hz[spw] - wanted)))
+        elif id_range and "MHz" not in value:
+            first, last = int(id_range[1]), int(id_range[2] or id_range[1])
+            if first > last:
+                problems.append(f"spw range {item!r} is empty")
+            elif last - first >= _MAX_RANGE:
+                problems.append(f"spw range {item!r} has more than {_MAX_RANGE} ids")
+            else:
+                ids.update(range(first, last + 1))
+        else:
+            problems.append(f"spw {shown(item)} is neither an id nor a range of ids")
+    absent = sorted(ids - set(centres_hz))
+    if absent:
+        problems.append(f"no data of spw {shown(absent)} in the measurement set")
+    if problems:
+        known = ", ".join(map(str, sorted(centres_hz)))
+        raise ParameterFileError(
+            "The spectral windows of the continuum cannot be used:",
+            problems[:_MAX_PROBLEMS],
+            hint=f"There are: {known}.",
+        )
+    return tuple(sorted(ids))
+
+
+# --------------------------------------------------------------------------------------------- reading
+
+
+class _Problems:
+    """Problems of one file, each with its line, in the order of the lines."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._items: list[tuple[int, str]] = []
+
+    def add(self, line: int, text: str) -> None:
+        self._items.append((line, text))
+
+    @property
+    def are_many(self) -> bool:
+        """Whether further ones will not be shown."""
+        return len(self._items) >= _MAX_PROBLEMS
+
+    def lines(self) -> list[str]:
+        ordered = sorted(self._items, key=lambda item: item[0])
+        texts = [
+            f"{self._name}:{line}: {text}" if line else f"{self._name}: {text}" for line, text in ordered
+        ]
+        if len(texts) > _MAX_PROBLEMS:
+            texts[_MAX_PROBLEMS:] = [f"... and {len(texts) - _MAX_PROBLEMS} more"]
+        return texts
+
+
+def read_parameter_file(path: Path) -> ImageListParameters:
+    """Read a parameter list.
+
+    Parameters
+    ----------
+    path : Path
+        ``SEIP_parameter.list``, ``CCIP_parameter.list`` or another of that form: UTF-8, one ``key=literal``
+        per line; empty lines and lines starting with ``#`` are skipped.
+
+    Returns
+    -------
+    ImageListParameters
+        Values that upstream takes as "not given" (``''``, ``[]``, ``-999.``, ``0`` where it stands for the
+        default) are None.
+
+    Raises
+    ------
+    ParameterFileError
+        With all problems of the file: unreadable, unknown or repeated keys, values that are no literals or
+        out of range, missing required keys, a form of ``spw`` that does not fit the imaging mode.
+    """
+    problems = _Problems(path.name)
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    for number, text in _read_lines(path, problems):
+        _read_line(number, text, values, lines, problems)
+    if not lines and not problems.lines():
+        problems.add(0, "no parameters in the file")
+    elif lines:
+        for key in _REQUIRED:
+            if key not in lines or (key in values and values[key] is None):
+                problems.add(lines.get(key, 0), f"{key} is required")
+    for key, text in _mode_problems(values):
+        problems.add(lines.get(key, 0), text)
+    if found := problems.lines():
+        raise ParameterFileError(
+            f"The parameter list {path} cannot be used:",
+            found,
+            hint="Each line is key=value; strings in quotes, lists in brackets, e.g. imsize=[12500,12500].",
+        )
+    return ImageListParameters(**values)
+
+
+def _read_lines(path: Path, problems: _Problems) -> list[tuple[int, str]]:
+    try:
+        if path.exists() and not path.is_file():
+            problems.add(0, "is a directory" if path.is_dir() else "is not a regular file")
+            return []
+        with path.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        problems.add(0, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        return []
+    if len(content) > MAX_FILE_BYTES:
+        problems.add(0, f"is larger than {MAX_FILE_BYTES} bytes; this is no parameter list")
+        return []
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        problems.add(0, "is UTF-16; save it as UTF-8")
+        return []
+    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    result = []
+    for number, raw in enumerate(content.split(b"\n"), start=1):
+        try:
+            result.append((number, raw.decode()))
+        except UnicodeDecodeError as error:
+            problems.add(number, f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
+            # What is left of the line still tells which key it is about, so that it is not also "required".
+            result.append((number, raw.decode(errors="ignore")))
+    return result
+
+
+def _read_line(
+    number: int, text: str, values: dict[str, Any], lines: dict[str, int], problems: _Problems
+) -> None:
+    line = text.strip()
+    if not line or line.startswith("#"):
+        return
+    key, equals, literal = (part.strip() for part in line.partition("="))
+    if not equals:
+        problems.add(number, f"{shown(line)} is not key=value; start comments with #")
+        return
+    if key not in CONVERTERS:
+        # Looking for the nearest takes a millisecond.
+        guess = "" if problems.are_many else nearest(key, CONVERTERS)
+        problems.add(number, f"unknown key {shown(key)}{guess}")
+        return
+    if key in lines:
+        problems.add(number, f"{key} was already given in line {lines[key]}")
+        return
+    lines[key] = number
+    try:
+        value = parse_literal(literal)
+        values[key] = None if value is None else CONVERTERS[key](value)
+    except ValueError as error:
+        problems.add(number, f"{key}: {error}")
+
+
+def _mode_problems(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    mode, spw = values.get("imaging_mode"), values.get("spw")
+    if mode is None or spw is None:
+        return []
+    if mode == CUBE_MODE:
+        return [("spw", f"spw: {text}") for text in spw_groups(spw)[1]]
+    if not isinstance(spw, str):
+        return [("spw", f"spw: expected one string for {mode}, e.g. '2,3,4', not {shown(list(spw))}")]
+    if ":" in spw:
+        return [("spw", f"spw: {shown(spw)} selects channels; whole spectral windows are used")]
+    return []
+
+
+def require_supported_mode(
+    parameters: ImageListParameters, expected: Literal["continuum", "cube"] | None = None
+) -> Literal["continuum", "cube"]:
+    """Tell what a parameter list is for, refusing what cannot be processed.
+
+    Parameters
+    ----------
+    parameters : ImageListParameters
+        As read.
+    expected : {'continuum', 'cube'}, optional
+        What the list must be for.
+
+    Raises
+    ------
+    ParameterFileError
+        If the imaging mode is another one, in particular one of the A-projection modes.
+    """
+    mode = parameters.imaging_mode
+    found: Literal["continuum", "cube"] | None = {CONTINUUM_MODE: "continuum", CUBE_MODE: "cube"}.get(mode)  # type: ignore[assignment]
+    if found is not None and expected in {None, found}:
+        return found
+    wanted = {"continuum": CONTINUUM_MODE, "cube": CUBE_MODE}.get(
+        expected or "", f"{CONTINUUM_MODE} or {CUBE_MODE}"
+    )
+    reason = f"imaging_mode {mode!r}: expected {wanted}"
+    hint = f"Set imaging_mode to {wanted}, or give the other parameter list."
+    if mode.startswith("VLASS-SE-CONT") and found is None:
+        reason = f"imaging_mode {mode!r} needs awproject CF caches, which is not supported"
+        hint = f"Only continuum runs made with {CONTINUUM_MODE} can be continued."
+    raise ParameterFileError(f"The parameters of {parameters.imagename} cannot be used:", [reason], hint=hint)
+
+
+# --------------------------------------------------------------------------------------------- writing
+
+
+def parameters_mapping(parameters: ImageListParameters) -> dict[str, Any]:
+    """The keys that are given, as literals of a parameter list."""
+    return {key: _plain(value) for key in KEYS if (value := getattr(parameters, key)) is not None}
+
+
+def write_parameter_file(path: Path, mapping: Mapping[str, Any] | ImageListParameters) -> None:
+    """Write a parameter list that `read_parameter_file` reads back.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists.
+    mapping : mapping or ImageListParameters
+        Keys and values, in the order to be written.
+
+    Raises
+    ------
+    ParameterFileError
+        If a key is unknown or a value is not a literal.
+    """
+    if isinstance(mapping, ImageListParameters):
+        mapping = parameters_mapping(mapping)
+    lines: list[str] = []
+    problems: list[str] = []
+    for key, value in mapping.items():
+        if key not in CONVERTERS:
+            problems.append(f"unknown key {shown(key)}{nearest(key, CONVERTERS)}")
+            continue
+        literal = repr(_plain(value))
+        try:
+            parse_literal(literal)
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+        lines.append(f"{key}={literal}\n")
+    if problems:
+        raise ParameterFileError(f"The parameter list {path} cannot be written:", problems)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.writelines(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

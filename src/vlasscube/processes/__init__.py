@@ -1,0 +1,1 @@
+"""Workers, and processes apart for what may crash."""

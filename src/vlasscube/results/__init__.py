@@ -1,0 +1,1 @@
+"""What the steps leave: types and their reading."""

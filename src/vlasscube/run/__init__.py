@@ -1,0 +1,1 @@
+"""The workflow: steps, the walk of the planes, planning, verification, status, pruning."""

@@ -1,0 +1,129 @@
+"""Which steps a run would do, and why; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vlasscube import __version__
+from vlasscube.errors import StageOrderError, VlassCubeError
+from vlasscube.options import RunOptions
+from vlasscube.recipe import GATHER, RECIPE, StageEntry
+from vlasscube.records import StepRecord
+from vlasscube.results.types import CubePlan
+from vlasscube.run.steps import is_current, step_key
+from vlasscube.run.wiring import STEPS, require_result
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import to_plain
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What a run would do about a stage."""
+
+    number: int
+    name: str
+    action: Literal["skip", "run", "perhaps"]
+    """``perhaps``: it is done, and will be done again if an earlier stage gives another result."""
+    reason: str
+
+
+def _why_again(record: StepRecord, inputs: Any) -> str:
+    """Tell what changed since a step was done."""
+    version = record.versions.get("vlasscube", __version__)
+    changes = [] if version == __version__ else [f"code version {version} → {__version__}"]
+    changes += _differences(record.inputs, to_plain(inputs))
+    shown = ", ".join(changes[:4]) + (" …" if len(changes) > 4 else "")
+    return f"changed: {shown}" if changes else "its inputs changed"
+
+
+def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in sorted({*old, *new}):
+            if key != "upstream":
+                found += _differences(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
+        return found
+    return [] if old == new else [_INPUT_NAMES.get(place.rpartition(".")[2], place)]
+
+
+_INPUT_NAMES = {
+    "digest": "the input file",
+    "archive_digest": "reimaging_resources.tgz",
+    "template_text": "the flag template",
+}
+
+
+def _record(workspace: Workspace, stage: str, plane: str | None = None) -> tuple[StepRecord | None, str]:
+    """Return the record of a step, or why there is none."""
+    try:
+        record = workspace.read_record(stage, plane)
+    except VlassCubeError:
+        return None, "its record is damaged"
+    return record, "not yet run" if record is None else ""
+
+
+def judge_step(
+    workspace: Workspace, options: RunOptions, stage: str, plane: str | None = None
+) -> tuple[bool, str]:
+    """Tell whether a step is done as it would be done now, and if not, why."""
+    record, problem = _record(workspace, stage, plane)
+    if record is None:
+        return False, problem
+    if record.status == "failed":
+        return False, "failed before"
+    try:
+        inputs = STEPS[stage].inputs(workspace, options, plane)
+    except StageOrderError as error:
+        return False, error.message
+    key = step_key(stage, inputs)
+    if record.key != key:
+        return False, _why_again(record, inputs)
+    if not is_current(workspace, record, key):
+        return False, "its outputs were altered or removed"
+    return True, "done"
+
+
+def planned_steps(workspace: Workspace, options: RunOptions) -> tuple[PlannedStep, ...]:
+    """Tell for each stage whether a run would do it, and why."""
+    steps: list[PlannedStep] = []
+    for entry in RECIPE:
+        behind = next((step for step in steps if step.action != "skip"), None)
+        if behind is not None:
+            steps.append(_after(workspace, entry, behind))
+            continue
+        if entry.scope == "plane":
+            done, reason = _judge_planes(workspace, options, entry)
+        else:
+            done, reason = judge_step(workspace, options, entry.name)
+        steps.append(PlannedStep(entry.number, entry.name, "skip" if done else "run", reason))
+    return tuple(steps)
+
+
+def _after(workspace: Workspace, entry: StageEntry, behind: PlannedStep) -> PlannedStep:
+    stage = GATHER if entry.name == "make_images" else entry.name
+    record, reason = _record(workspace, stage)
+    if entry.scope == "plane" and entry.name != "make_images":
+        place = workspace.records / "planes"
+        record = None
+        if any(place.glob(f"*/{entry.name}.json")):
+            return PlannedStep(entry.number, entry.name, "perhaps", "as far as planes are imaged anew")
+    if record is None or record.status == "failed":
+        return PlannedStep(entry.number, entry.name, "run", reason or "failed before")
+    text = f"done; again if stage {behind.number} gives another result"
+    return PlannedStep(entry.number, entry.name, "perhaps", text)
+
+
+def _judge_planes(workspace: Workspace, options: RunOptions, entry: StageEntry) -> tuple[bool, str]:
+    plan: CubePlan = require_result(workspace, "edit_image_list_cube")
+    labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
+    judged = {label: judge_step(workspace, options, entry.name, label) for label in labels}
+    missing = {label: reason for label, (done, reason) in judged.items() if not done}
+    if missing:
+        reasons = sorted(set(missing.values()))
+        text = f"{len(labels) - len(missing)} of {len(labels)} planes done"
+        return False, f"{text}; {', '.join(sorted(missing))}: {'; '.join(reasons)}"
+    if entry.name == "make_images" and _record(workspace, GATHER)[0] is None:
+        return False, f"{len(labels)} of {len(labels)} planes done; outcomes not yet compared"
+    return True, f"{len(labels)} of {len(labels)} planes done"

@@ -1,0 +1,419 @@
+"""What a run would do and what it would cost; nothing is changed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from vlasscube.cli.console import data_size, duration, logging_to, make_console, make_table, neutralise
+from vlasscube.errors import ResourceLimitError, VlassCubeError
+from vlasscube.estimates import cost as estimates
+from vlasscube.estimates.cube_size import CubeSize
+from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed, measure_speed
+from vlasscube.estimates.run_size import plane_visibilities, run_size
+from vlasscube.options import RunOptions
+from vlasscube.processes.parallel import available_memory_bytes, usable_cores
+from vlasscube.records import FieldFlags, FlagCount, Message, PlaneImages
+from vlasscube.resources.archive import ResourceReport
+from vlasscube.results.run_records import RunRecords
+from vlasscube.results.types import CubePlan, FlagResult, ImportResult, RestoreResult
+from vlasscube.run.planned_steps import PlannedStep, judge_step, planned_steps
+from vlasscube.run.wiring import require_result
+from vlasscube.stages.context import StageContext
+from vlasscube.stages.edit_image_list import (
+    ContinuumListInputs,
+    CubeListInputs,
+    edit_image_list_continuum,
+    edit_image_list_cube,
+)
+from vlasscube.stages.import_data import ImportInputs, import_data
+from vlasscube.workspace.directory import Workspace, size_bytes
+
+logger = logging.getLogger("vlasscube")
+
+
+@dataclass(frozen=True)
+class PlannedPlane:
+    """A plane of the cube."""
+
+    label: str
+    spw: str
+    frequency_hz: float
+    visibilities: int
+    """Rows × channels."""
+    state: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to work with."""
+
+    cores: int
+    memory_bytes: int
+    disk_free_bytes: int
+    disk_used_bytes: int
+    """By what the run directory already holds of the run."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would do, and what it would cost."""
+
+    directory: str
+    measurement_set: str
+    image_name: str
+    from_records: bool
+    """Whether the planes are those of a finished stage 6; otherwise flags are not known yet."""
+    fields: int
+    scans: int
+    visibilities: int
+    """Of all planes, rows × channels."""
+    nx: int
+    ny: int
+    cell_arcsec: float
+    phasecenter: str
+    planes: tuple[PlannedPlane, ...]
+    steps: tuple[PlannedStep, ...]
+    estimate: estimates.Estimate
+    remaining_seconds: float
+    """Estimated time of what is still to be done, from the planes on that are not yet imaged."""
+    pace: estimates.Pace
+    """Assumed, or of the planes that are finished."""
+    speed: MachineSpeed
+    machine: Machine
+    shortages: tuple[Message, ...]
+    """What disk or memory will not suffice for."""
+    warnings: tuple[Message, ...]
+    """Of the inputs, and the shortages."""
+
+
+# ------------------------------------------------------------------------------------------------ machine
+
+
+def look_at_machine(workspace: Workspace) -> Machine:
+    """Cores, memory and disk for a run in a directory."""
+    places = (workspace.working, workspace.products, workspace.weblog)
+    used = sum(size_bytes(place) for place in places if place.is_dir())
+    return Machine(
+        cores=usable_cores(),
+        memory_bytes=available_memory_bytes(),
+        disk_free_bytes=shutil.disk_usage(workspace.directory).free,
+        disk_used_bytes=used,
+    )
+
+
+# --------------------------------------------------------------------------------------------------- plan
+
+
+def _quiet_context(workspace: Workspace, stage: str) -> StageContext:
+    return StageContext(workspace, stage)
+
+
+def _imported(workspace: Workspace, is_done: bool) -> ImportResult:
+    if is_done:
+        result: ImportResult = require_result(workspace, "import_data")
+        return result
+    inputs = ImportInputs(ms=workspace.input_ms.name, digest="")
+    return import_data(inputs, _quiet_context(workspace, "import_data"))
+
+
+def _planes_from_lists(
+    workspace: Workspace, imported: ImportResult, options: RunOptions
+) -> tuple[CubePlan, tuple[int, ...], tuple[Message, ...]]:
+    """Do what stages 2 and 6 would do, as if nothing were flagged."""
+    continuum_context = _quiet_context(workspace, "edit_image_list_continuum")
+    continuum = edit_image_list_continuum(
+        ContinuumListInputs(workspace.seip_parameter_file.name, "", imported, ()), continuum_context
+    )
+    summary = imported.summary
+    unflagged = {window.id: FlagCount(0, 1) for window in summary.spectral_windows}
+    flags = FlagResult(
+        template="",
+        commands=(),
+        before={},
+        fields=tuple(FieldFlags(f.id, f.name, f.scan, unflagged) for f in summary.fields),
+        unflagged_channels={window.id: window.channels for window in summary.spectral_windows},
+    )
+    restored = RestoreResult(
+        report=ResourceReport("", "", "", ()),
+        tier1_mask="tier 1",
+        tier2_mask="tier 2",
+        model_images=(),
+        selfcal_table="",
+        flag_version="",
+        seconds={},
+    )
+    context = _quiet_context(workspace, "edit_image_list_cube")
+    plan = edit_image_list_cube(
+        CubeListInputs(workspace.ccip_parameter_file.name, "", imported, restored, flags, options, ()),
+        context,
+    )
+    return plan, continuum.field_ids, (*continuum_context.messages, *context.messages)
+
+
+def make_plan(
+    workspace: Workspace,
+    options: RunOptions,
+    workers: int | None = None,
+    speed: MachineSpeed | None = None,
+) -> RunPlan:
+    """Tell what a run in a directory would do and cost; nothing is changed.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory; at least the measurement set and the parameter lists must be there.
+    options : RunOptions
+        Of the run.
+    workers : int, optional
+        Planes imaged at the same time; by default as many as a run would take.
+    speed : MachineSpeed, optional
+        Of this machine; measured by default.
+
+    Raises
+    ------
+    VlassCubeError
+        If the inputs cannot be used.
+    """
+    with logging_to(None):
+        return _make_plan(workspace, options, workers, speed)
+
+
+def _make_plan(
+    workspace: Workspace, options: RunOptions, workers: int | None, speed: MachineSpeed | None
+) -> RunPlan:
+    steps = planned_steps(workspace, options)
+    done = {step.name for step in steps if step.action == "skip"}
+    imported = _imported(workspace, "import_data" in done)
+    summary = imported.summary
+    from_records = "edit_image_list_cube" in done
+    messages: tuple[Message, ...] = ()
+    if from_records:
+        plan: CubePlan = require_result(workspace, "edit_image_list_cube")
+        ms_fields: tuple[int, ...] = require_result(workspace, "edit_image_list_continuum").field_ids
+    else:
+        plan, ms_fields, messages = _planes_from_lists(workspace, imported, options)
+    states = {state.label: state.word for state in RunRecords(workspace).plane_states()}
+    planes = tuple(
+        PlannedPlane(
+            label=target.label,
+            spw=target.spw,
+            frequency_hz=target.reffreq_hz,
+            visibilities=plane_visibilities(summary, target.spw_ids, len(plan.field_ids)),
+            state=str(target.outcome) if target.outcome else states.get(target.label, "to be imaged"),
+        )
+        for target in plan.targets
+    )
+    imaged = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
+    finished = [label for label in imaged if judge_step(workspace, options, "make_images", label)[0]]
+    if not from_records:
+        finished = []
+    ahead = [label for label in imaged if label not in finished]
+    machine = look_at_machine(workspace)
+
+    def size_of(labels: list[str]) -> CubeSize:
+        return run_size(plan, imported, ms_fields, options, labels)
+
+    if workers is None:
+        need = estimates.largest_worker_bytes(size_of(imaged), options.engine)
+        workers = estimates.affordable_workers(len(imaged), machine.cores, need, machine.memory_bytes)
+    resources = estimates.Resources(
+        workers=workers,
+        cores=machine.cores,
+        speed=measure_speed(machine.cores) if speed is None else speed,
+    )
+    nmajor, engine = plan.clean.nmajor, options.engine
+    pace = _pace(workspace, size_of, finished, resources, engine)
+    whole = estimates.estimate(size_of(imaged), resources, nmajor=nmajor, engine=engine, pace=pace)
+    rest = estimates.estimate(
+        size_of(ahead),
+        resources,
+        nmajor=nmajor,
+        engine=engine,
+        pace=pace,
+        is_restored="restore_pims" in done,
+    )
+    shortages = fit_warnings(whole, len(ahead), machine)
+    return RunPlan(
+        directory=str(workspace.directory),
+        measurement_set=summary.name,
+        image_name=plan.image_name,
+        from_records=from_records,
+        fields=len(plan.field_ids),
+        scans=len({field.scan for field in summary.fields if field.id in set(plan.field_ids)}),
+        visibilities=sum(plane.visibilities for plane in planes),
+        nx=plan.geometry.nx,
+        ny=plan.geometry.ny,
+        cell_arcsec=plan.geometry.cell_arcsec,
+        phasecenter=plan.geometry.phasecenter,
+        planes=planes,
+        steps=steps,
+        estimate=whole,
+        remaining_seconds=0.0 if all(step.action == "skip" for step in steps) else rest.seconds,
+        pace=pace,
+        speed=resources.speed,
+        machine=machine,
+        shortages=shortages,
+        warnings=(*_input_warnings(workspace, done), *messages, *shortages),
+    )
+
+
+def _pace(
+    workspace: Workspace,
+    size_of: Callable[[list[str]], CubeSize],
+    finished: list[str],
+    resources: estimates.Resources,
+    engine: str,
+) -> estimates.Pace:
+    """Learn from the planes that are finished; they are taken to have been made as the others will be."""
+    cycles, measured, expected = [], 0.0, 0.0
+    at_work = max(1, min(resources.workers, len(finished)))
+    for label in finished:
+        images: PlaneImages = require_result(workspace, "make_images", label)
+        own = tuple(float(iteration.major_cycles) for iteration in images.iterations)
+        cycles.append(own)
+        measured += sum(iteration.seconds for iteration in images.iterations)
+        size = size_of([label])
+        (plane,) = size.planes
+        pace = estimates.Pace(own)
+        expected += estimates.plane_stages(size, plane, at_work, resources, pace, engine)[0].seconds
+    if not cycles or len({len(own) for own in cycles}) > 1 or expected <= 0:
+        return estimates.ASSUMED
+    means = tuple(sum(counts) / len(cycles) for counts in zip(*cycles, strict=True))
+    return estimates.Pace(means, measured / expected, len(cycles))
+
+
+def _input_warnings(workspace: Workspace, done: set[str]) -> tuple[Message, ...]:
+    if "restore_pims" in done or workspace.resources_archive.exists():
+        return ()
+    text = f"{workspace.resources_archive.name} is missing: stage 4 cannot restore the continuum run's state"
+    return (Message("warning", text, "Copy or link the archive of the continuum run into the directory."),)
+
+
+def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) -> tuple[Message, ...]:
+    """Warn where disk or memory will not suffice.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        Of the whole run.
+    planes : int
+        Planes still to be imaged; without any, memory does not matter.
+    machine : Machine
+        What there is.
+    """
+    found = []
+    missing = estimate.disk_bytes - machine.disk_used_bytes - machine.disk_free_bytes
+    if planes and missing > 0:
+        text = (
+            f"the disk will not suffice: {data_size(estimate.disk_bytes)} needed in all, "
+            f"{data_size(machine.disk_used_bytes)} of it there, {data_size(machine.disk_free_bytes)} free"
+        )
+        hint = (
+            f"Free {data_size(missing)}, work on a larger disk, or ask for fewer planes in "
+            "CCIP_parameter.list."
+        )
+        found.append(Message("warning", text, hint))
+    usable = int(estimates.MEMORY_SHARE * machine.memory_bytes)
+    if planes and estimate.memory_bytes > usable:
+        text = (
+            f"memory will not suffice: {data_size(estimate.memory_bytes)} for {estimate.workers} × "
+            f"{data_size(estimate.worker_memory_bytes)}, {data_size(machine.memory_bytes)} available"
+        )
+        fitting = estimates.affordable_workers(
+            estimate.workers, machine.cores, estimate.worker_memory_bytes, machine.memory_bytes
+        )
+        hint = f"Use --workers {fitting}."
+        if replace(estimate, workers=1).memory_bytes > usable:
+            hint = "Not even one plane fits: use a machine with more memory, or a smaller imsize."
+        found.append(Message("warning", text, hint))
+    return tuple(found)
+
+
+def require_resources(workspace: Workspace, options: RunOptions, workers: int | None, *, force: bool) -> None:
+    """Refuse a run that disk or memory will not suffice for.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory.
+    options : RunOptions
+        Of the run.
+    workers : int, optional
+        Planes to be imaged at the same time.
+    force : bool
+        Warn instead of refusing.
+
+    Raises
+    ------
+    ResourceLimitError
+        Naming what is needed and what there is.
+    """
+    try:
+        # How long it takes does not matter here.
+        shortages = make_plan(workspace, options, workers, REFERENCE).shortages
+    except VlassCubeError:
+        # What is wrong with the inputs is told by the stage that finds it.
+        return
+    if not shortages:
+        return
+    if force:
+        for message in shortages:
+            logger.warning("%s", message.text)
+        return
+    text = "; ".join(message.text for message in shortages)
+    hints = " ".join(message.hint for message in shortages)
+    raise ResourceLimitError(text, hint=f"{hints} To try it all the same: --force.")
+
+
+_MARKS = {"skip": "✓", "run": "→", "perhaps": "?"}
+
+
+def show_plan(plan: RunPlan) -> None:
+    """Print a plan."""
+    console, cost, machine = make_console(), plan.estimate, plan.machine
+    console.print(f"{neutralise(plan.image_name)}, from {neutralise(plan.measurement_set)}")
+    console.print(
+        f"{plan.fields} fields in {plan.scans} scans, {plan.visibilities / 1e6:.3g} million visibilities × 4"
+    )
+    console.print(f"{plan.nx} × {plan.ny} pixels of {plan.cell_arcsec:g}″ at {neutralise(plan.phasecenter)}")
+    if not plan.from_records:
+        console.print("Flags are not counted yet: planes without unflagged data will be left out.")
+    console.print()
+    rows = [
+        (p.spw, f"{p.frequency_hz / 1e9:.4f}", f"{p.visibilities / 1e6:.3g}", p.state) for p in plan.planes
+    ]
+    right = ("GHz", "million visibilities")
+    console.print(make_table(("spw", "GHz", "million visibilities", "state"), rows, right=right))
+    console.print()
+    steps = [(_MARKS[s.action], str(s.number), s.name, s.reason) for s in plan.steps]
+    console.print(make_table(("", "#", "stage", "why"), steps, right=("#",)))
+    console.print()
+    console.print(
+        f"Disk    {data_size(cost.disk_bytes)} at the peak, {data_size(cost.kept_bytes)} kept (data "
+        f"{data_size(cost.ms_bytes)}, images {data_size(cost.images_bytes)}, cutouts "
+        f"{data_size(cost.cutouts_bytes)}, FITS {data_size(cost.products_bytes)}, web log "
+        f"{data_size(cost.weblog_bytes)}); "
+        f"{data_size(machine.disk_used_bytes)} there, {data_size(machine.disk_free_bytes)} free"
+    )
+    workers = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
+    console.print(
+        f"Memory  {data_size(cost.memory_bytes)} for {workers} of {data_size(cost.worker_memory_bytes)} "
+        f"and the leading process; {data_size(machine.memory_bytes)} available"
+    )
+    cycles = f"{sum(plan.pace.major_cycles):.0f} major cycles per plane"
+    basis = f"as {plan.pace.planes} finished" if plan.pace.planes else "assumed; the sky decides"
+    console.print(
+        f"Time    {'' if plan.from_records else 'up to '}{duration(plan.remaining_seconds)} to go of about "
+        f"{duration(cost.seconds)} on {machine.cores} cores of {plan.speed.together:.1f} × the reference "
+        f"({cycles}, {basis})"
+    )
+    times = sorted(cost.stages, key=lambda stage: stage.seconds, reverse=True)[:4]
+    console.print(f"        {', '.join(f'{stage.stage} {duration(stage.seconds)}' for stage in times)}")
+    for message in plan.warnings:
+        console.print()
+        console.print(f"{message.level}: {neutralise(message.text)}")
+        if message.hint:
+            console.print(f"  {neutralise(message.hint)}")

@@ -1,0 +1,110 @@
+"""Removing what a run does not need once it is finished: the CASA images and the working measurement set.
+
+They are nine tenths of a run directory. Only what vlasscube itself has put there is removed, by name; links
+are removed and never followed, and what anybody else has put beside it stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vlasscube.errors import VlassCubeError, WorkspaceError
+from vlasscube.recipe import LAST
+from vlasscube.results.types import CubePlan, RestoreResult, TransformResult
+from vlasscube.run.wiring import require_result
+from vlasscube.workspace.directory import Workspace, remove, size_bytes
+
+_IMAGE = r"(psf|pb|weight|sumwt|model|residual|image|mask|cleanmask)(\.[a-z0-9]+)*"
+_PARTIAL = re.compile(r"\..+\.(partial|doomed)")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed, or would be, and what was not."""
+
+    removed: tuple[str, ...]
+    """Names in ``working/``."""
+    freed_bytes: int
+    kept: tuple[str, ...]
+    """Names in ``working/`` that are not the run's."""
+
+
+def clean_working(workspace: Workspace, *, force: bool = False, dry_run: bool = False) -> Cleaned:
+    """Remove the CASA images and the working measurement set of a finished run.
+
+    Products, web log, records and logs stay. Whoever runs the directory again makes everything again.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory.
+    force : bool
+        Also where the run is not finished, and would have to begin anew.
+    dry_run : bool
+        Remove nothing.
+
+    Returns
+    -------
+    Cleaned
+        What was removed, or would be.
+
+    Raises
+    ------
+    WorkspaceLockedError
+        If a run works in the directory.
+    WorkspaceError
+        If the run is not finished, or ``working/`` is a link.
+    """
+    if not workspace.working.exists():
+        return Cleaned((), 0, ())
+    if workspace.working.is_symlink():
+        raise WorkspaceError(
+            f"{workspace.working} is a link, which is not followed",
+            hint="Remove what is not needed where it points to.",
+        )
+    with workspace.locked():
+        if not force and not _is_finished(workspace):
+            raise WorkspaceError(
+                f"the run in {workspace.directory} is not finished: without working/ it would begin anew",
+                hint="Finish it with 'vlasscube run', or give --force.",
+            )
+        made = re.compile("|".join(_patterns(workspace)))
+        removed, kept, freed = [], [], 0
+        for path in sorted(workspace.working.iterdir()):
+            if not made.fullmatch(path.name):
+                kept.append(path.name)
+                continue
+            freed += 0 if path.is_symlink() else size_bytes(path)
+            removed.append(path.name)
+            if not dry_run:
+                remove(path)
+        if not kept and not dry_run:
+            workspace.working.rmdir()
+    return Cleaned(tuple(removed), freed, tuple(kept))
+
+
+def _is_finished(workspace: Workspace) -> bool:
+    try:
+        record = workspace.read_record(LAST)
+    except WorkspaceError:
+        return False
+    return record is not None and record.status == "done"
+
+
+def _patterns(workspace: Workspace) -> Iterator[str]:
+    """Names that a run gives to what it puts into ``working/``, as regular expressions."""
+    yield _PARTIAL.pattern
+    for stage in ("transform_image_data", "restore_pims", "edit_image_list_cube"):
+        try:
+            result = require_result(workspace, stage)
+        except VlassCubeError:
+            continue
+        if isinstance(result, TransformResult):
+            yield rf"{re.escape(result.working_ms)}(\.touched|\.flagversions)?"
+        elif isinstance(result, RestoreResult):
+            names = (result.tier1_mask, result.tier2_mask, *result.model_images, result.selfcal_table)
+            yield from map(re.escape, names)
+        elif isinstance(result, CubePlan):
+            yield from (rf"{re.escape(target.image_root)}\.iter\d\.{_IMAGE}" for target in result.targets)

@@ -1,0 +1,307 @@
+"""Check the products of a run: every one there, whole, with the right hash and header. Needs no CASA."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from vlasscube import naming
+from vlasscube.errors import ProductError, VlassCubeError
+from vlasscube.products.fits_files import READ_ERRORS, require_fits
+from vlasscube.products.headers import iso_time
+from vlasscube.products.manifest import (
+    MANIFEST_JSON,
+    MANIFEST_XML,
+    Manifest,
+    ManifestPlane,
+    read_manifest,
+    verify_manifest,
+    verify_pipeline_manifest,
+)
+from vlasscube.recipe import GATHER
+from vlasscube.records import Outcome
+from vlasscube.results.types import CubeImages, ExportedPlane, ExportResult, ImportResult
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import from_plain
+
+NATIVE_STOKES = ("IQU", "V")
+"""Each plane with images has its pbcor and its rms image in both."""
+FREQUENCY_TOLERANCE = 1e-9
+"""Relative."""
+POSITION_TOLERANCE_DEG = 1e-9
+_STOKES_CODES = {"I": 1, "Q": 2, "U": 3, "V": 4}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it should be."""
+
+    kind: Literal["manifest", "fits", "header", "plane"]
+    file: str
+    """The file, or the plane."""
+    text: str
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What was checked, and what was found."""
+
+    directory: str
+    checked: int
+    """Number of files in the manifest."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What the records say that headers must say; None where a record is missing."""
+
+    start_mjd_s: float | None = None
+    exported: tuple[ExportedPlane, ...] | None = None
+
+    def plane(self, label: str | None) -> ExportedPlane | None:
+        """Position and frequency of a plane."""
+        return next((plane for plane in self.exported or () if plane.label == label), None)
+
+
+def verify_products(workspace: Workspace) -> VerificationReport:
+    """Check everything that a run has delivered.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory with ``products/manifest.json``.
+
+    Returns
+    -------
+    VerificationReport
+
+    Raises
+    ------
+    ProductError
+        If there is no manifest that can be read.
+    """
+    directory = workspace.products
+    if not (directory / MANIFEST_JSON).exists():
+        raise ProductError(
+            f"there is no {MANIFEST_JSON} in {directory}",
+            hint="It is made by the last stage: vlasscube run.",
+        )
+    manifest = read_manifest(directory)
+    problems = [_split(text) for text in verify_manifest(directory, manifest)]
+    problems += _xml_problems(directory)
+    problems += _plane_problems(workspace, manifest)
+    expectations = _expectations(workspace)
+    broken = {problem.file for problem in problems}
+    planes = {plane.label: plane for plane in manifest.planes}
+    for file in manifest.files:
+        if file.name.endswith(".fits") and file.name not in broken:
+            plane = planes.get(file.plane or "")
+            problems += verify_fits(directory / file.name, plane, expectations)
+    return VerificationReport(str(directory), len(manifest.files), tuple(problems))
+
+
+def _split(text: str) -> Problem:
+    file, _, rest = text.partition(": ")
+    return Problem("plane" if file.startswith("plane ") else "manifest", file, rest)
+
+
+def _xml_problems(directory: Path) -> list[Problem]:
+    try:
+        text = (directory / MANIFEST_XML).read_text(encoding="utf-8")
+        found = verify_pipeline_manifest(directory, text)
+    except (OSError, UnicodeDecodeError, ProductError) as error:
+        return [Problem("manifest", MANIFEST_XML, f"cannot be read: {error}")]
+    return [_split(text) for text in found]
+
+
+def _result(workspace: Workspace, cls: type[Any], stage: str) -> Any:
+    """Return a stage's result, None where there is none that can be read."""
+    try:
+        record = workspace.read_record(stage)
+        return from_plain(cls, record.result) if record is not None and record.status == "done" else None
+    except VlassCubeError:
+        return None
+
+
+def _expectations(workspace: Workspace) -> Expectations:
+    imported: ImportResult | None = _result(workspace, ImportResult, "import_data")
+    exported: ExportResult | None = _result(workspace, ExportResult, "export_vlass_data")
+    return Expectations(
+        start_mjd_s=None if imported is None else imported.summary.start_mjd_s,
+        exported=None if exported is None else exported.planes,
+    )
+
+
+def _plane_problems(workspace: Workspace, manifest: Manifest) -> list[Problem]:
+    """Planes that are not as they were imaged, or whose products are not all listed."""
+    problems = []
+    listed = {plane.label: plane for plane in manifest.planes}
+    gathered: CubeImages | None = _result(workspace, CubeImages, GATHER)
+    for verdict in gathered.planes if gathered else ():
+        plane = listed.get(verdict.label)
+        if plane is None:
+            problems.append(Problem("plane", f"plane {verdict.label}", "is not in the manifest"))
+        elif plane.outcome is not verdict.outcome:
+            text = f"is {plane.outcome} in the manifest, {verdict.outcome} in the records: export again"
+            problems.append(Problem("plane", f"plane {verdict.label}", text))
+    for plane in manifest.planes:
+        if plane.outcome.has_images:
+            problems += _missing_products(plane, manifest)
+    return problems
+
+
+def _missing_products(plane: ManifestPlane, manifest: Manifest) -> Iterator[Problem]:
+    have = set()
+    for file in manifest.files:
+        name = _product_name(file.name) if file.plane == plane.label else None
+        if name is not None and not name.com:
+            have.add((name.stokes, name.rms))
+    for stokes in NATIVE_STOKES:
+        for is_rms in (False, True):
+            if (stokes, is_rms) not in have:
+                what = "rms" if is_rms else "pbcor"
+                yield Problem("plane", f"plane {plane.label}", f"its {stokes} {what} image is not listed")
+
+
+def _product_name(text: str) -> naming.ProductName | None:
+    try:
+        return naming.parse_product_name(text)
+    except VlassCubeError:
+        return None
+
+
+# -------------------------------------------------------------------------------------------------- FITS
+
+
+def verify_fits(
+    path: Path, plane: ManifestPlane | None = None, expectations: Expectations | None = None
+) -> list[Problem]:
+    """Check one FITS file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    plane : ManifestPlane, optional
+        Plane that it shows; None for a cube or table, of which only the form is checked.
+    expectations : Expectations, optional
+        What the records say.
+
+    Returns
+    -------
+    list of Problem
+        Empty if all is well.
+    """
+    try:
+        require_fits(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyUserWarning)
+            with fits.open(path, memmap=True, lazy_load_hdus=False) as hdus:
+                hdus.verify("exception")
+                texts = list(_header_problems(path, hdus, plane, expectations or Expectations()))
+                if plane is not None and not np.isfinite(hdus[0].data).any():
+                    texts.append("all pixels are NaN")
+    except READ_ERRORS as error:
+        return [Problem("fits", path.name, f"is not legal FITS: {' '.join(str(error).split())}")]
+    return [Problem("header", path.name, text) for text in texts]
+
+
+def _header_problems(
+    path: Path, hdus: fits.HDUList, plane: ManifestPlane | None, expectations: Expectations
+) -> Iterator[str]:
+    if plane is None:
+        return
+    header = hdus[0].header
+    name = _product_name(path.name)
+    if name is None:
+        yield "its name is not that of a product"
+        return
+    yield from _axis_problems(header, name.stokes)
+    yield from _beam_problems(header)
+    exported = expectations.plane(plane.label)
+    yield from _frequency_problems(header, plane, exported)
+    if exported is not None and not name.com:
+        for keyword, value in (("CRVAL1", exported.crval1_deg), ("CRVAL2", exported.crval2_deg)):
+            # CASA writes right ascensions beyond 180° as negative.
+            offset = (_number(header, keyword) - value + 180.0) % 360.0 - 180.0
+            if not abs(offset) <= POSITION_TOLERANCE_DEG:
+                yield f"{keyword} is {header.get(keyword)!r}, {value!r} is recorded"
+    yield from _time_problems(header, expectations.start_mjd_s)
+    rejected = plane.outcome is Outcome.REJECTED
+    expected: dict[str, str | bool] = {
+        "BUNIT": "Jy/beam",
+        "OBJECT": name.image.object_name,
+        "VLASSPL": name.stokes,
+        "VLASSRJ": rejected,
+    }
+    for keyword, wanted in expected.items():
+        found = header.get(keyword)
+        if found != wanted or type(found) is not type(wanted):
+            yield f"{keyword} is {found!r}, {wanted!r} is expected"
+
+
+def _number(header: fits.Header, keyword: str) -> float:
+    value = header.get(keyword)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else math.nan
+
+
+def _axis_problems(header: fits.Header, stokes: str) -> Iterator[str]:
+    if header.get("NAXIS") != 4:
+        yield f"NAXIS is {header.get('NAXIS')!r}, 4 is expected"
+        return
+    types = [str(header.get(f"CTYPE{axis}", "")).split("-")[0].strip() for axis in range(1, 5)]
+    if types != ["RA", "DEC", "FREQ", "STOKES"]:
+        yield f"the axes are {', '.join(types)}; RA, DEC, FREQ, STOKES are expected"
+        return
+    if header["NAXIS3"] != 1:
+        yield f"{header['NAXIS3']} channels; 1 is expected"
+    start, step, pixel = (_number(header, key) for key in ("CRVAL4", "CDELT4", "CRPIX4"))
+    wanted = [_STOKES_CODES[letter] for letter in stokes]
+    # One more than wanted shows that there are too many; a header can claim any number.
+    codes = [start + step * (index + 1 - pixel) for index in range(min(header["NAXIS4"], len(wanted) + 1))]
+    if len(codes) != len(wanted) or not np.allclose(codes, wanted, atol=1e-6):
+        shown = ", ".join(f"{code:g}" for code in codes)
+        yield f"the Stokes axis holds the codes {shown}; {stokes} is expected"
+
+
+def _beam_problems(header: fits.Header) -> Iterator[str]:
+    major, minor, angle = (_number(header, key) for key in ("BMAJ", "BMIN", "BPA"))
+    if not (major >= minor > 0 and math.isfinite(major) and math.isfinite(angle)):
+        shown = ", ".join(f"{key}={header.get(key)!r}" for key in ("BMAJ", "BMIN", "BPA"))
+        yield f"there is no usable beam: {shown}"
+
+
+def _frequency_problems(
+    header: fits.Header, plane: ManifestPlane, exported: ExportedPlane | None
+) -> Iterator[str]:
+    found = _number(header, "CRVAL3")
+    # What was asked for and the image's frequency differ by the choice of the frame: 1e-4 at most.
+    wanted, tolerance = (
+        (exported.frequency_hz, FREQUENCY_TOLERANCE) if exported else (plane.frequency_hz, 1e-3)
+    )
+    if not abs(found - wanted) <= tolerance * wanted:
+        yield f"CRVAL3 is {header.get('CRVAL3')!r} Hz, {wanted!r} Hz is recorded"
+
+
+def _time_problems(header: fits.Header, start_mjd_s: float | None) -> Iterator[str]:
+    times = []
+    for keyword in ("DATE-OBS", "DATE-END"):
+        try:
+            times.append(datetime.fromisoformat(str(header.get(keyword))))
+        except ValueError:
+            yield f"{keyword} is {header.get(keyword)!r}, no time"
+    if len(times) == 2 and times[0] >= times[1]:
+        yield "DATE-END is not after DATE-OBS"
+    if start_mjd_s is not None and times and str(header.get("DATE-OBS")) != iso_time(start_mjd_s):
+        yield f"DATE-OBS is {header.get('DATE-OBS')!r}, {iso_time(start_mjd_s)!r} is recorded"

@@ -1,0 +1,219 @@
+"""The workflow: which steps are to be done, in what order, by whom."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from vlasscube import casa
+from vlasscube.errors import VlassCubeError
+from vlasscube.estimates.cost import affordable_workers, largest_worker_bytes
+from vlasscube.estimates.run_size import run_size
+from vlasscube.options import RunOptions
+from vlasscube.processes.parallel import available_memory_bytes, usable_cores
+from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
+from vlasscube.records import Outcome, StepRecord
+from vlasscube.results.types import CubeImages, CubePlan
+from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
+from vlasscube.run.steps import do_step
+from vlasscube.run.wiring import STEPS, plane_images, require_result
+from vlasscube.stages.make_images import GatherInputs, gather_planes
+from vlasscube.weblog.upkeep import WeblogUpkeep
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.locks import wait_for_planes
+from vlasscube.workspace.record_json import from_plain
+from vlasscube.workspace.run_state import recorded_run
+
+logger = logging.getLogger("vlasscube")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    planes: CubeImages | None
+    """None if the run ended before stage 7."""
+    seconds: float
+
+    @property
+    def exit_status(self) -> int:
+        """0 if all planes are fine, 2 if some are not, 1 if none is.
+
+        A plane that is flagged or empty has no data to image: that is a property of the field, not a failure.
+        """
+        if self.planes is None:
+            return 0
+        outcomes = [plane.outcome for plane in self.planes.planes]
+        if not any(outcome.has_images for outcome in outcomes):
+            return 1
+        return 2 if Outcome.FAILED in outcomes or Outcome.REJECTED in outcomes else 0
+
+
+# --------------------------------------------------------------------------------------------------- run
+
+
+def run_workflow(
+    workspace: Workspace,
+    options: RunOptions | None = None,
+    *,
+    first: str = FIRST,
+    last: str = LAST,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    listener: Listener | None = None,
+    steal_lock: bool = False,
+) -> RunResult:
+    """Run the workflow, or the part of it from one stage to another, going on where an earlier run stopped.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Run directory.
+    options : RunOptions, optional
+        By default those of the earlier run in this directory, or the defaults.
+    first, last : str
+        Stages to begin and end with, by name, number or task name.
+    workers : int, optional
+        Number of planes imaged at the same time, each in its own process; by default as many as cores and
+        memory allow, no more than there are planes; 0 images in this process.
+    executor : concurrent.futures.Executor, optional
+        Executor for the planes instead of local processes (dask, MPI).
+    listener : callable, optional
+        Called with each `Event`.
+    steal_lock : bool
+        Work in the directory although a run on another machine has not given its lock back.
+
+    Returns
+    -------
+    RunResult
+        With the outcome of every requested plane.
+
+    Raises
+    ------
+    VlassCubeError
+        If a stage of the whole field fails; failures of single planes are outcomes.
+    """
+    casa.check_installation()
+    stages = _selected(first, last)
+    tell = listener or (lambda event: None)
+    clock = time.monotonic()
+    with workspace.locked(steal=steal_lock) as before, recorded_run(workspace):
+        if before is not None:
+            logger.info("the run of %s ended without giving the directory back; this one goes on", before)
+        options = options or workspace.read_options() or RunOptions()
+        workspace.write_options(options)
+        # Workers on other machines may not know yet that the run before this one has ended.
+        wait_for_planes(workspace.records / "planes")
+        workspace.clear_partial()
+        weblog = WeblogUpkeep(workspace)
+        try:
+            _run_stages(workspace, options, stages, workers, executor, tell, weblog)
+        finally:
+            weblog.finish()
+        planes = _outcomes(workspace) if stages[-1].number >= 7 else None
+    return RunResult(planes, time.monotonic() - clock)
+
+
+def _selected(first: str, last: str) -> tuple[StageEntry, ...]:
+    begin, end = stage_entry(first).number, stage_entry(last).number
+    if begin > end:
+        raise VlassCubeError(f"stage {first} comes after stage {last}", hint="Exchange --from and --to.")
+    return RECIPE[begin - 1 : end]
+
+
+def _run_stages(
+    workspace: Workspace,
+    options: RunOptions,
+    stages: Sequence[StageEntry],
+    workers: int | None,
+    executor: Executor | None,
+    tell: Listener,
+    weblog: WeblogUpkeep,
+) -> None:
+    plane_stages = [entry.name for entry in stages if entry.scope == "plane"]
+    for entry in stages:
+        if entry.scope == "plane":
+            if entry.name == plane_stages[0]:
+                _run_planes(workspace, options, plane_stages, workers, executor, tell, weblog)
+            continue
+        tell(Event("stage", entry.name, None, entry.title))
+        step = STEPS[entry.name]
+        inputs = step.inputs(workspace, options, None)
+
+        def progress(text: str, fraction: float | None, stage: str = entry.name) -> None:
+            tell(Event("step", stage, None, text, fraction))
+
+        record = do_step(workspace, entry.name, None, inputs, runner(step, inputs), progress)
+        _tell_messages(record, tell)
+        tell(Event("stage_done", entry.name, None, entry.title))
+        make_pictures_of(workspace, entry.name, None)
+        weblog.update()
+
+
+def _run_planes(
+    workspace: Workspace,
+    options: RunOptions,
+    stages: Sequence[str],
+    workers: int | None,
+    executor: Executor | None,
+    tell: Listener,
+    weblog: WeblogUpkeep,
+) -> None:
+    plan: CubePlan = require_result(workspace, "edit_image_list_cube")
+    labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
+    tell(Event("stage", stages[0], None, f"{len(labels)} planes: {', '.join(stages)}"))
+    if workers is None:
+        imported = require_result(workspace, "import_data")
+        fields = require_result(workspace, "edit_image_list_continuum").field_ids
+        need = largest_worker_bytes(run_size(plan, imported, fields, options, labels), options.engine)
+        workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
+    walk = PlaneWalk(workspace, options, tuple(stages), len(labels), tell, weblog)
+    if executor is not None:
+        walk.run_on(executor, labels)
+    else:
+        lost = walk.run_locally(labels, workers)
+        # When a worker dies, those beside it are lost with it; what lacked memory may have it when nothing is
+        # beside it: each gets another chance, alone.
+        for label in lost:
+            walk.run_locally([label], min(workers, 1))
+    _gather(workspace, options, plan, walk.reports, tell)
+
+
+def _gather(
+    workspace: Workspace,
+    options: RunOptions,
+    plan: CubePlan,
+    reports: Mapping[str, PlaneReport],
+    tell: Listener,
+) -> None:
+    images = plane_images(workspace, plan)
+    failures = {
+        label: f"{report.failed_stage}: {report.error}"
+        for label, report in reports.items()
+        if report.failed_stage
+    }
+    inputs = GatherInputs(plan, images, failures, options)
+    record = do_step(workspace, GATHER, None, inputs, lambda context, key: gather_planes(inputs, context))
+    _tell_messages(record, tell)
+    planes = from_plain(CubeImages, record.result)
+    if not planes.with_images:
+        reasons = "\n".join(f"  spw {p.spw}: {p.outcome}: {p.reason}" for p in planes.planes)
+        raise VlassCubeError(
+            f"no plane was imaged:\n{reasons}", hint="See the web log and logs/ for each plane."
+        )
+
+
+def _tell_messages(record: StepRecord, tell: Listener) -> None:
+    for message in record.messages:
+        tell(Event("message", record.stage, record.plane, f"{message.level}: {message.text}"))
+
+
+def _outcomes(workspace: Workspace) -> CubeImages | None:
+    record = workspace.read_record(GATHER)
+    return from_plain(CubeImages, record.result) if record and record.status == "done" else None
+
+
+__all__ = ["Event", "Listener", "RunResult", "run_workflow"]

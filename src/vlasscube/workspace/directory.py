@@ -1,0 +1,292 @@
+"""The run directory: where things are, who works in it, and what has been done.
+
+Layout::
+
+    DIR/                    the inputs
+    DIR/working/            working measurement set and CASA images
+    DIR/products/           what is delivered
+    DIR/weblog/             index.html and pictures
+    DIR/records/            one JSON record per step, options, lock
+    DIR/logs/               CASA's logs and the CASA calls as executed
+
+A file with its final name is whole: everything is written beside its place and renamed into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vlasscube.errors import WorkspaceError
+from vlasscube.options import RunOptions
+from vlasscube.records import FileRecord, StepRecord
+from vlasscube.workspace.locks import LockOwner, held, present_owner
+from vlasscube.workspace.record_json import from_json, to_json
+
+SEIP_PARAMETER_FILE = "SEIP_parameter.list"
+CCIP_PARAMETER_FILE = "CCIP_parameter.list"
+RESOURCES_ARCHIVE = "reimaging_resources.tgz"
+LOCK_FILE = "lock"
+
+_BOOKKEEPING = ("table.dat", "table.info")
+"""CASA writes these anew even where it only reads a table; as table.lock, whenever it opens one."""
+_SMALL_BYTES = 1 << 20
+"""Files in a table up to this size are digested by content, larger ones by modification time."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that its name only ever stands for the whole text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or directory tree if it is there; links are removed, not followed."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        # Out of its name first: a half-deleted directory must not be taken for a whole one.
+        doomed = path.with_name(f".{path.name}.{os.getpid()}.doomed")
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Rename a finished file or directory to its final name, replacing what stood there."""
+    remove(final)
+    partial.rename(final)
+
+
+def digest(path: Path) -> str:
+    """Digest of a file or directory as in `FileRecord`."""
+    if path.is_file():
+        return _sha256(path)
+    state = hashlib.sha256()
+    for entry in sorted(path.rglob("*")):
+        if entry.is_file() and entry.name != "table.lock":
+            facts = entry.stat()
+            if entry.name in _BOOKKEEPING:
+                content = ""
+            elif facts.st_size <= _SMALL_BYTES:
+                content = _sha256(entry)
+            else:
+                content = str(facts.st_mtime_ns)
+            state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
+    return f"tree:{state.hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size_bytes(path: Path) -> int:
+    """Size of a file or of all files in a directory."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
+
+
+class Workspace:
+    """A run directory.
+
+    Parameters
+    ----------
+    directory : path-like
+        Existing directory with the inputs.
+    input_ms : str, optional
+        Name of the input measurement set in it; by default the only ``*.ms`` there.
+
+    Raises
+    ------
+    WorkspaceError
+        If the directory does not exist or is not writable.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], input_ms: str | None = None) -> None:
+        self.directory = Path(directory).expanduser().absolute()
+        if not self.directory.is_dir():
+            raise WorkspaceError(
+                f"no such directory: {self.directory}",
+                hint="Give the directory that holds the measurement set, the two parameter lists and "
+                f"{RESOURCES_ARCHIVE}; 'vlasscube simulate DIR' makes one.",
+            )
+        self._input_ms = input_ms
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To a worker goes the place, not the lock.
+        return (type(self), (self.directory, self._input_ms))
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.directory)!r})"
+
+    # ---------------------------------------------------------------------------------------------- places
+
+    @property
+    def working(self) -> Path:
+        """Directory of the working measurement set and the CASA images."""
+        return self.directory / "working"
+
+    @property
+    def casa_scratch(self) -> Path:
+        """Directory of CASA's temporary files, emptied at the start of a run."""
+        return self.working / ".casa.partial"
+
+    @property
+    def products(self) -> Path:
+        """Directory of what is delivered."""
+        return self.directory / "products"
+
+    @property
+    def weblog(self) -> Path:
+        """Directory of the web log."""
+        return self.directory / "weblog"
+
+    @property
+    def records(self) -> Path:
+        """Directory of the records."""
+        return self.directory / "records"
+
+    @property
+    def logs(self) -> Path:
+        """Directory of the logs."""
+        return self.directory / "logs"
+
+    @property
+    def resources_archive(self) -> Path:
+        """The archive of the continuum run."""
+        return self.directory / RESOURCES_ARCHIVE
+
+    @property
+    def seip_parameter_file(self) -> Path:
+        """Parameter list of the continuum run."""
+        return self.directory / SEIP_PARAMETER_FILE
+
+    @property
+    def ccip_parameter_file(self) -> Path:
+        """Parameter list of the cube."""
+        return self.directory / CCIP_PARAMETER_FILE
+
+    @property
+    def input_ms(self) -> Path:
+        """The per-image measurement set.
+
+        Raises
+        ------
+        WorkspaceError
+            If there is none, or more than one and none was named.
+        """
+        if self._input_ms is not None:
+            return self.directory / self._input_ms
+        found = sorted(path for path in self.directory.glob("*.ms") if path.is_dir())
+        if not found:
+            raise WorkspaceError(
+                f"no measurement set (*.ms) in {self.directory}",
+                hint="Put the per-image measurement set into the run directory (a link will do).",
+            )
+        if len(found) > 1:
+            raise WorkspaceError(
+                f"{len(found)} measurement sets in {self.directory}: {', '.join(p.name for p in found)}",
+                hint="Name the one to image with --vis NAME.",
+            )
+        return found[0]
+
+    def step_logs(self, stage: str, plane: str | None = None) -> tuple[Path, Path]:
+        """Return CASA's log and the log of the CASA calls of a step."""
+        stem = stage if plane is None else f"{stage}.{plane}"
+        return self.logs / "casa" / f"{stem}.log", self.logs / "calls" / f"{stem}.py"
+
+    def relative(self, path: Path) -> str:
+        """Path relative to the run directory."""
+        return str(path.relative_to(self.directory))
+
+    # -------------------------------------------------------------------------------------------- records
+
+    def file_record(self, path: Path, *, mutable: bool = False) -> FileRecord:
+        """Describe an output as it is now; ``mutable`` if later steps are meant to change it."""
+        return FileRecord(self.relative(path), size_bytes(path), "" if mutable else digest(path))
+
+    def is_unchanged(self, record: FileRecord) -> bool:
+        """Whether an output is still there as recorded."""
+        path = self.directory / record.path
+        if not path.exists():
+            return False
+        return not record.digest or (size_bytes(path) == record.size_bytes and digest(path) == record.digest)
+
+    def record_path(self, stage: str, plane: str | None = None) -> Path:
+        """Where the record of a step is kept."""
+        if plane is None:
+            return self.records / f"{stage}.json"
+        return self.records / "planes" / plane / f"{stage}.json"
+
+    def write_record(self, record: StepRecord) -> None:
+        """Keep the record of a step."""
+        write_text(self.record_path(record.stage, record.plane), to_json(record))
+
+    def read_record(self, stage: str, plane: str | None = None) -> StepRecord | None:
+        """Return the record of a step; None if there is none.
+
+        Raises
+        ------
+        WorkspaceError
+            If it is damaged.
+        """
+        path = self.record_path(stage, plane)
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return from_json(StepRecord, text)
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{self.relative(path)}: {error.message}", hint=error.hint) from error
+
+    def remove_record(self, stage: str, plane: str | None = None) -> None:
+        """Forget a step."""
+        self.record_path(stage, plane).unlink(missing_ok=True)
+
+    # -------------------------------------------------------------------------------------------- options
+
+    def read_options(self) -> RunOptions | None:
+        """Return the options of the run in this directory; None before the first run."""
+        path = self.records / "options.json"
+        return from_json(RunOptions, path.read_bytes()) if path.exists() else None
+
+    def write_options(self, options: RunOptions) -> None:
+        """Keep the options of the run."""
+        write_text(self.records / "options.json", to_json(options))
+
+    # ----------------------------------------------------------------------------------------------- lock
+
+    @contextlib.contextmanager
+    def locked(self, *, steal: bool = False) -> Iterator[LockOwner | None]:
+        """Hold the directory for one run; see `vlasscube.workspace.locks.held`."""
+        with held(self.records / LOCK_FILE, str(self.directory), steal=steal) as before:
+            yield before
+
+    @property
+    def present_owner(self) -> LockOwner | None:
+        """Who works in the directory now."""
+        try:
+            return present_owner(self.records / LOCK_FILE)
+        except OSError:
+            return None
+
+    def clear_partial(self) -> None:
+        """Remove what interrupted steps left behind."""
+        for directory in (self.working, self.products, self.records, self.weblog):
+            if directory.is_dir():
+                for pattern in (".*.partial", ".*.doomed"):
+                    for path in directory.rglob(pattern):
+                        if path.exists():
+                            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,75 @@
+"""What an earlier release has made can be read, shown, checked and gone on from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+from released_run import unpack_released_run
+
+from vlasscube import cli
+from vlasscube.records import StepRecord
+from vlasscube.results.run_records import RunRecords
+from vlasscube.results.types import RESULTS
+from vlasscube.run.planned_steps import planned_steps
+from vlasscube.run.verification import verify_products
+from vlasscube.run.wiring import require_result
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.record_json import from_json
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(unpack_released_run(tmp_path_factory.mktemp("released") / "run"))
+
+
+def test_records_are_read(workspace: Workspace) -> None:
+    paths = [
+        path for path in workspace.records.rglob("*.json") if path.name not in ("options.json", "run.json")
+    ]
+    assert len(paths) == 25
+    for path in paths:
+        record = from_json(StepRecord, path.read_bytes())
+        assert record.status == "done"
+        if record.stage in RESULTS:
+            assert require_result(workspace, record.stage, record.plane) is not None
+    assert workspace.read_options() is not None
+    assert [(p.label, p.word) for p in RunRecords(workspace).plane_states()] == [
+        ("spw2", "imaged"),
+        ("spw3", "imaged"),
+    ]
+
+
+def test_products_are_verified(workspace: Workspace) -> None:
+    report = verify_products(workspace)
+    assert report.checked == 18
+    assert {problem.file for problem in report.problems} == {"weblog.tgz"}
+    listed = json.loads((workspace.products / "manifest.json").read_text())
+    with fits.open(sorted(workspace.products.glob("*spw2.IQU*.subim.fits"))[0]) as opened:
+        assert opened[0].header["VLASSSPW"] == "2"
+    assert len(listed["planes"]) == 2
+
+
+def test_status_plan_and_web_log(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", str(workspace.directory)]) == 0
+    assert "12" in capsys.readouterr().out
+    assert cli.main(["weblog", str(workspace.directory)]) == 0
+    pages = {path.name for path in workspace.weblog.glob("*.html")}
+    assert "index.html" in pages
+    text = "".join(path.read_text() for path in workspace.weblog.glob("*.html"))
+    assert "cannot be read" not in text
+    assert "Traceback" not in text
+
+
+def test_a_run_says_why_it_begins_again(workspace: Workspace) -> None:
+    """Without its measurement set a run is not current, and says so step by step instead of failing."""
+    (Path(workspace.directory) / "VLASS2.1.sb38546349.eb38559922.59066.15098736111_split.ms").mkdir(
+        exist_ok=True
+    )
+    options = workspace.read_options()
+    assert options is not None
+    first, *_ = planned_steps(workspace, options)
+    assert first.action == "run"
+    assert "changed: the input file" in first.reason
