@@ -34,7 +34,8 @@ from vlasscube.imaging.clean_sequence import (
     iteration_sequence,
     tclean_arguments,
 )
-from vlasscube.imaging.engine import CleanRequest, imaging_engine
+from vlasscube.imaging.engine import CleanRequest
+from vlasscube.imaging.engines import imaging_engine
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation.build import simulate
 from vlasscube.simulation.presets import FieldSimulation, preset
@@ -153,7 +154,7 @@ def major_casa(task: Task) -> dict[str, float]:
 
 
 def major_mosaic(task: Task) -> dict[str, float]:
-    from vlasscube.imaging.mosaic_engine import image_grid
+    from vlasscube.imaging.imager_inputs import image_grid
     from vlasscube.measurement_set.visibilities import read_visibilities
     from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 

@@ -7,7 +7,7 @@ from vlasscube.options import RunOptions
 @pytest.mark.parametrize(
     ("choices", "problem"),
     [
-        ({"engine": "casa", "kernels": "exact"}, "kernels 'exact'"),
+        ({"engine": "casa", "gridding": "exact"}, "gridding 'exact'"),
         ({"w_correction": True}, "w_correction needs"),
         ({"engine": "casa", "w_correction": True}, "w_correction needs"),
     ],
@@ -19,5 +19,5 @@ def test_choices_that_an_engine_cannot_honour_are_refused(choices, problem):
 
 
 def test_choices_that_go_together():
-    assert RunOptions(kernels="exact", w_correction=True).engine == "mosaic"
-    assert RunOptions(engine="casa").kernels == "casa"
+    assert RunOptions(gridding="exact", w_correction=True).engine == "mosaic"
+    assert RunOptions(engine="casa").gridding == "casa"

@@ -18,10 +18,10 @@ class RunOptions:
 
     engine: Literal["mosaic", "casa"] = "mosaic"
     """Imaging engine: our own, or CASA's tclean."""
-    kernels: Literal["casa", "exact"] = "casa"
+    gridding: Literal["casa", "exact"] = "casa"
     """Convolution functions of our own engine: those of tclean, or more exact ones."""
     w_correction: bool = False
-    """Correct for w in the gridding (our own engine, exact kernels): sources are put where they are."""
+    """Correct for w in the gridding (our own engine, exact gridding): sources are put where they are."""
     flag_region: Literal["all", "box"] = "all"
     """Where all must be flagged for a plane to be left out: everywhere, or in the central square degree."""
     reject_by_flags: bool = False
@@ -63,10 +63,10 @@ class RunOptions:
         ]
         if self.reject_field_count < 0:
             problems.append(f"reject_field_count is {self.reject_field_count}, negative")
-        if self.kernels != "casa" and self.engine != "mosaic":
-            problems.append(f"kernels '{self.kernels}' are of the engine 'mosaic', not of '{self.engine}'")
-        if self.w_correction and (self.engine, self.kernels) != ("mosaic", "exact"):
-            problems.append("w_correction needs the engine 'mosaic' and the kernels 'exact'")
+        if self.gridding != "casa" and self.engine != "mosaic":
+            problems.append(f"gridding '{self.gridding}' is of the engine 'mosaic', not of '{self.engine}'")
+        if self.w_correction and (self.engine, self.gridding) != ("mosaic", "exact"):
+            problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
         if self.nmajor is not None and self.nmajor < 1:
             problems.append(f"nmajor is {self.nmajor}; leave it out for no limit")
         if not re.fullmatch(r"(\s*\d{1,5}\s*(,\s*\d{1,5}\s*)*)?", self.reject_exclude_spw, re.ASCII):

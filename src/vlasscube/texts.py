@@ -1,4 +1,4 @@
-"""Texts of a measurement set, made fit for headers, pages, logs and terminals."""
+"""Texts made fit for headers, pages, logs and terminals, and how sizes and durations are written."""
 
 from __future__ import annotations
 
@@ -23,3 +23,34 @@ def header_text(text: str) -> str:
     while len(shown) + shown.count("'") > MAX_HEADER_TEXT:
         shown = shown[:-1]
     return shown
+
+
+def printable(text: str) -> str:
+    """Make unprintable characters visible, so that no text can steer a terminal or fake a line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """Like `printable`, line by line."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24:02d} h"
+
+
+def data_size(size_bytes: float) -> str:
+    """Format a size with decimal units: ``38.8 GB``."""
+    size, units = float(size_bytes), ("B", "kB", "MB", "GB", "TB", "PB")
+    power = 0
+    while size >= 999.5 and power < len(units) - 1:
+        size /= 1000.0
+        power += 1
+    return f"{size:.0f} {units[power]}" if power == 0 or size >= 99.95 else f"{size:.1f} {units[power]}"

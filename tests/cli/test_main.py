@@ -20,13 +20,14 @@ from rich.console import Console
 
 from vlasscube import casa, cli
 from vlasscube.cli.command_options import combined_options
-from vlasscube.cli.console import RichProgress, data_size, duration, neutralise
+from vlasscube.cli.console import RichProgress
 from vlasscube.errors import CasaUnavailableError, ImagingError
 from vlasscube.options import RunOptions
 from vlasscube.records import Beam, Message, Outcome
 from vlasscube.results.types import CubeImages, PlaneVerdict
 from vlasscube.run import planning, workflow
 from vlasscube.run.workflow import Event, RunResult
+from vlasscube.texts import data_size, duration, printable
 from vlasscube.workspace.directory import Workspace
 
 COMMANDS = ("run", "plan", "status", "verify", "weblog", "clean", "simulate", "demo")
@@ -400,7 +401,7 @@ def test_terminal_shows_what_is_at_work_and_leaves_lines_behind() -> None:
     ],
 )
 def test_neutralise(text: str, shown: str) -> None:
-    assert neutralise(text) == shown
+    assert printable(text) == shown
 
 
 def test_numbers_for_people() -> None:
@@ -424,10 +425,10 @@ def test_numbers_for_people() -> None:
 
 _SCRIPT = """
     import ctypes, os, sys, time
-    from vlasscube import casa, workflow
-    from vlasscube.cli import main
-    from vlasscube.workflow import Event
-    from vlasscube import signals
+    from vlasscube import casa
+    from vlasscube.cli import main, signals
+    from vlasscube.run import workflow
+    from vlasscube.run.workflow import Event
 
     def run(workspace, options, *, listener, **others):
         listener(Event("stage", "make_images", None, "at work"))

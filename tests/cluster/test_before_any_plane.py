@@ -6,52 +6,52 @@ from pathlib import Path
 import pytest
 
 from vlasscube.cluster import cluster_executor, dask_scheduler
-from vlasscube.cluster.sight import Sight, look, require_same_sight, thread_shares
-from vlasscube.cluster.tickets import ticket_office, versions
+from vlasscube.cluster.tickets import ticket_directory, versions
+from vlasscube.cluster.worker_checks import WorkerView, inspect_worker, require_usable_workers, thread_shares
 from vlasscube.errors import ClusterError, WorkspaceError
 
 
-def sight(**changes):
+def view(**changes):
     facts = {"host": "node7", "versions": versions(), "cores": frozenset(range(8))}
-    return Sight(**{**facts, "directory": True, "alive": True} | changes)
+    return WorkerView(**{**facts, "directory": True, "alive": True} | changes)
 
 
 @pytest.mark.parametrize(
     ("seen", "text", "hint"),
     [
         (
-            sight(versions={**versions(), "Python": "3.12.1"}),
+            view(versions={**versions(), "Python": "3.12.1"}),
             "node7 has Python 3.12.1",
             "environment",
         ),
-        (sight(directory=False, alive=False, trouble="no such file: x"), "node7 does not see", "same path"),
-        (sight(alive=False), "node7 does not see that .* is locked", "flock"),
-        (sight(trouble="Read-only file system: x"), "node7: Read-only", ""),
+        (view(directory=False, alive=False, trouble="no such file: x"), "node7 does not see", "same path"),
+        (view(alive=False), "node7 does not see that .* is locked", "flock"),
+        (view(trouble="Read-only file system: x"), "node7: Read-only", ""),
         (ModuleNotFoundError("No module named 'vlasscube'"), "worker w: No module", "environment"),
         (OSError("timed out"), "worker w does not answer: timed out", ""),
     ],
 )
 def test_a_worker_with_which_it_cannot_go_well_is_named(seen, text, hint):
     with pytest.raises(ClusterError, match=text) as caught:
-        require_same_sight(Path("run"), {"good": sight(), "w": seen})
+        require_usable_workers(Path("run"), {"good": view(), "w": seen})
     assert hint in caught.value.hint
-    require_same_sight(Path("run"), {"good": sight()})
+    require_usable_workers(Path("run"), {"good": view()})
 
 
 def test_what_a_worker_sees(tmp_path):
-    with ticket_office(tmp_path) as (place, token):
-        seen = look(str(place), token)
+    with ticket_directory(tmp_path) as (place, token):
+        seen = inspect_worker(str(place), token)
         assert (seen.directory, seen.alive, seen.trouble) == (True, True, "")
-        assert not look(str(place), "another").directory
-    assert not look(str(place), token).directory
-    assert "nowhere" in look(str(tmp_path / "nowhere"), token).trouble
+        assert not inspect_worker(str(place), "another").directory
+    assert not inspect_worker(str(place), token).directory
+    assert "nowhere" in inspect_worker(str(tmp_path / "nowhere"), token).trouble
 
 
 def test_workers_on_the_same_cores_share_them():
     eight, others = frozenset(range(8)), frozenset(range(8, 12))
-    together = {"a": sight(cores=eight), "b": sight(cores=eight), "c": sight(host="node8", cores=eight)}
+    together = {"a": view(cores=eight), "b": view(cores=eight), "c": view(host="node8", cores=eight)}
     assert thread_shares(together) == {"node7": 4, "node8": 8}
-    assert thread_shares({"a": sight(cores=eight), "b": sight(cores=others)}) == {"node7": 4}
+    assert thread_shares({"a": view(cores=eight), "b": view(cores=others)}) == {"node7": 4}
 
 
 @pytest.mark.parametrize("kind", [{"scheduler": "tcp://127.0.0.1:1"}, {"mpi": True}])

@@ -18,7 +18,6 @@ from promises import attempt, place, target, text_of
 
 from vlasscube import naming
 from vlasscube.cli.command_options import _spw_list, combined_options
-from vlasscube.cli.console import neutralise, neutralise_lines
 from vlasscube.errors import (
     ImagingError,
     MeasurementSetError,
@@ -44,7 +43,7 @@ from vlasscube.products.manifest import Manifest
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import StepRecord
 from vlasscube.results.types import RESULTS
-from vlasscube.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text
+from vlasscube.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text, printable, printable_lines
 from vlasscube.weblog.previews import PreviewList
 from vlasscube.weblog.source_stamps import SourceStamps
 from vlasscube.workspace import locks
@@ -297,7 +296,7 @@ def lock_owner(data: bytes) -> None:
     with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8") as stream:
         owner = locks._owner(stream)
     if owner is not None:
-        neutralise(str(owner))
+        printable(str(owner))
 
 
 # -------------------------------------------------------------------------------------------------- texts
@@ -319,11 +318,11 @@ def texts(data: bytes) -> None:
     # A word, a colon and a number are a number to astropy.
     if re.fullmatch(r"[\w.]+: +[-+.\dEeDd]+ *", value) is None:
         assert fits.Card.fromstring(str(card)).value == value.rstrip()
-    plain = neutralise(text)
+    plain = printable(text)
     assert plain.isprintable()
     plain.encode("utf-8")
-    assert neutralise(plain) == plain
-    assert neutralise_lines(text).replace("\n", "").isprintable()
+    assert printable(plain) == plain
+    assert printable_lines(text).replace("\n", "").isprintable()
     assert fits_text(text).isascii()
     assert len(fits_text(text, 60)) <= 60
 

@@ -129,7 +129,7 @@ def test_two_taylor_terms_scale_with_frequency():
     """The model of a source at its pointing's centre is its spectrum, whatever beams and weights are."""
     grid = observations.image_grid()
     visibilities = observations.observe(grid, pointings=((0.0, 0.0),), channels=8, size_m=350.0)
-    imager = MosaicImager(grid, visibilities, ImagerSettings(kernels="exact"))
+    imager = MosaicImager(grid, visibilities, ImagerSettings(gridding="exact"))
     weight_image = imager.weight_image()
     models = np.zeros((2, *grid.shape), dtype=np.float32)
     models[:, grid.ny // 2, grid.nx // 2] = 2.0, -3.0
@@ -141,12 +141,12 @@ def test_two_taylor_terms_scale_with_frequency():
     assert not model[:, :, 1:3].any()
 
 
-@pytest.mark.parametrize(("kernels", "tolerance"), [("exact", 3e-3), ("casa", 6e-2)])
-def test_two_taylor_terms_are_the_direct_sum(kernels, tolerance):
+@pytest.mark.parametrize(("gridding", "tolerance"), [("exact", 3e-3), ("casa", 6e-2)])
+def test_two_taylor_terms_are_the_direct_sum(gridding, tolerance):
     grid = observations.image_grid()
     sources = [(120, 100, 1.0, 0.7), (140, 88, 0.6, -0.8), (101, 117, 0.8, 0.0)]
     visibilities = observations.observe(grid, channels=8, size_m=350.0)
-    imager = MosaicImager(grid, visibilities, ImagerSettings(kernels=kernels))
+    imager = MosaicImager(grid, visibilities, ImagerSettings(gridding=gridding))
     weight_image = imager.weight_image()
     pb = imager.primary_beam(weight_image)
     models = np.zeros((2, *grid.shape), dtype=np.float32)

@@ -117,11 +117,11 @@ def test_odd_and_oblong_images(field, tmp_path, size):
     assert np.unravel_index(np.argmax(image), image.shape) == (size[1] // 2, size[0] // 2)
 
 
-@pytest.mark.parametrize("options", [{"kernels": "exact"}, {"kernels": "exact", "w_correction": True}])
+@pytest.mark.parametrize("options", [{"gridding": "exact"}, {"gridding": "exact", "w_correction": True}])
 def test_better_kernels(field, tmp_path, options):
     results = make(one_engine(**options), tmp_path, parameters())
     assert all(result.stop_code not in (5, 6) for result in results)
-    assert str(options["kernels"]) in results[0].call
+    assert str(options["gridding"]) in results[0].call
 
 
 def flagged(visibilities):

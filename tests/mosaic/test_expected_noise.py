@@ -9,7 +9,7 @@ import pytest
 from observations import ARCSEC, image_grid
 
 from vlasscube import casa
-from vlasscube.imaging.mosaic_engine import image_grid as grid_of_geometry
+from vlasscube.imaging.imager_inputs import image_grid as grid_of_geometry
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.expected_noise import channel_correlation
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
@@ -103,7 +103,7 @@ def as_observed(visibilities):
         ({}, flags, dict(robust=0.5)),
         # A tenth of the visibilities lie beyond the uv grid.
         (dict(size_m=800.0), as_observed, dict(robust=0.5)),
-        (dict(channels=2, antennas=30), as_observed, dict(robust=0.5, kernels="exact", seeds=4)),
+        (dict(channels=2, antennas=30), as_observed, dict(robust=0.5, gridding="exact", seeds=4)),
     ],
 )
 def test_pure_noise_is_what_the_weights_say(observed, alter, settings):

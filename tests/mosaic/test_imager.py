@@ -81,10 +81,10 @@ def pixels(grid, pb, count=40, seed=2):
 @pytest.mark.parametrize(
     ("settings", "tilt", "tolerance"),
     [
-        (dict(kernels="exact"), (0.0, 0.0), 2e-3),
-        (dict(kernels="exact", w_correction=True), (0.0, 0.0), 2e-3),
-        (dict(kernels="exact", w_correction=True), (6.0, -4.0), 1e-2),
-        (dict(kernels="casa"), (0.0, 0.0), 2e-2),
+        (dict(gridding="exact"), (0.0, 0.0), 2e-3),
+        (dict(gridding="exact", w_correction=True), (0.0, 0.0), 2e-3),
+        (dict(gridding="exact", w_correction=True), (6.0, -4.0), 1e-2),
+        (dict(gridding="casa"), (0.0, 0.0), 2e-2),
     ],
 )
 def test_dirty_image_is_the_direct_sum(settings, tilt, tolerance):
@@ -102,9 +102,9 @@ def test_dirty_image_is_the_direct_sum(settings, tilt, tolerance):
 @pytest.mark.parametrize(
     ("settings", "tilt", "tolerance"),
     [
-        (dict(kernels="exact"), (0.0, 0.0), 2e-3),
-        (dict(kernels="exact", w_correction=True), (6.0, -4.0), 1e-2),
-        (dict(kernels="casa"), (0.0, 0.0), 2e-2),
+        (dict(gridding="exact"), (0.0, 0.0), 2e-3),
+        (dict(gridding="exact", w_correction=True), (6.0, -4.0), 1e-2),
+        (dict(gridding="casa"), (0.0, 0.0), 2e-2),
     ],
 )
 def test_the_true_model_leaves_nothing(settings, tilt, tolerance):
@@ -169,9 +169,9 @@ def test_w_correction_puts_a_source_at_its_place(tilt):
     expected_shift = np.array([1, -1]) * tilt * r**2 / 2 / (6 * ARCSEC)
     assert np.hypot(*expected_shift) > 0.5
     for settings, shift in (
-        (dict(kernels="exact", w_correction=True), np.zeros(2)),
-        (dict(kernels="exact"), expected_shift),
-        (dict(kernels="casa"), expected_shift),
+        (dict(gridding="exact", w_correction=True), np.zeros(2)),
+        (dict(gridding="exact"), expected_shift),
+        (dict(gridding="casa"), expected_shift),
     ):
         made = image(grid, visibilities, **settings)
         around = slice(125 - 6, 125 + 7), slice(205 - 6, 205 + 7)
@@ -189,12 +189,12 @@ def test_w_correction_takes_exact_kernels():
 # -------------------------------------------------------------------------------------------------------- psf
 
 
-@pytest.mark.parametrize("kernels", ["casa", "exact"])
+@pytest.mark.parametrize("gridding", ["casa", "exact"])
 @pytest.mark.parametrize("shape", [(240, 200), (241, 201)])
-def test_psf_is_one_at_the_centre_and_symmetric(kernels, shape):
+def test_psf_is_one_at_the_centre_and_symmetric(gridding, shape):
     grid = image_grid(*shape)
     # Elsewhere the beams around would make it lopsided.
-    psf = image(grid, observe(grid, pointings=((0.0, 0.0),)), kernels=kernels).imager.psf()
+    psf = image(grid, observe(grid, pointings=((0.0, 0.0),)), gridding=gridding).imager.psf()
     centre_y, centre_x = grid.ny // 2, grid.nx // 2
     assert np.unravel_index(psf.argmax(), psf.shape) == (centre_y, centre_x)
     assert psf.max() == 1
@@ -206,7 +206,7 @@ def test_psf_is_one_at_the_centre_and_symmetric(kernels, shape):
 def test_psf_is_the_dirty_image_of_a_source_at_the_centre_of_its_pointing():
     grid = image_grid()
     visibilities = observe(grid, [(120, 100, (1.0, 0, 0, 0))], pointings=((0.0, 0.0),))
-    made = image(grid, visibilities, kernels="exact")
+    made = image(grid, visibilities, gridding="exact")
     near = slice(80, 120), slice(100, 140)
     # The psf has the beam that flat noise has divided out.
     np.testing.assert_allclose((made.residual[0] * made.pb)[near], made.imager.psf()[near], atol=3e-3)
@@ -215,11 +215,11 @@ def test_psf_is_the_dirty_image_of_a_source_at_the_centre_of_its_pointing():
 # ----------------------------------------------------------------------------------------------- primary beam
 
 
-@pytest.mark.parametrize(("kernels", "tolerance"), [("exact", 2e-3), ("casa", 2e-2)])
-def test_primary_beam_of_one_field_is_the_power_beam(kernels, tolerance):
+@pytest.mark.parametrize(("gridding", "tolerance"), [("exact", 2e-3), ("casa", 2e-2)])
+def test_primary_beam_of_one_field_is_the_power_beam(gridding, tolerance):
     grid = image_grid()
     visibilities = observe(grid, pointings=((1.0, -0.5),), channels=1)
-    made = image(grid, visibilities, kernels=kernels)
+    made = image(grid, visibilities, gridding=gridding)
     (entry,) = visibilities.fields
     x, y = np.meshgrid(np.arange(grid.nx), np.arange(grid.ny))
     centre = axes(entry)[2]
@@ -227,19 +227,19 @@ def test_primary_beam_of_one_field_is_the_power_beam(kernels, tolerance):
     frequency = visibilities.spectral_windows[0].channel_frequency_hz[0] * entry.lsrk_factor
     expected = evla_power_beam(radius, np.full(radius.shape, frequency))
     inside = expected > 0.11
-    print(kernels, "pb", np.abs(made.pb - expected)[inside].max())
+    print(gridding, "pb", np.abs(made.pb - expected)[inside].max())
     np.testing.assert_allclose(made.pb[inside], expected[inside], atol=tolerance)
     assert not made.pb[expected < 0.09].any()
 
 
-@pytest.mark.parametrize(("kernels", "tolerance"), [("exact", 2e-3), ("casa", 2e-2)])
-def test_weights_of_a_mosaic_are_the_sum_of_squared_beams(kernels, tolerance):
+@pytest.mark.parametrize(("gridding", "tolerance"), [("exact", 2e-3), ("casa", 2e-2)])
+def test_weights_of_a_mosaic_are_the_sum_of_squared_beams(gridding, tolerance):
     grid = image_grid()
     visibilities = observe(grid)
-    made = image(grid, visibilities, kernels=kernels)
+    made = image(grid, visibilities, gridding=gridding)
     x, y = pixels(grid, made.pb)
     expected = direct_sums(grid, visibilities, x, y)[1]
-    print(kernels, "weight", np.abs(made.weight[y, x] - expected).max())
+    print(gridding, "weight", np.abs(made.weight[y, x] - expected).max())
     np.testing.assert_allclose(made.weight[y, x], expected, atol=tolerance)
     np.testing.assert_allclose(made.pb[y, x], np.sqrt(made.weight[y, x] / made.weight.max()), rtol=1e-6)
 
@@ -258,8 +258,8 @@ def test_exact_kernels_do_not_wrap_around_the_border():
     # Twelve arcminutes from the centre, of an image that reaches to that.
     visibilities = observe(grid, pointings=((11.5, 0.0),), channels=2)
     opposite = slice(None), slice(100, None)
-    assert image(grid, visibilities, kernels="exact").weight[opposite].max() < 1e-3
-    assert image(grid, visibilities, kernels="casa").weight[opposite].max() > 0.05
+    assert image(grid, visibilities, gridding="exact").weight[opposite].max() < 1e-3
+    assert image(grid, visibilities, gridding="casa").weight[opposite].max() > 0.05
 
 
 # ---------------------------------------------------------------------------------------------------- weights
@@ -306,7 +306,7 @@ def test_two_spectral_windows_are_the_sum_of_each():
     low, high = (observe(grid, SOURCES, seed=seed, spw=seed) for seed in (1, 2))
     both = replace(low, spectral_windows=low.spectral_windows + high.spectral_windows)
     # Without a limit the images can be put together from those of the parts.
-    parts = [image(grid, entry, kernels="exact", pblimit=0.01) for entry in (low, high, both)]
+    parts = [image(grid, entry, gridding="exact", pblimit=0.01) for entry in (low, high, both)]
     sums = [part.imager.weight_sum for part in parts]
     assert sums[2] == pytest.approx(sums[0] + sums[1])
     plain = [
@@ -343,39 +343,39 @@ def test_natural_weights_sum_to_those_of_the_data():
 # ---------------------------------------------------------------------------------------------- special cases
 
 
-@pytest.mark.parametrize("kernels", ["casa", "exact"])
+@pytest.mark.parametrize("gridding", ["casa", "exact"])
 @pytest.mark.parametrize("shape", [(241, 199), (200, 241), (255, 160)])
-def test_images_may_be_odd_and_not_square(kernels, shape):
+def test_images_may_be_odd_and_not_square(gridding, shape):
     grid = image_grid(*shape)
     x, y = grid.nx // 2 + 9, grid.ny // 2 - 7
     sources = [(x, y, (1.0, 0.1, -0.2, 0.05))]
     visibilities = observe(grid, sources)
-    made = image(grid, visibilities, kernels=kernels)
+    made = image(grid, visibilities, gridding=gridding)
     expected = normalised(grid, visibilities, [x, x + 20], [y, y + 11])(made.weight.max())
-    tolerance = 2e-3 if kernels == "exact" else 2e-2
+    tolerance = 2e-3 if gridding == "exact" else 2e-2
     np.testing.assert_allclose(made.residual[:, [y, y + 11], [x, x + 20]], expected, atol=tolerance)
     residual = np.empty_like(made.residual)
     made.imager.residual(flat_noise(grid, sources, made.pb), made.weight, residual)
     assert np.abs(residual).max() < tolerance
 
 
-@pytest.mark.parametrize("kernels", ["casa", "exact"])
+@pytest.mark.parametrize("gridding", ["casa", "exact"])
 @pytest.mark.parametrize(
     "few", [dict(pointings=((2.0, 1.0),)), dict(channels=1), dict(antennas=2, dumps=1, channels=1)], ids=str
 )
-def test_small_observations(kernels, few):
+def test_small_observations(gridding, few):
     grid = image_grid()
     sources = [(114, 106, (1.0, 0.1, -0.2, 0.05))]
     visibilities = observe(grid, sources, **few)
-    made = image(grid, visibilities, kernels=kernels)
+    made = image(grid, visibilities, gridding=gridding)
     expected = normalised(grid, visibilities, [114, 130], [106, 90])(made.weight.max())
     np.testing.assert_allclose(
-        made.residual[:, [106, 90], [114, 130]], expected, atol=2e-3 if kernels == "exact" else 2e-2
+        made.residual[:, [106, 90], [114, 130]], expected, atol=2e-3 if gridding == "exact" else 2e-2
     )
 
 
 @pytest.mark.parametrize(
-    "settings", [dict(), dict(kernels="exact"), dict(kernels="exact", w_correction=True)]
+    "settings", [dict(), dict(gridding="exact"), dict(gridding="exact", w_correction=True)]
 )
 @pytest.mark.parametrize("reason", ["off the image", "flagged", "no weight"])
 def test_without_usable_visibilities_all_is_zero(settings, reason):
@@ -407,7 +407,7 @@ def test_a_pointing_off_the_image_is_left_out():
     np.testing.assert_allclose(first.residual, second.residual, atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [dict(), dict(kernels="exact", w_correction=True)])
+@pytest.mark.parametrize("settings", [dict(), dict(gridding="exact", w_correction=True)])
 def test_threads_change_nothing(settings):
     grid = image_grid()
     visibilities = observe(grid, SOURCES, w_m=50.0, channels=2)

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from vlasscube import _kernels
+from vlasscube.mosaic.beam_model import beam_reach, gaussian, psf_sidelobe
 from vlasscube.mosaic.iteration_control import (
     CleanControl,
     IterationControl,
     ResidualLevels,
-    beam_reach,
-    gaussian,
-    psf_sidelobe,
 )
 from vlasscube.records import Beam
 

@@ -17,10 +17,11 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from vlasscube import casa
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence, tclean_arguments
-from vlasscube.imaging.mosaic_engine import image_grid, parse_taper
+from vlasscube.imaging.imager_inputs import image_grid
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.restoration import fit_beam
+from vlasscube.parameters.quantities import parse_taper
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe

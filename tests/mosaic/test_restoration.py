@@ -7,7 +7,7 @@ from scipy.signal import fftconvolve
 from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts
-from vlasscube.mosaic.iteration_control import gaussian
+from vlasscube.mosaic.beam_model import gaussian
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.records import Beam
 

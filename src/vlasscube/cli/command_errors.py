@@ -30,14 +30,14 @@ def describe_error(error: Exception) -> tuple[str, str]:
 
 
 def _complain(error: Exception, debug: bool) -> int:
-    from vlasscube.cli.console import neutralise_lines
+    from vlasscube.texts import printable_lines
 
     message, hint = describe_error(error)
-    print(f"vlasscube: error: {neutralise_lines(message)}", file=sys.stderr)
+    print(f"vlasscube: error: {printable_lines(message)}", file=sys.stderr)
     if hint:
-        print(f"  {neutralise_lines(hint)}", file=sys.stderr)
+        print(f"  {printable_lines(hint)}", file=sys.stderr)
     if debug:
-        print(neutralise_lines("".join(traceback.format_exception(error))), file=sys.stderr)
+        print(printable_lines("".join(traceback.format_exception(error))), file=sys.stderr)
     return FAILURE
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vlasscube.recipe import RECIPE
+from vlasscube.texts import duration, printable
 
 if TYPE_CHECKING:
     from vlasscube.results.types import CubeImages
@@ -29,37 +30,6 @@ logger = logging.getLogger("vlasscube")
 _PLAIN_WIDTH = 160
 _LEVEL_STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
 _STAGES = {entry.name: entry for entry in RECIPE}
-
-
-def neutralise(text: str) -> str:
-    """Make unprintable characters visible, so that no text can steer a terminal or fake a line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def neutralise_lines(text: str) -> str:
-    """Like `neutralise`, line by line."""
-    return "\n".join(neutralise(line) for line in text.split("\n"))
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24:02d} h"
-
-
-def data_size(size_bytes: float) -> str:
-    """Format a size with decimal units: ``38.8 GB``."""
-    size, units = float(size_bytes), ("B", "kB", "MB", "GB", "TB", "PB")
-    power = 0
-    while size >= 999.5 and power < len(units) - 1:
-        size /= 1000.0
-        power += 1
-    return f"{size:.0f} {units[power]}" if power == 0 or size >= 99.95 else f"{size:.1f} {units[power]}"
 
 
 def make_console(stream: TextIO | None = None) -> Console:
@@ -82,7 +52,7 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(neutralise(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
@@ -124,7 +94,7 @@ class _Formatter(logging.Formatter):
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n    ".join(neutralise(line) for line in super().format(record).split("\n"))
+        return "\n    ".join(printable(line) for line in super().format(record).split("\n"))
 
 
 class _ForwardHandler(logging.Handler):
@@ -280,7 +250,7 @@ class Progress:
 
     def line(self, text: str, style: str = "") -> None:
         """Write a line that stays."""
-        self.console.print(Text(neutralise(text), style=style))
+        self.console.print(Text(printable(text), style=style))
 
 
 def _log_line(event: Event) -> str:
@@ -313,7 +283,7 @@ class PlainProgress(Progress):
     def line(self, text: str, style: str = "") -> None:
         """Write a line that stays, with its time."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.console.print(Text(f"{stamp}  {neutralise(text)}"))
+        self.console.print(Text(f"{stamp}  {printable(text)}"))
 
 
 class JsonProgress(Progress):
@@ -381,7 +351,7 @@ class RichProgress(Progress):
             good = event.text == "done"
             mark, style = ("✓", "green") if good else ("✗", "bold red")
             self.console.print(
-                Text.assemble((f"     {mark} ", style), neutralise(f"{event.plane}: {event.text}"))
+                Text.assemble((f"     {mark} ", style), printable(f"{event.plane}: {event.text}"))
             )
             self._step = "" if event.fraction is None else f"{event.fraction:.0%} of the planes finished"
 
@@ -392,7 +362,7 @@ class RichProgress(Progress):
             line = Text.assemble(
                 (f"{mark} ", style),
                 (f"{_stage_title(name):<30} ", ""),
-                neutralise(title),
+                printable(title),
                 (f"  {elapsed}", "dim"),
             )
             self.console.print(line)
@@ -405,17 +375,15 @@ class RichProgress(Progress):
         name, title, started = self._stage
         now = time.monotonic()
         head = Text.assemble(
-            (f"{_stage_title(name):<30} ", "bold"), neutralise(title), (f"  {duration(now - started)}", "dim")
+            (f"{_stage_title(name):<30} ", "bold"), printable(title), (f"  {duration(now - started)}", "dim")
         )
         lines: list[Any] = [Spinner("dots", head)]
         if self._step:
             lines.append(
-                Text(f"     {neutralise(self._step)}", style="cyan", no_wrap=True, overflow="ellipsis")
+                Text(f"     {printable(self._step)}", style="cyan", no_wrap=True, overflow="ellipsis")
             )
         for label, (text, since) in sorted(self._planes.items()):
-            lines.append(
-                Text(f"     {label}: {neutralise(text)} done, {duration(now - since)}", style="cyan")
-            )
+            lines.append(Text(f"     {label}: {printable(text)} done, {duration(now - since)}", style="cyan"))
         return Group(*lines)
 
 

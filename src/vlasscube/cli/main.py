@@ -145,12 +145,12 @@ def run(
 
         workspace = Workspace(directory, vis)
         options = combined_options(workspace.read_options(), given)
-        ways = Ways(first, last, workers, force, steal_lock)
-        return _run(workspace, options, ways, executor=executor, log_json=log_json, quiet=quiet)
+        choices = RunChoices(first, last, workers, force, steal_lock)
+        return _run(workspace, options, choices, executor=executor, log_json=log_json, quiet=quiet)
 
 
 @dataclass(frozen=True)
-class Ways:
+class RunChoices:
     """How a run is done; none of it changes what comes out."""
 
     first: str = FIRST
@@ -163,7 +163,7 @@ class Ways:
 def _run(
     workspace: Workspace,
     options: RunOptions,
-    ways: Ways,
+    choices: RunChoices,
     *,
     executor: Executor | None = None,
     log_json: bool = False,
@@ -185,19 +185,19 @@ def _run(
                 tell_plane_warnings(workspace, event.plane)
 
         try:
-            if stage_entry(ways.last).number >= _FIRST_OF_PLANES:
+            if stage_entry(choices.last).number >= _FIRST_OF_PLANES:
                 from vlasscube.run.planning import require_resources
 
-                require_resources(workspace, options, ways.workers, force=ways.force)
+                require_resources(workspace, options, choices.workers, force=choices.force)
             result = run_workflow(
                 workspace,
                 options,
-                first=ways.first,
-                last=ways.last,
-                workers=ways.workers,
+                first=choices.first,
+                last=choices.last,
+                workers=choices.workers,
                 executor=executor,
                 listener=listen,
-                steal_lock=ways.steal_lock,
+                steal_lock=choices.steal_lock,
             )
         except BaseException as error:
             logger.error("the run ended: %s", error, exc_info=True, extra={"is_shown": True})
@@ -229,11 +229,14 @@ def plan(
     Planes, fields, image size, steps that are done or would be done, and estimates of disk, memory and time;
     warns when it will not fit.
     """
-    from vlasscube.run.planning import make_plan, show_plan
+    from vlasscube.cli.console import logging_to
+    from vlasscube.cli.show_plan import show_plan
+    from vlasscube.run.planning import make_plan
     from vlasscube.workspace.directory import Workspace
 
     workspace = Workspace(directory, vis)
-    run_plan = make_plan(workspace, combined_options(workspace.read_options(), given), workers)
+    with logging_to(None):
+        run_plan = make_plan(workspace, combined_options(workspace.read_options(), given), workers)
     if json_output:
         from vlasscube.workspace.record_json import to_json
 
@@ -247,7 +250,8 @@ def plan(
 @command
 def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
     """Show what has been done: stages and planes."""
-    from vlasscube.run.status import read_status, show_status
+    from vlasscube.cli.show_status import show_status
+    from vlasscube.run.status import read_status
     from vlasscube.workspace.directory import Workspace
 
     state = read_status(Workspace(directory))
@@ -264,8 +268,8 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @command
 def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
     """Check products: there, whole, hash and header right."""
-    from vlasscube.cli.console import neutralise
     from vlasscube.run.verification import verify_products
+    from vlasscube.texts import printable
     from vlasscube.workspace.directory import Workspace
 
     report = verify_products(Workspace(directory))
@@ -275,7 +279,7 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
         typer.echo(to_json(report))
     else:
         for problem in report.problems:
-            typer.echo(neutralise(f"{problem.file}: {problem.text}"))
+            typer.echo(printable(f"{problem.file}: {problem.text}"))
         count = len(report.problems)
         typer.echo(f"{report.checked} products checked, {count or 'no'} problem{'' if count == 1 else 's'}.")
     return FAILURE if report.problems else OK
@@ -285,8 +289,8 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @command
 def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
     """Render the web log again from the records; pictures that are missing are made from the images."""
-    from vlasscube.cli.console import neutralise
     from vlasscube.errors import WorkspaceError
+    from vlasscube.texts import printable
     from vlasscube.weblog.render import render_weblog
     from vlasscube.workspace.directory import Workspace
 
@@ -295,7 +299,7 @@ def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
         # A run makes its own pictures, and where nothing can be written there is nothing to be made.
         with contextlib.suppress(WorkspaceError), workspace.locked():
             _make_missing_pictures(workspace)
-    typer.echo(neutralise(str(render_weblog(workspace))))
+    typer.echo(printable(str(render_weblog(workspace))))
     return OK
 
 
@@ -312,18 +316,18 @@ def clean(
     Products, web log, records and logs stay, and what anybody else has put into working/. Running the
     directory again makes everything again.
     """
-    from vlasscube.cli.console import data_size, neutralise
     from vlasscube.run.pruning import clean_working
+    from vlasscube.texts import data_size, printable
     from vlasscube.workspace.directory import Workspace
 
     cleaned = clean_working(Workspace(directory), force=force, dry_run=dry_run)
     if dry_run:
         for name in cleaned.removed:
-            typer.echo(f"working/{neutralise(name)}")
+            typer.echo(f"working/{printable(name)}")
     verb = "Would remove" if dry_run else "Removed"
     typer.echo(f"{verb} {len(cleaned.removed)} images and tables, {data_size(cleaned.freed_bytes)}.")
     if cleaned.kept:
-        typer.echo(f"Not the run's, and kept in working/: {neutralise(', '.join(cleaned.kept))}")
+        typer.echo(f"Not the run's, and kept in working/: {printable(', '.join(cleaned.kept))}")
     return OK
 
 
@@ -432,7 +436,7 @@ def demo(
         make_field(directory, preset("demo"), seed=1)
     workspace = Workspace(directory)
     options = combined_options(workspace.read_options(), {})
-    exit_status = _run(workspace, options, Ways(workers=workers), quiet=quiet)
+    exit_status = _run(workspace, options, RunChoices(workers=workers), quiet=quiet)
     typer.echo(comparison_line(workspace))
     typer.echo(f"Open {workspace.weblog / 'index.html'} in a browser.")
     return exit_status

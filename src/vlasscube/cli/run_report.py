@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 from vlasscube.cli.command_errors import FAILURE, describe_error
-from vlasscube.cli.console import JsonProgress, Progress, duration, planes_table
+from vlasscube.cli.console import JsonProgress, Progress, planes_table
 from vlasscube.errors import VlassCubeError
 from vlasscube.recipe import RECIPE
 from vlasscube.records import Outcome
 from vlasscube.run.workflow import RunResult
+from vlasscube.texts import duration
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import to_plain
 

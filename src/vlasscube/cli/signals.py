@@ -43,13 +43,13 @@ def ending_on_signals() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    ears, mouth = socket.socketpair()
-    mouth.setblocking(False)
-    watcher = threading.Thread(target=_watch, args=(ears,), daemon=True)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    watcher = threading.Thread(target=_watch, args=(receiver,), daemon=True)
     before: Mapping[int, Any] = {
         number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
     }
-    wakeup = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     watcher.start()
     try:
         yield
@@ -58,25 +58,25 @@ def ending_on_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         # The watcher wakes at the end of its socket and finds that there is nothing left to do.
-        mouth.close()
+        sender.close()
         watcher.join(timeout=1.0)
-        ears.close()
+        receiver.close()
 
 
-def _watch(ears: socket.socket) -> None:
+def _watch(receiver: socket.socket) -> None:
     from vlasscube.processes.parallel import stop_workers
     from vlasscube.workspace.run_state import note_forced_end
 
     wanted: int | None = None
     while wanted is None:
-        heard = ears.recv(1)
+        heard = receiver.recv(1)
         if not heard:
             return
         if heard[0] in (signal.SIGINT, signal.SIGTERM):
             wanted = heard[0]
-    ears.settimeout(GRACE_S)
+    receiver.settimeout(GRACE_S)
     with contextlib.suppress(TimeoutError):
-        while ears.recv(16):
+        while receiver.recv(16):
             pass
         return
     stop_workers()

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube import casa
-from vlasscube.cli.console import foreign_output_to, make_console, make_table, neutralise
+from vlasscube.cli.console import foreign_output_to, make_console, make_table
 from vlasscube.errors import VlassCubeError
 from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.texts import printable
 from vlasscube.workspace.directory import RESOURCES_ARCHIVE, Workspace
 
 
@@ -79,7 +80,7 @@ def make_field(directory: Path, parameters: FieldSimulation, seed: int) -> None:
         def progress(text: str, fraction: float) -> None:
             if text not in told:
                 told.add(text)
-                console.print(f"{fraction:4.0%}  {neutralise(text)}")
+                console.print(f"{fraction:4.0%}  {printable(text)}")
 
         simulate(directory, parameters, seed=seed, progress=progress)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from vlasscube.cluster.executor import TicketExecutor
 from vlasscube.cluster.packages import require_package
-from vlasscube.cluster.sight import look, require_same_sight, thread_shares
-from vlasscube.cluster.tickets import ticket_office
+from vlasscube.cluster.tickets import ticket_directory
+from vlasscube.cluster.worker_checks import inspect_worker, require_usable_workers, thread_shares
 from vlasscube.errors import ClusterError
 
 logger = logging.getLogger("vlasscube")
@@ -36,16 +36,18 @@ def dask_executor(directory: Path, address: str) -> Iterator[Executor]:
     with contextlib.ExitStack() as stack:
         client = _connect(address)
         stack.callback(client.close)
-        office, token = stack.enter_context(ticket_office(directory))
+        tickets, token = stack.enter_context(ticket_directory(directory))
         _require_workers(client, address)
         try:
-            sights = client.run(look, str(office), token, on_error="return", callback_timeout=_ANSWER_S)
+            views = client.run(
+                inspect_worker, str(tickets), token, on_error="return", callback_timeout=_ANSWER_S
+            )
         except TimeoutError as error:
             raise ClusterError(f"not all workers of {address} answer within {_ANSWER_S:.0f} s") from error
-        require_same_sight(directory, sights)
+        require_usable_workers(directory, views)
         # Retries would be dask's own; ours know what a plane is.
         inner = client.get_executor(pure=False, retries=0)
-        executor = TicketExecutor(inner, office, token, thread_shares(sights))
+        executor = TicketExecutor(inner, tickets, token, thread_shares(views))
         ended = threading.Event()
         watch = threading.Thread(target=_watch_workers, args=(client, executor, address, ended), daemon=True)
         watch.start()

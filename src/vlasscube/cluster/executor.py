@@ -26,7 +26,7 @@ class TicketExecutor(Executor):
     ----------
     inner : Executor
         Takes `vlasscube.cluster.plane_process.do_task` to the workers.
-    office : Path
+    tickets : Path
         Directory of the tickets.
     token : str
         Names this run.
@@ -34,9 +34,9 @@ class TicketExecutor(Executor):
         Threads for a plane, by host.
     """
 
-    def __init__(self, inner: Executor, office: Path, token: str, threads: Mapping[str, int]) -> None:
+    def __init__(self, inner: Executor, tickets: Path, token: str, threads: Mapping[str, int]) -> None:
         self._inner = inner
-        self._office = office
+        self._directory = tickets
         self._token = token
         self._threads = dict(threads)
         self._open: dict[Future[Any], Path] = {}
@@ -57,7 +57,7 @@ class TicketExecutor(Executor):
         if self.broken is not None:
             raise self.broken
         ticket = Ticket(
-            office=self._office,
+            directory=self._directory,
             name=uuid.uuid4().hex,
             token=self._token,
             versions=versions(),

@@ -13,8 +13,8 @@ from typing import Any
 
 from vlasscube.cluster.executor import TicketExecutor
 from vlasscube.cluster.packages import require_package
-from vlasscube.cluster.sight import Sight, look, require_same_sight, thread_shares
-from vlasscube.cluster.tickets import ticket_office
+from vlasscube.cluster.tickets import ticket_directory
+from vlasscube.cluster.worker_checks import WorkerView, inspect_worker, require_usable_workers, thread_shares
 from vlasscube.errors import ClusterError
 
 
@@ -54,16 +54,16 @@ def serve_mpi() -> bool:
     question: tuple[str, str] | None = world.bcast(None, root=0)
     if question is None:
         return True
-    world.gather(_try_to_look(*question), root=0)
+    world.gather(_try_to_inspect(*question), root=0)
     if world.bcast(None, root=0):
         with futures.MPICommExecutor(world, root=0):
             pass
     return True
 
 
-def _try_to_look(office: str, token: str) -> Sight | Exception:
+def _try_to_inspect(tickets: str, token: str) -> WorkerView | Exception:
     try:
-        return look(office, token)
+        return inspect_worker(tickets, token)
     except Exception as error:
         return RuntimeError(f"{type(error).__name__}: {error}")
 
@@ -80,24 +80,24 @@ def mpi_executor(directory: Path) -> Iterator[Executor]:
         )
     with contextlib.ExitStack() as stack:
         try:
-            office, token = stack.enter_context(ticket_office(directory))
+            tickets, token = stack.enter_context(ticket_directory(directory))
         except BaseException:
             world.bcast(None, root=0)
             raise
-        world.bcast((str(office), token), root=0)
+        world.bcast((str(tickets), token), root=0)
         _, *found = world.gather(None, root=0)
-        sights: dict[str, Sight | BaseException] = {
-            f"{rank} of MPI": sight for rank, sight in enumerate(found, start=1)
+        views: dict[str, WorkerView | BaseException] = {
+            f"{rank} of MPI": view for rank, view in enumerate(found, start=1)
         }
         try:
-            require_same_sight(directory, sights)
+            require_usable_workers(directory, views)
         except BaseException:
             world.bcast(False, root=0)
             raise
         world.bcast(True, root=0)
         # main=False: the workers are in a command of their own already and import no main module.
         pool = stack.enter_context(futures.MPICommExecutor(world, root=0, main=False))
-        executor = TicketExecutor(pool, office, token, thread_shares(sights))
+        executor = TicketExecutor(pool, tickets, token, thread_shares(views))
         try:
             yield executor
         except BaseException:

@@ -29,7 +29,7 @@ def do_task(ticket: Ticket, task: bytes) -> bytes:
     ticket.take()
     given = os.environ.get("VLASSCUBE_THREADS", "")
     threads = int(given) if given.isdecimal() else ticket.threads.get(socket.gethostname(), usable_cores())
-    log = ticket.office.parent.parent / "logs" / "output.log"
+    log = ticket.directory.parent.parent / "logs" / "output.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output, tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
         question.write(task)

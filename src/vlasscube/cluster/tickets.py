@@ -23,7 +23,7 @@ LOCK_PATIENCE_S = 5.0
 class Ticket:
     """The right to work on one plane once, for one run."""
 
-    office: Path
+    directory: Path
     name: str
     token: str
     versions: dict[str, str]
@@ -32,12 +32,12 @@ class Ticket:
     @property
     def issued(self) -> Path:
         """The file until a worker takes it."""
-        return self.office / f"{self.name}.issued"
+        return self.directory / f"{self.name}.issued"
 
     @property
     def taken(self) -> Path:
         """The file after that."""
-        return self.office / f"{self.name}.taken"
+        return self.directory / f"{self.name}.taken"
 
     def issue(self) -> None:
         """Make it valid."""
@@ -67,7 +67,7 @@ class Ticket:
             # Opened rather than looked for: network file systems ask the server only then.
             if self.taken.read_text(encoding="ascii") != self.token:
                 return False
-            return run_is_alive(self.office, self.token)
+            return run_is_alive(self.directory, self.token)
         except FileNotFoundError:
             return False
         except OSError:
@@ -93,7 +93,7 @@ def remove_quietly(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def ticket_office(directory: Path) -> Iterator[tuple[Path, str]]:
+def ticket_directory(directory: Path) -> Iterator[tuple[Path, str]]:
     """Open the directory of tickets for one run; its lock says that the run is alive.
 
     Raises
@@ -103,18 +103,18 @@ def ticket_office(directory: Path) -> Iterator[tuple[Path, str]]:
     """
     if not directory.is_dir():
         raise WorkspaceError(f"no such directory: {directory}", hint="Give the run directory.")
-    office, token = directory / "records" / "cluster", uuid.uuid4().hex
-    lock = office / "lock"
+    tickets, token = directory / "records" / "cluster", uuid.uuid4().hex
+    lock = tickets / "lock"
     with held(lock, f"{directory} (its cluster)", patience_s=LOCK_PATIENCE_S, token=token):
         # Tickets of another token are good for nothing.
-        for leftover in (*office.glob("*.issued"), *office.glob("*.taken")):
+        for leftover in (*tickets.glob("*.issued"), *tickets.glob("*.taken")):
             remove_quietly(leftover)
-        yield office, token
+        yield tickets, token
 
 
-def run_is_alive(office: Path, token: str) -> bool:
+def run_is_alive(tickets: Path, token: str) -> bool:
     """Whether the run of this token holds its lock; OSError if that cannot be told."""
-    owner = present_owner(office / "lock")
+    owner = present_owner(tickets / "lock")
     return owner is not None and owner.token == token
 
 

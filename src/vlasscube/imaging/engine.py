@@ -11,7 +11,7 @@ from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameter
 from vlasscube.naming import TcleanProduct
 from vlasscube.records import CleanCycles, DataSelection, Message
 
-Kernels = Literal["casa", "exact"]
+Gridding = Literal["casa", "exact"]
 
 
 @dataclass(frozen=True)
@@ -66,22 +66,3 @@ class ImagingEngine(Protocol):
             If the images cannot be made.
         """
         ...
-
-
-def imaging_engine(name: str, *, kernels: Kernels = "casa", w_correction: bool = False) -> ImagingEngine:
-    """Return an engine by name.
-
-    Parameters
-    ----------
-    name : str
-        ``'mosaic'`` or ``'casa'``.
-    kernels, w_correction
-        Of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
-    """
-    if name == "casa":
-        from vlasscube.imaging.tclean import TcleanEngine
-
-        return TcleanEngine()
-    from vlasscube.imaging.mosaic_engine import MosaicEngine
-
-    return MosaicEngine(kernels=kernels, w_correction=w_correction)

@@ -16,7 +16,7 @@ import numpy as np
 from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_plane
-from vlasscube.imaging.mosaic_engine import image_grid
+from vlasscube.imaging.imager_inputs import image_grid
 from vlasscube.measurement_set.model_column import write_model_column
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager

@@ -6,7 +6,6 @@ from the images of the last finished iteration, which hold the same numbers.
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,17 +21,15 @@ from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.estimates.cost import imaging_bytes
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
-from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, IterationParameters, tclean_arguments
-from vlasscube.imaging.engine import CleanRequest, CleanResult, Kernels
+from vlasscube.imaging.clean_sequence import PB_MASK, IterationParameters, tclean_arguments
+from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding
+from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.clean import CleanOutcome, CleanState, clean
-from vlasscube.mosaic.grid import ImageGrid
-from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
-from vlasscube.mosaic.iteration_control import CleanControl
+from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.mosaic.visibilities import Visibilities
-from vlasscube.parameters.quantities import parse_flux, parse_taper
 from vlasscube.processes.parallel import available_memory_bytes, plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
 
@@ -93,14 +90,14 @@ class MosaicEngine:
 
     Parameters
     ----------
-    kernels, w_correction
+    gridding, w_correction
         See `vlasscube.mosaic.imager.ImagerSettings`.
     """
 
     name = "mosaic"
 
-    def __init__(self, *, kernels: Kernels = "casa", w_correction: bool = False) -> None:
-        self._kernels: Kernels = kernels
+    def __init__(self, *, gridding: Gridding = "casa", w_correction: bool = False) -> None:
+        self._gridding: Gridding = gridding
         self._w_correction = w_correction
         self._plane: _Plane | None = None
 
@@ -151,7 +148,7 @@ class MosaicEngine:
         shown["mask"] = Path(arguments["mask"]).name
         casa.record_equivalent("tclean", **shown)
         return casa.format_call(
-            "mosaic", shown | {"kernels": self._kernels, "w_correction": self._w_correction}
+            "mosaic", shown | {"gridding": self._gridding, "w_correction": self._w_correction}
         )
 
     def _imager(
@@ -161,7 +158,7 @@ class MosaicEngine:
         visibilities = read_visibilities(request.vis, request.selection)
         _require_memory(request.image_root.name, parameters.geometry, visibilities)
         settings = imager_settings(
-            parameters, threads, kernels=self._kernels, w_correction=self._w_correction
+            parameters, threads, gridding=self._gridding, w_correction=self._w_correction
         )
         imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
         if not imager.weight_sum > 0:
@@ -273,47 +270,6 @@ def _goes_on(plane: _Plane, request: CleanRequest) -> bool:
         and plane.root_name == previous.name
         and plane.vis == request.vis
         and plane.selection == request.selection
-    )
-
-
-def image_grid(geometry: ImageGeometry) -> ImageGrid:
-    """Return the pixel grid of an image geometry."""
-    ra_deg, dec_deg, _ = naming.parse_phasecenter(geometry.phasecenter)
-    return ImageGrid(
-        geometry.nx,
-        geometry.ny,
-        math.radians(geometry.cell_arcsec / 3600),
-        math.radians(ra_deg),
-        math.radians(dec_deg),
-    )
-
-
-def imager_settings(
-    parameters: CleanParameters, threads: int, *, kernels: Kernels = "casa", w_correction: bool = False
-) -> ImagerSettings:
-    """Return how the visibilities of a plane are weighted and gridded."""
-    return ImagerSettings(
-        robust=parameters.robust,
-        taper=parse_taper(parameters.uvtaper),
-        pblimit=parameters.pblimit,
-        kernels=kernels,
-        w_correction=w_correction,
-        threads=threads,
-    )
-
-
-def clean_control(parameters: CleanParameters, iteration: IterationParameters) -> CleanControl:
-    """Return when and how an iteration is cleaned."""
-    return CleanControl(
-        niter=iteration.niter,
-        nsigma=iteration.nsigma,
-        cycleniter=iteration.cycleniter,
-        threshold_jy=parse_flux(iteration.threshold),
-        cyclefactor=parameters.cyclefactor,
-        nmajor=iteration.nmajor,
-        scales=tuple(float(scale) for scale in iteration.scales) or (0.0,),
-        pblimit=parameters.pblimit,
-        pbmask=iteration.pbmask,
     )
 
 

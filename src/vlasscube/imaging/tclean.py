@@ -10,7 +10,7 @@ from typing import Any
 from vlasscube import casa, naming
 from vlasscube.imaging.clean_sequence import tclean_arguments
 from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
-from vlasscube.imaging.mosaic_engine import image_grid, imager_settings
+from vlasscube.imaging.imager_inputs import image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.processes.parallel import plane_threads

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from vlasscube import _kernels
 from vlasscube.errors import ImagingError
+from vlasscube.mosaic.beam_model import psf_sidelobe
 from vlasscube.mosaic.iteration_control import (
     MAD_TO_SIGMA,
     CleanControl,
     IterationControl,
     MinorCycleLimits,
     ResidualLevels,
-    psf_sidelobe,
 )
 from vlasscube.mosaic.masks import MaskArray
 from vlasscube.records import STOKES, Beam, CleanCycles, Message

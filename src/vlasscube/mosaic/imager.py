@@ -39,16 +39,16 @@ class ImagerSettings:
     robust: float = 1.0
     taper: UvTaper | None = None
     pblimit: float = 0.1
-    kernels: Literal["casa", "exact"] = "casa"
+    gridding: Literal["casa", "exact"] = "casa"
     """``'casa'`` gives the image that tclean gives; ``'exact'`` has a wider support, finer steps, and a
     border around the image so that no primary beam wraps."""
     w_correction: bool = False
-    """Put sources where they are, w or no w; takes ``'exact'`` kernels."""
+    """Put sources where they are, w or no w; takes ``'exact'`` gridding."""
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.w_correction and self.kernels != "exact":
-            raise ValueError("w_correction=True needs kernels='exact'")
+        if self.w_correction and self.gridding != "exact":
+            raise ValueError("w_correction=True needs gridding='exact'")
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class MosaicImager:
         on_image = locate_pointings(grid, *centres).on_image(grid)
         self._lowest_hz = min(float(window.channel_frequency_hz.min()) for window in windows)
         self._padded = (
-            grid if settings.kernels == "casa" else self._pad(locate_pointings(grid, *centres), on_image)
+            grid if settings.gridding == "casa" else self._pad(locate_pointings(grid, *centres), on_image)
         )
         self._corner = self._padded.ny // 2 - grid.ny // 2, self._padded.nx // 2 - grid.nx // 2
         self.pointings = locate_pointings(self._padded, *centres)
@@ -146,7 +146,7 @@ class MosaicImager:
         frequency = window.channel_frequency_hz * self._mean_factor
         power_beam = functools.partial(power_beam, band_hz=float(frequency.mean()))
         radius = beam_radius_rad(float(window.channel_frequency_hz.min()))
-        if self.settings.kernels == "casa":
+        if self.settings.gridding == "casa":
             return casa_convolution_functions(
                 self.grid, frequency, window.channel_frequency_hz, power_beam, radius
             )
@@ -184,7 +184,7 @@ class MosaicImager:
 
     def _positions(self, window: SpectralWindowData, factor: npt.NDArray[np.float64]) -> _Positions:
         settings, pointings, field = self.settings, self.pointings, window.field_index
-        rotation = pointings.rotation if settings.kernels == "casa" else pointings.tangent_rotation()
+        rotation = pointings.rotation if settings.gridding == "casa" else pointings.tangent_rotation()
         rotated = np.einsum("nij,nj->ni", rotation[field], window.uvw_m[:, :2])
         per_hz = factor[field] / SPEED_OF_LIGHT_M_S
         # Seen from the pointing centre: what the tangent plane of the image leaves of w.
@@ -427,9 +427,9 @@ class MosaicImager:
         """What rounding positions to tenths of a cell does to the image, in CASA's eyes: sinc functions.
 
         As the pointing's phase is exact, rounding acts on the distance from the pointing centre alone; it is
-        not corrected for with exact kernels.
+        not corrected for with exact gridding.
         """
-        if self.settings.kernels == "exact":
+        if self.settings.gridding == "exact":
             return np.ones(self.grid.nx, dtype=np.float32), np.ones(self.grid.ny, dtype=np.float32)
         steps = self._blocks[0].functions.oversampling
         x = (np.arange(self.grid.nx) - self.grid.nx // 2) / (self.grid.nx * steps)

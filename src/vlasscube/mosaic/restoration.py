@@ -10,7 +10,7 @@ from scipy import fft
 from scipy.optimize import least_squares
 
 from vlasscube.errors import ImagingError
-from vlasscube.mosaic.iteration_control import FloatArray, beam_reach, gaussian
+from vlasscube.mosaic.beam_model import FloatArray, beam_reach, gaussian
 from vlasscube.records import Beam
 
 DoubleArray = npt.NDArray[np.float64]

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from vlasscube.cli.console import data_size, duration, logging_to, make_console, make_table, neutralise
 from vlasscube.errors import ResourceLimitError, VlassCubeError
 from vlasscube.estimates import cost as estimates
 from vlasscube.estimates.cube_size import CubeSize
@@ -29,6 +28,7 @@ from vlasscube.stages.edit_image_list import (
     edit_image_list_cube,
 )
 from vlasscube.stages.import_data import ImportInputs, import_data
+from vlasscube.texts import data_size
 from vlasscube.workspace.directory import Workspace, size_bytes
 
 logger = logging.getLogger("vlasscube")
@@ -177,13 +177,6 @@ def make_plan(
     VlassCubeError
         If the inputs cannot be used.
     """
-    with logging_to(None):
-        return _make_plan(workspace, options, workers, speed)
-
-
-def _make_plan(
-    workspace: Workspace, options: RunOptions, workers: int | None, speed: MachineSpeed | None
-) -> RunPlan:
     steps = planned_steps(workspace, options)
     done = {step.name for step in steps if step.action == "skip"}
     imported = _imported(workspace, "import_data" in done)
@@ -366,54 +359,3 @@ def require_resources(workspace: Workspace, options: RunOptions, workers: int | 
     text = "; ".join(message.text for message in shortages)
     hints = " ".join(message.hint for message in shortages)
     raise ResourceLimitError(text, hint=f"{hints} To try it all the same: --force.")
-
-
-_MARKS = {"skip": "✓", "run": "→", "perhaps": "?"}
-
-
-def show_plan(plan: RunPlan) -> None:
-    """Print a plan."""
-    console, cost, machine = make_console(), plan.estimate, plan.machine
-    console.print(f"{neutralise(plan.image_name)}, from {neutralise(plan.measurement_set)}")
-    console.print(
-        f"{plan.fields} fields in {plan.scans} scans, {plan.visibilities / 1e6:.3g} million visibilities × 4"
-    )
-    console.print(f"{plan.nx} × {plan.ny} pixels of {plan.cell_arcsec:g}″ at {neutralise(plan.phasecenter)}")
-    if not plan.from_records:
-        console.print("Flags are not counted yet: planes without unflagged data will be left out.")
-    console.print()
-    rows = [
-        (p.spw, f"{p.frequency_hz / 1e9:.4f}", f"{p.visibilities / 1e6:.3g}", p.state) for p in plan.planes
-    ]
-    right = ("GHz", "million visibilities")
-    console.print(make_table(("spw", "GHz", "million visibilities", "state"), rows, right=right))
-    console.print()
-    steps = [(_MARKS[s.action], str(s.number), s.name, s.reason) for s in plan.steps]
-    console.print(make_table(("", "#", "stage", "why"), steps, right=("#",)))
-    console.print()
-    console.print(
-        f"Disk    {data_size(cost.disk_bytes)} at the peak, {data_size(cost.kept_bytes)} kept (data "
-        f"{data_size(cost.ms_bytes)}, images {data_size(cost.images_bytes)}, cutouts "
-        f"{data_size(cost.cutouts_bytes)}, FITS {data_size(cost.products_bytes)}, web log "
-        f"{data_size(cost.weblog_bytes)}); "
-        f"{data_size(machine.disk_used_bytes)} there, {data_size(machine.disk_free_bytes)} free"
-    )
-    workers = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
-    console.print(
-        f"Memory  {data_size(cost.memory_bytes)} for {workers} of {data_size(cost.worker_memory_bytes)} "
-        f"and the leading process; {data_size(machine.memory_bytes)} available"
-    )
-    cycles = f"{sum(plan.pace.major_cycles):.0f} major cycles per plane"
-    basis = f"as {plan.pace.planes} finished" if plan.pace.planes else "assumed; the sky decides"
-    console.print(
-        f"Time    {'' if plan.from_records else 'up to '}{duration(plan.remaining_seconds)} to go of about "
-        f"{duration(cost.seconds)} on {machine.cores} cores of {plan.speed.together:.1f} × the reference "
-        f"({cycles}, {basis})"
-    )
-    times = sorted(cost.stages, key=lambda stage: stage.seconds, reverse=True)[:4]
-    console.print(f"        {', '.join(f'{stage.stage} {duration(stage.seconds)}' for stage in times)}")
-    for message in plan.warnings:
-        console.print()
-        console.print(f"{message.level}: {neutralise(message.text)}")
-        if message.hint:
-            console.print(f"  {neutralise(message.hint)}")

@@ -189,7 +189,7 @@ def _make_images_inputs(workspace: Workspace, options: RunOptions, plane: str | 
         clean=plan.clean,
         unflagged_bandwidth_hz=plan.unflagged_bandwidth_hz[target.label],
         engine=options.engine,
-        kernels=options.kernels,
+        gridding=options.gridding,
         w_correction=options.w_correction,
         upstream=_keys(workspace, "restore_pims", "flag_targets_data"),
     )

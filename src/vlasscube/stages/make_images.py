@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vlasscube.images.beams import reject_by_beam
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
-from vlasscube.imaging.engine import Kernels, imaging_engine
+from vlasscube.imaging.engine import Gridding
+from vlasscube.imaging.engines import imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
 from vlasscube.records import STOKES, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
@@ -33,7 +34,7 @@ class MakeImagesInputs:
     clean: CleanParameters
     unflagged_bandwidth_hz: float
     engine: str
-    kernels: Kernels
+    gridding: Gridding
     w_correction: bool
     upstream: tuple[str, ...]
 
@@ -92,7 +93,7 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext, key: str)
         working / inputs.working_ms,
         working,
         replace(inputs.clean, masks=masks),
-        imaging_engine(inputs.engine, kernels=inputs.kernels, w_correction=inputs.w_correction),
+        imaging_engine(inputs.engine, gridding=inputs.gridding, w_correction=inputs.w_correction),
         _RecordedIterations(context, key),
         context.report,
     )

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vlasscube import texts
+
 DASH = "–"
 MAX_TEXT = 4000
 """Longest text shown of a record; error messages can hold whole logs."""
@@ -55,27 +57,12 @@ def percent(fraction: float | None, places: int = 1) -> str:
 
 def file_size(size: int | None) -> str:
     """Size in a decimal unit."""
-    if size is None or not _is_number(size):
-        return DASH
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
+    return texts.data_size(size) if size is not None and _is_number(size) else DASH
 
 
 def duration(seconds: float | None) -> str:
     """Duration in the two largest units that matter."""
-    if seconds is None or not _is_number(seconds) or seconds < 0:
-        return DASH
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(whole / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return texts.duration(seconds) if seconds is not None and _is_number(seconds) and seconds >= 0 else DASH
 
 
 def utc(mjd_s: float | None) -> str:

@@ -14,7 +14,7 @@ from vlasscube.errors import ClusterError
 
 
 @dataclass(frozen=True)
-class Sight:
+class WorkerView:
     """What a worker sees of the run."""
 
     host: str
@@ -25,24 +25,24 @@ class Sight:
     trouble: str = ""
 
 
-def look(office: str, token: str) -> Sight:
+def inspect_worker(tickets: str, token: str) -> WorkerView:
     """Tell what this process sees of a run."""
-    place, trouble = Path(office), ""
+    place, trouble = Path(tickets), ""
     directory = alive = False
     try:
         directory = token in (place / "lock").read_text(encoding="utf-8")
         alive = directory and run_is_alive(place, token)
         # A directory that can be read need not be writable.
         if directory:
-            with tempfile.NamedTemporaryFile(dir=place, prefix=".look.", suffix=".partial"):
+            with tempfile.NamedTemporaryFile(dir=place, prefix=".check.", suffix=".partial"):
                 pass
     except OSError as error:
         trouble = f"{error.strerror or error}: {error.filename or place}"
     cores = frozenset(os.sched_getaffinity(0))
-    return Sight(socket.gethostname(), versions(), cores, directory, alive, trouble)
+    return WorkerView(socket.gethostname(), versions(), cores, directory, alive, trouble)
 
 
-def require_same_sight(directory: Path, sights: Mapping[str, Sight | BaseException]) -> None:
+def require_usable_workers(directory: Path, views: Mapping[str, WorkerView | BaseException]) -> None:
     """Complain about the first worker with which the run cannot go well.
 
     Raises
@@ -51,35 +51,35 @@ def require_same_sight(directory: Path, sights: Mapping[str, Sight | BaseExcepti
         Naming the worker's host and what is wrong.
     """
     same = "Start the workers in the same environment (virtual environment, container) as this command."
-    for name, sight in sights.items():
-        if isinstance(sight, BaseException):
-            if isinstance(sight, ImportError | AttributeError):
-                raise ClusterError(f"vlasscube cannot be used on the worker {name}: {sight}", hint=same)
-            raise ClusterError(f"the worker {name} does not answer: {sight or type(sight).__name__}")
-        if sight.versions != versions():
-            raise ClusterError(other_versions(sight.host, sight.versions, versions()), hint=same)
-        if not sight.directory:
-            reason = f" ({sight.trouble})" if sight.trouble else ""
+    for name, view in views.items():
+        if isinstance(view, BaseException):
+            if isinstance(view, ImportError | AttributeError):
+                raise ClusterError(f"vlasscube cannot be used on the worker {name}: {view}", hint=same)
+            raise ClusterError(f"the worker {name} does not answer: {view or type(view).__name__}")
+        if view.versions != versions():
+            raise ClusterError(other_versions(view.host, view.versions, versions()), hint=same)
+        if not view.directory:
+            reason = f" ({view.trouble})" if view.trouble else ""
             raise ClusterError(
-                f"the worker on {sight.host} does not see the run directory {directory}{reason}",
+                f"the worker on {view.host} does not see the run directory {directory}{reason}",
                 hint="Put it on a file system that all machines share, under the same path.",
             )
-        if not sight.alive and not sight.trouble:
+        if not view.alive and not view.trouble:
             raise ClusterError(
-                f"the worker on {sight.host} does not see that {directory} is locked by this run",
+                f"the worker on {view.host} does not see that {directory} is locked by this run",
                 hint="The file system must share locks between machines: mount Lustre with -o flock, NFS "
                 "without nolock and local_lock.",
             )
-        if sight.trouble:
-            raise ClusterError(f"the worker on {sight.host}: {sight.trouble}")
+        if view.trouble:
+            raise ClusterError(f"the worker on {view.host}: {view.trouble}")
 
 
-def thread_shares(sights: Mapping[str, Sight | BaseException]) -> dict[str, int]:
+def thread_shares(views: Mapping[str, WorkerView | BaseException]) -> dict[str, int]:
     """Threads for a plane by host: the worker's cores, divided among the workers that have the same ones."""
-    found = [sight for sight in sights.values() if isinstance(sight, Sight)]
+    found = [view for view in views.values() if isinstance(view, WorkerView)]
     shares: dict[str, int] = {}
-    for sight in found:
-        beside = sum(1 for other in found if other.host == sight.host and other.cores & sight.cores)
-        threads = max(len(sight.cores) // max(beside, 1), 1)
-        shares[sight.host] = min(threads, shares.get(sight.host, threads))
+    for view in found:
+        beside = sum(1 for other in found if other.host == view.host and other.cores & view.cores)
+        threads = max(len(view.cores) // max(beside, 1), 1)
+        shares[view.host] = min(threads, shares.get(view.host, threads))
     return shares

@@ -1,0 +1,24 @@
+"""The imaging engines, by name."""
+
+from __future__ import annotations
+
+from vlasscube.imaging.engine import Gridding, ImagingEngine
+
+
+def imaging_engine(name: str, *, gridding: Gridding = "casa", w_correction: bool = False) -> ImagingEngine:
+    """Return an engine by name.
+
+    Parameters
+    ----------
+    name : str
+        ``'mosaic'`` or ``'casa'``.
+    gridding, w_correction
+        Of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
+    """
+    if name == "casa":
+        from vlasscube.imaging.tclean import TcleanEngine
+
+        return TcleanEngine()
+    from vlasscube.imaging.mosaic_engine import MosaicEngine
+
+    return MosaicEngine(gridding=gridding, w_correction=w_correction)

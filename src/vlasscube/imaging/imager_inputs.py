@@ -1,0 +1,55 @@
+"""What the imager takes, from the parameters of a clean."""
+
+from __future__ import annotations
+
+import math
+
+from vlasscube import naming
+from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
+from vlasscube.imaging.engine import Gridding
+from vlasscube.mosaic.grid import ImageGrid
+from vlasscube.mosaic.imager import ImagerSettings
+from vlasscube.mosaic.iteration_control import CleanControl
+from vlasscube.parameters.quantities import parse_flux, parse_taper
+from vlasscube.records import ImageGeometry
+
+
+def image_grid(geometry: ImageGeometry) -> ImageGrid:
+    """Return the pixel grid of an image geometry."""
+    ra_deg, dec_deg, _ = naming.parse_phasecenter(geometry.phasecenter)
+    return ImageGrid(
+        geometry.nx,
+        geometry.ny,
+        math.radians(geometry.cell_arcsec / 3600),
+        math.radians(ra_deg),
+        math.radians(dec_deg),
+    )
+
+
+def imager_settings(
+    parameters: CleanParameters, threads: int, *, gridding: Gridding = "casa", w_correction: bool = False
+) -> ImagerSettings:
+    """Return how the visibilities of a plane are weighted and gridded."""
+    return ImagerSettings(
+        robust=parameters.robust,
+        taper=parse_taper(parameters.uvtaper),
+        pblimit=parameters.pblimit,
+        gridding=gridding,
+        w_correction=w_correction,
+        threads=threads,
+    )
+
+
+def clean_control(parameters: CleanParameters, iteration: IterationParameters) -> CleanControl:
+    """Return when and how an iteration is cleaned."""
+    return CleanControl(
+        niter=iteration.niter,
+        nsigma=iteration.nsigma,
+        cycleniter=iteration.cycleniter,
+        threshold_jy=parse_flux(iteration.threshold),
+        cyclefactor=parameters.cyclefactor,
+        nmajor=iteration.nmajor,
+        scales=tuple(float(scale) for scale in iteration.scales) or (0.0,),
+        pblimit=parameters.pblimit,
+        pbmask=iteration.pbmask,
+    )
