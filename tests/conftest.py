@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 from hypothesis import HealthCheck, settings
-from playwright.sync_api import sync_playwright
 
 # Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -27,6 +26,9 @@ def browser():
         if os.environ.get("CI"):
             pytest.fail("no Chromium: apt-get install chromium")
         pytest.skip("no Chromium (Debian: apt-get install chromium)")
+    # Only where a browser is driven.
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
         yield opened

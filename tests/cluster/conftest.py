@@ -1,27 +1,17 @@
 """Planes without CASA, and a dask to take them."""
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
 
+from vlasscube.testing import stand_in_stage
 from vlasscube.workspace.directory import Workspace
-
-STUB = Path(__file__).with_name("stub")
 
 
 @pytest.fixture(scope="session")
 def stub():
-    """The module of planes without CASA, where processes started from here find it."""
+    """Planes without CASA, each with its share of the cores."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(STUB), prepend=os.pathsep)
-        patch.syspath_prepend(STUB)
         patch.delenv("VLASSCUBE_THREADS", raising=False)
-        import cluster_stub
-
-        yield cluster_stub
-    sys.modules.pop("cluster_stub")
+        yield stand_in_stage
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,13 @@ import sys
 import threading
 
 import pytest
-from watching import calls, is_gone, wait_for, walk
 
 from vlasscube.cluster import cluster_executor, dask_scheduler
 from vlasscube.errors import ClusterError
 from vlasscube.options import RunOptions
 from vlasscube.workspace.locks import plane_lock
+
+from .watching import calls, is_gone, wait_for, walk
 
 
 def test_each_call_has_a_process_and_a_share_of_the_cores(dask, stub, tmp_path):
@@ -156,14 +157,14 @@ def test_a_lost_scheduler_ends_the_run(separate_dask, stub, workspace, monkeypat
 
 RUN = """
 import sys
-import cluster_stub
+from vlasscube.testing import stand_in_stage
 from vlasscube.cluster import cluster_executor
 from vlasscube.options import RunOptions
 from vlasscube.workspace.directory import Workspace
 
 workspace = Workspace(sys.argv[1])
 with cluster_executor(workspace.directory, scheduler=sys.argv[2]) as executor:
-    executor.submit(cluster_stub.run_plane, workspace, "spw2", ("pbcor",), RunOptions()).result()
+    executor.submit(stand_in_stage.run_plane, workspace, "spw2", ("pbcor",), RunOptions()).result()
 """
 
 

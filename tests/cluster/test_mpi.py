@@ -7,13 +7,14 @@ import subprocess
 import sys
 
 import pytest
-from watching import calls, is_gone, wait_for
 
 from vlasscube.workspace.directory import Workspace
 
+from .watching import calls, is_gone, wait_for
+
 MPI_RUN = """
 import os, signal, sys
-import cluster_stub
+from vlasscube.testing import stand_in_stage
 from vlasscube.cluster import cluster_executor, serve_mpi
 from vlasscube.options import RunOptions
 from vlasscube.workspace.directory import Workspace
@@ -24,12 +25,12 @@ how = sys.argv[2]
 with cluster_executor(sys.argv[1], mpi=True) as executor:
     workspace = Workspace(sys.argv[1])
     if how == "places":
-        for future in [executor.submit(cluster_stub.places) for _ in range(4)]:
+        for future in [executor.submit(stand_in_stage.places) for _ in range(4)]:
             print(*future.result())
         sys.exit(2)
     labels = ("spw2", "spw3", "spw4")
     futures = [
-        executor.submit(cluster_stub.run_plane, workspace, label, ("pbcor",), RunOptions())
+        executor.submit(stand_in_stage.run_plane, workspace, label, ("pbcor",), RunOptions())
         for label in labels
     ]
     if how == "error":

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from running import command, input_digests, kill_when
 
 from vlasscube import casa
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 from vlasscube.workspace.directory import Workspace
+
+from .running import command, input_digests, kill_when
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Kill a run again and again, let it go on each time, and compare its products with those of one left alone.
 
-``python tests/endtoend/kill_loop.py DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
+``python -m tests.endtoend.kill_loop DIR [--engine mosaic|casa] [--kills 50] [--seed 1]``
 
 First a run is killed once at each of its boundaries: as soon as a record was written (the end of a step, or
 of an iteration of a plane) and as soon as a CASA task was called. Then kills come at random moments until

@@ -11,9 +11,10 @@ import time
 import numpy as np
 import pytest
 from astropy.io import fits
-from running import command
 
 from vlasscube.workspace.directory import Workspace
+
+from .running import command
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

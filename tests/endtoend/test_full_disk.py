@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kill_loop import KilledRun, column_digests, product_digests
 
 from vlasscube.recipe import GATHER, RECIPE
 from vlasscube.results.run_records import RunRecords
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.run_state import read_run_state
+
+from .kill_loop import KilledRun, column_digests, product_digests
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import command, input_digests
 
 from vlasscube.casacore_tables import table
 from vlasscube.errors import ResourceMismatchError
@@ -18,6 +17,8 @@ from vlasscube.measurement_set.unusable_data import flag_unusable_results, flag_
 from vlasscube.resources.resource_checks import check_resources
 from vlasscube.run.wiring import require_result
 from vlasscube.workspace.directory import Workspace
+
+from .running import command, input_digests
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

@@ -13,7 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
-from kill_loop import (
+
+from vlasscube.records import Outcome
+from vlasscube.results.types import CubeImages
+from vlasscube.workspace.record_json import from_plain
+
+from .kill_loop import (
     WAYS,
     KilledRun,
     Tally,
@@ -23,10 +28,6 @@ from kill_loop import (
     input_digests,
     product_digests,
 )
-
-from vlasscube.records import Outcome
-from vlasscube.results.types import CubeImages
-from vlasscube.workspace.record_json import from_plain
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import spectral_cube
 from astropy.io import fits
-from running import command, input_digests
 
 from vlasscube import casa, naming
 from vlasscube.estimates.machine_speed import REFERENCE
@@ -25,6 +24,8 @@ from vlasscube.run.planning import look_at_machine, make_plan
 from vlasscube.run.wiring import require_result
 from vlasscube.simulation.comparison import assess, compare_run
 from vlasscube.workspace.directory import remove
+
+from .running import command, input_digests
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from astropy.io import fits
-from promises import MAX_MESSAGE, attempt, place, target, text_of
 
 from vlasscube.errors import ArchiveError, ProductError
 from vlasscube.products.fits_files import read_fits, read_plane, write_fits
@@ -44,6 +43,8 @@ from vlasscube.records import Outcome
 from vlasscube.resources.archive import inspect_archive
 from vlasscube.resources.tar_stream import ArchiveLimits, walk_archive
 from vlasscube.run.verification import verify_fits
+
+from .promises import MAX_MESSAGE, attempt, place, target, text_of
 
 MS = "fsid_split_split.ms"
 SE = "VLASS2.1.se.T10t02.J005000-023000.06.2048.v1"

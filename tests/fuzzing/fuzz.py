@@ -1,4 +1,4 @@
-"""Search for inputs that break a parser's promise: ``python tests/fuzzing/fuzz.py TARGET|all --seconds N``.
+"""Search for inputs that break a parser's promise: ``python -m tests.fuzzing.fuzz TARGET|all --seconds N``.
 
 Guided by coverage, with atheris (``pip install atheris``), which nothing else needs. What reaches new code is
 kept in ``tests/fuzzing/corpus/TARGET``, what breaks a promise in ``tests/fuzzing/found/TARGET``.
@@ -26,7 +26,8 @@ MAX_BYTES = {"archive_tar": 8192, "archive_gzip": 4096, "fits_files": 12_000, "f
 DEFAULT_MAX_BYTES = 2000
 KEPT_BYTES = 12_000
 """Larger inputs are not kept."""
-FOLLOWED = ("vlasscube.", "tarfile", "astropy.io.fits.card", "astropy.io.fits.header", "text_t", "file_t")
+FOLLOWED = ("vlasscube.", "tarfile", "astropy.io.fits.card", "astropy.io.fits.header")
+FOLLOWED += (f"{__package__}.text_targets", f"{__package__}.file_targets")
 """Modules whose coverage guides the search."""
 
 
@@ -36,9 +37,7 @@ def fuzz(name: str, seconds: int) -> None:
         import atheris
     except ImportError:
         sys.exit("atheris is missing: pip install atheris")
-    import mutators
-    import seeds
-    import targets
+    from . import mutators, seeds, targets
 
     # Not at their import: how a package is installed for development hides that from atheris.
     for function in [found for found in gc.get_objects() if isinstance(found, FunctionType)]:
@@ -120,8 +119,7 @@ def covered(function: Callable[[bytes], object], data: bytes) -> set[object]:
 
 def minimise(name: str) -> tuple[int, int]:
     """Keep the inputs of a corpus that add coverage, the smallest first; return how many of how many."""
-    import seeds
-    import targets
+    from . import seeds, targets
 
     folder = CORPUS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +154,7 @@ def main() -> None:
     if options.here:
         fuzz(options.target, options.seconds)
         return
-    import targets
+    from . import targets
 
     names = list(targets.TARGETS) if options.target == "all" else [options.target]
     if not set(names) <= targets.TARGETS.keys():
@@ -164,9 +162,17 @@ def main() -> None:
     broken = []
     for name in names:
         if not options.minimise:
-            command = [sys.executable, __file__, name, "--here", "--seconds", str(options.seconds)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.fuzzing.fuzz",
+                name,
+                "--here",
+                "--seconds",
+                str(options.seconds),
+            ]
             print(f"==== {name}", flush=True)
-            if subprocess.run(command).returncode:
+            if subprocess.run(command, cwd=HERE.parents[1]).returncode:
                 broken.append(name)
         kept, tried = minimise(name)
         print(f"==== {name}: {kept} of {tried} inputs kept", flush=True)

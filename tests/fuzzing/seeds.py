@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from astropy.io import fits
-from targets import MS, PRODUCT, RECORDS, SE
 
 from vlasscube.parameters.lists import KEYS
 from vlasscube.products.manifest import (
@@ -26,6 +25,8 @@ from vlasscube.products.manifest import (
 from vlasscube.recipe import RECIPE
 from vlasscube.records import Beam, Outcome
 from vlasscube.workspace.record_json import to_json
+
+from .targets import MS, PRODUCT, RECORDS, SE
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CUBE = f"""imagename='{NAME}'

@@ -6,8 +6,8 @@ accepts survives being written and read again.
 
 from __future__ import annotations
 
-from file_targets import MS, PRODUCT, SE
-from promises import TARGETS
-from text_targets import RECORDS
+from .file_targets import MS, PRODUCT, SE
+from .promises import TARGETS
+from .text_targets import RECORDS
 
 __all__ = ["MS", "PRODUCT", "RECORDS", "SE", "TARGETS"]

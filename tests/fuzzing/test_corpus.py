@@ -20,13 +20,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutators import change_tar
-from seeds import example, seeds
-from targets import RECORDS, TARGETS
 
 from vlasscube.errors import WorkspaceError
 from vlasscube.records import Beam
 from vlasscube.workspace.record_json import from_json, from_plain, to_json, to_plain
+
+from .mutators import change_tar
+from .seeds import example, seeds
+from .targets import RECORDS, TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 CORPUS_BYTES, INPUT_BYTES = 2_000_000, 12_000

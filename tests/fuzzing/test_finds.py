@@ -7,8 +7,6 @@ import time
 
 import pytest
 import typer
-from seeds import cards, fits_file
-from targets import PRODUCT, TARGETS
 
 from vlasscube.cli.command_options import _spw_list
 from vlasscube.errors import ImagingError, ProblemListError, ProductError
@@ -18,6 +16,9 @@ from vlasscube.products.fits_files import read_fits
 from vlasscube.products.manifest import ManifestPlane
 from vlasscube.records import Outcome
 from vlasscube.run.verification import verify_fits
+
+from .seeds import cards, fits_file
+from .targets import PRODUCT, TARGETS
 
 
 @pytest.mark.parametrize(

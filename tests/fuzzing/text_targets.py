@@ -14,7 +14,6 @@ from typing import Any
 
 import typer
 from astropy.io import fits
-from promises import attempt, place, target, text_of
 
 from vlasscube import naming
 from vlasscube.cli.command_options import _spw_list, combined_options
@@ -49,6 +48,8 @@ from vlasscube.weblog.source_stamps import SourceStamps
 from vlasscube.workspace import locks
 from vlasscube.workspace.record_json import from_json, to_json
 from vlasscube.workspace.run_state import RunState
+
+from .promises import attempt, place, target, text_of
 
 MS = "fsid_split_split.ms"
 CENTRES_HZ = {spw: 2.028e9 + 0.128e9 * (spw - 2) for spw in range(2, 18)}

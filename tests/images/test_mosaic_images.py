@@ -25,6 +25,7 @@ from vlasscube.records import STOKES, Beam, DataSelection, ImageGeometry, PixelB
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import spw_mean_frequency_hz, write_measurement_set
+from vlasscube.testing.casa_images import describe
 
 KINDS = ("psf", "pb", "weight", "sumwt", "residual", "model", "image", "mask")
 GROUPS = ((3,), (5, 3))
@@ -69,36 +70,6 @@ def imaged(tmp_path_factory):
             restart={**arguments, "datacolumn": "data"},
         )
     return result
-
-
-def describe(path: Path) -> dict[str, object]:
-    """All that CASA says of an image but its pixels, as a flat dict."""
-    with casa.image(path) as image:
-        coordinates = image.coordsys()
-        record = {
-            "coordinates": coordinates.torecord(),
-            "miscinfo": image.miscinfo(),
-            "beam": image.restoringbeam(),
-            "summary": image.summary(list=False),
-            "unit": image.brightnessunit(),
-            "shape": image.shape(),
-            "masks": image.maskhandler("get"),
-            "default mask": image.maskhandler("default"),
-        }
-        coordinates.done()
-    flat: dict[str, object] = {}
-
-    def add(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                add(f"{prefix}.{key}", item)
-        else:
-            flat[prefix] = value
-
-    add("", record)
-    # The log is not what is compared, the tiles are ours, and tclean's memory is its own affair.
-    skipped = (".messages", ".tileshape", ".memavail", ".memreq", ".mpiprocs", ".chnchnks")
-    return {key: value for key, value in flat.items() if not key.endswith(skipped)}
 
 
 def as_beam(record: dict) -> Beam:
@@ -229,22 +200,26 @@ def test_what_is_no_plain_image_is_read_by_casa(imaged, tmp_path):
 LIMITED_FILES = """
 import resource, signal, sys
 from pathlib import Path
-sys.path.insert(0, str(Path(sys.argv[1])))
-import test_mosaic_images as tests
+import numpy as np
+from vlasscube.errors import ImagingError
+from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
+from vlasscube.mosaic.visibilities import ObservationInfo
+from vlasscube.records import ImageGeometry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-header = tests.ImageHeader(
-    tests.ImageGeometry(400, 400, 1.0, tests.SMALL.geometry.phasecenter), 3e9, 128e6, 2.9e9, tests.OBSERVATION
-)
+observation = ObservationInfo("EVLA", "me", 5.1e9, "field", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,))
+geometry = ImageGeometry(400, 400, 1.0, "J2000 10:00:00.000 +34.00.00.0000")
+header = ImageHeader(geometry, 3e9, 128e6, 2.9e9, observation)
+planes = [np.ones((400, 400), np.float32)] * 4
 try:
-    tests.write_mosaic_image(Path(sys.argv[2]) / "image", "image", header, tests.planes(shape=(400, 400)))
-except tests.ImagingError as error:
+    write_mosaic_image(Path(sys.argv[1]) / "image", "image", header, planes)
+except ImagingError as error:
     print(error.hint)
 """
 
 
 def test_a_full_disk_does_not_end_the_process(tmp_path):
-    command = [sys.executable, "-c", LIMITED_FILES, str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, "-c", LIMITED_FILES, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert "disk may be full" in result.stdout

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from casa_oracle import run_task
 
 from vlasscube.errors import ProductError
 from vlasscube.images.primary_beam import correct_primary_beam
+from vlasscube.testing.casa_images import run_task
 
 
 def test_division_leaves_no_infinities():

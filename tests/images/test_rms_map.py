@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from casa_oracle import run_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
@@ -15,6 +14,7 @@ from vlasscube import _kernels
 from vlasscube.errors import ProductError
 from vlasscube.images.rms_map import rms_map
 from vlasscube.records import PixelBox
+from vlasscube.testing.casa_images import run_task
 
 IMDEV = dict(
     grid=[10, 10],

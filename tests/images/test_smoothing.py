@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from casa_oracle import beam_quantities, run_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,6 +16,7 @@ from vlasscube.errors import ProductError
 from vlasscube.images.beams import beam_area_pixels, beam_matrix, common_beam, convolve_beams, deconvolve_beam
 from vlasscube.images.smoothing import _dilate, kernel_radius_pixels, smooth_and_shift
 from vlasscube.records import Beam
+from vlasscube.testing.casa_images import beam_quantities, run_task
 
 CELL = 0.6
 SPW2 = Beam(4.26222, 3.35171, -10.3953)

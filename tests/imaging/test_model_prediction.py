@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import observations
 import pytest
 
 from vlasscube import casa
@@ -22,6 +21,7 @@ from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe as simulate
 from vlasscube.simulation.measurement_set import INTENT, write_measurement_set
+from vlasscube.testing import observations
 
 GEOMETRY = ImageGeometry(256, 256, 5.0, "J2000 10:00:00.000 +34.00.00.0000")
 SELECTION = DataSelection("", "", "", "", "", "")

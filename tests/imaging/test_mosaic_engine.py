@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from observations import image_grid, observe
 
 from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.images.casa_images import image_facts, read_plane
@@ -15,6 +14,7 @@ from vlasscube.imaging.engine import CleanRequest
 from vlasscube.imaging.mosaic_engine import MosaicEngine
 from vlasscube.imaging.tclean import TcleanEngine
 from vlasscube.records import DataSelection, ImageGeometry
+from vlasscube.testing.observations import image_grid, observe
 
 SELECTION = DataSelection("", "8", "", "", "", "")
 SOURCES = [(120, 100, (1.0, 0.1, -0.05, 0.02)), (150, 120, (0.5, 0.0, 0.05, 0.0))]

@@ -4,9 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import observations
 import pytest
-from observations import ARCSEC, image_grid
 
 from vlasscube import casa
 from vlasscube.imaging.imager_inputs import image_grid as grid_of_geometry
@@ -19,6 +17,8 @@ from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe as lay_out
 from vlasscube.simulation.measurement_set import write_measurement_set
+from vlasscube.testing import observations
+from vlasscube.testing.observations import ARCSEC, image_grid
 
 observe = partial(observations.observe, antennas=20, size_m=250.0)
 GRID = image_grid()

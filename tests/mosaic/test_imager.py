@@ -5,14 +5,14 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
-import observations
 import pytest
-from observations import ARCSEC, C, axes, direction, image_grid
 
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.mosaic.visibilities import ALL_USABLE
 from vlasscube.mosaic.weighting import UvTaper
+from vlasscube.testing import observations
+from vlasscube.testing.observations import ARCSEC, C, axes, direction, image_grid
 
 # Small enough for all footprints to fit on the uv grid.
 observe = partial(observations.observe, size_m=250.0)

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from released_run import unpack_released_run
 
 from vlasscube import cli
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
@@ -15,6 +14,8 @@ from vlasscube.naming import plane_image_root
 from vlasscube.run.pruning import clean_working
 from vlasscube.run.wiring import require_result
 from vlasscube.workspace.directory import Workspace
+
+from .released_run import unpack_released_run
 
 FOREIGN = ("notes", "other.ms", ".hidden", "s7_0.")
 PARTIAL = (".s7_0.x.iter3.partial", ".s7_0.x.4711.doomed", ".casa.partial")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from released_run import unpack_released_run
 
 from vlasscube import cli
 from vlasscube.records import StepRecord
@@ -18,6 +17,8 @@ from vlasscube.run.verification import verify_products
 from vlasscube.run.wiring import require_result
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_json
+
+from .released_run import unpack_released_run
 
 
 @pytest.fixture(scope="module")

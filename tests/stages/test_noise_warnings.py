@@ -3,13 +3,14 @@
 import dataclasses
 
 import pytest
-from test_gather_planes import images, target
 
 from vlasscube.records import STOKES, PlaneImages
 from vlasscube.stages import make_images
 from vlasscube.stages.context import StageContext
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_plain, to_plain
+
+from .test_gather_planes import images, target
 
 
 def plane(expected_jy, **noise_jy):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,10 +20,8 @@ from vlasscube.stages.context import StageContext
 from vlasscube.stages.make_cutout_images import CutoutInputs, make_cutout_images
 from vlasscube.stages.make_rms_images import RmsInputs, make_rms_image
 from vlasscube.stages.pbcor import PbcorInputs, correct_primary_beam
+from vlasscube.testing.casa_images import describe
 from vlasscube.workspace.directory import Workspace
-
-sys.path.append(str(Path(__file__).parents[1] / "images"))
-from test_mosaic_images import describe
 
 pytestmark = pytest.mark.casa
 ROOT = "s7_0.name.spw2.IQUV.iter3"

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_run import SyntheticRun, fake_plane, use_planes
-from viewer_decoder import decode, received
 
 from vlasscube.records import Beam
 from vlasscube.results.types import CutoutResult
+from vlasscube.testing.synthetic_run import SyntheticRun, fake_plane, use_planes
 from vlasscube.weblog import pictures, previews
 from vlasscube.weblog.pictures import Stretch
 from vlasscube.weblog.previews import Preview, list_path, make_previews, read_previews
+
+from .viewer_decoder import decode, received
 
 
 @pytest.fixture

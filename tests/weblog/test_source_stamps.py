@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_run import SyntheticRun, use_planes
-from viewer_decoder import decode, received
 
 from vlasscube.records import STOKES
+from vlasscube.testing.synthetic_run import SyntheticRun, use_planes
 from vlasscube.weblog import source_stamps
 from vlasscube.weblog.source_stamps import make_source_stamps, read_source_stamps
+
+from .viewer_decoder import decode, received
 
 SIZE = 1400
 SOURCES = ((300, 200, 0.08), (317, 215, 0.02), (5, 1397, 0.01), (800, 900, 0.004), (900, 300, 0.001))

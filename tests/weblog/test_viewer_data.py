@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from viewer_decoder import decode, received
 
 from vlasscube.weblog.viewer_data import encode_array, index_script, script
+
+from .viewer_decoder import decode, received
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
 VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=False)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from synthetic_run import HOSTILE, SyntheticRun
 
 from vlasscube.records import CleanCycles, RegionSpectrum
+from vlasscube.testing.synthetic_run import HOSTILE, SyntheticRun
 from vlasscube.weblog import figures
 from vlasscube.weblog.course_plot import course_plot
 from vlasscube.weblog.figure_style import new_figure, style, to_png

@@ -9,9 +9,16 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
-from synthetic_run import HOSTILE, SyntheticRun, fake_plane, noise_jy, spw_frequency, use_planes
 
 from vlasscube.recipe import RECIPE
+from vlasscube.testing.synthetic_run import (
+    HOSTILE,
+    SyntheticRun,
+    fake_plane,
+    noise_jy,
+    spw_frequency,
+    use_planes,
+)
 from vlasscube.weblog import figure_style, previews, render
 from vlasscube.weblog.render import render_weblog
 from vlasscube.weblog.site import stage_page

@@ -1,8 +1,11 @@
-"""Small observations made up for the tests of the mosaic imager, and what they see, by direct summation."""
+"""Small observations made up for the mosaic imager, and what they see, by direct summation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from vlasscube.mosaic.grid import ImageGrid
 from vlasscube.mosaic.primary_beam import evla_power_beam
@@ -17,30 +20,64 @@ from vlasscube.mosaic.visibilities import (
 ARCSEC = np.radians(1 / 3600)
 C = 299_792_458.0
 
+FloatArray = npt.NDArray[np.float64]
+Source = tuple[float, float, tuple[float, float, float, float]]
+"""Pixel x, pixel y, and I, Q, U, V in Jy."""
 
-def image_grid(nx=240, ny=200, cell_arcsec=12.0, ra_deg=150.0, dec_deg=34.0):
+
+def image_grid(
+    nx: int = 240, ny: int = 200, cell_arcsec: float = 12.0, ra_deg: float = 150.0, dec_deg: float = 34.0
+) -> ImageGrid:
+    """Return a grid of the size of a few primary beams at S band."""
     return ImageGrid(nx, ny, cell_arcsec * ARCSEC, np.radians(ra_deg), np.radians(dec_deg))
 
 
 def observe(
-    grid,
-    sources=(),
+    grid: ImageGrid,
+    sources: Sequence[Source] = (),
     *,
-    pointings=((-4.0, -3.0), (4.0, -3.0), (0.0, 4.0)),
-    antennas=9,
-    channels=6,
-    size_m=700.0,
-    w_m=0.0,
-    tilt=(0.0, 0.0),
-    dumps=2,
-    seed=1,
-    spw=8,
-    lsrk_factor=1.00005,
-):
-    """Observe point sources (x pixel, y pixel, (I, Q, U, V) Jy) with antennas strewn at random.
+    pointings: Sequence[tuple[float, float]] = ((-4.0, -3.0), (4.0, -3.0), (0.0, 4.0)),
+    antennas: int = 9,
+    channels: int = 6,
+    size_m: float = 700.0,
+    w_m: float = 0.0,
+    tilt: tuple[float, float] = (0.0, 0.0),
+    dumps: int = 2,
+    seed: int = 1,
+    spw: int = 8,
+    lsrk_factor: float = 1.00005,
+) -> Visibilities:
+    """Observe point sources with antennas strewn at random.
 
-    Pointings are offsets (east, north) from the image centre in arcmin. The visibilities are exact: power
-    beam of each pointing, w and all, each channel at its own frequency.
+    The visibilities are exact: power beam of each pointing, w and all, each channel at its own frequency.
+
+    Parameters
+    ----------
+    grid : ImageGrid
+        Whose pixels the sources stand on.
+    sources : sequence of Source
+        What there is to see.
+    pointings : sequence of (float, float)
+        Offsets east and north of the image centre, in arcmin.
+    antennas, channels, dumps : int
+        How many; a dump is one integration of one pointing.
+    size_m : float
+        Diameter of the array.
+    w_m : float
+        Scatter of the antennas towards the source.
+    tilt : (float, float)
+        Slope of the array's plane.
+    seed : int
+        Of the positions and weights.
+    spw : int
+        Number of the spectral window, 96 MHz wide with six channels, around 2.8 GHz.
+    lsrk_factor : float
+        Frequency in the frame of the image over the observed one.
+
+    Returns
+    -------
+    Visibilities
+        With ``pointings × dumps × baselines`` rows.
     """
     rng = np.random.default_rng(seed)
     ra0, dec0 = grid.ra_rad, grid.dec_rad
@@ -59,7 +96,7 @@ def observe(
     position[:, 2] += position[:, :2] @ tilt
     first, second = np.triu_indices(antennas, 1)
     baseline = position[first] - position[second]
-    frequency = 2.796e9 + 16e6 * (np.arange(channels) - channels / 2)
+    frequency = 2.796e9 + 16e6 * (np.arange(channels, dtype=float) - channels / 2)
     rows = len(fields) * dumps * first.size
     uvw = np.empty((rows, 3))
     field_index = np.empty(rows, dtype=np.int32)
@@ -97,29 +134,43 @@ def observe(
     return Visibilities((window,), tuple(fields), info, edges, 0.0, 0, 0)
 
 
-def unit_vectors(ra, dec):
+def unit_vectors(ra: npt.ArrayLike, dec: npt.ArrayLike) -> FloatArray:
+    """Return directions, [..., 3], of right ascensions and declinations in radians."""
+    ra, dec = np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
-def direction(grid, x, y):
-    """Unit vector towards a pixel."""
+def direction(grid: ImageGrid, x: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
+    """Return unit vectors towards pixels, [..., 3], in the orthographic projection."""
     l = -(np.asarray(x) - grid.nx // 2) * grid.cell_rad  # noqa: E741
     m = (np.asarray(y) - grid.ny // 2) * grid.cell_rad
     east = np.array([-np.sin(grid.ra_rad), np.cos(grid.ra_rad), 0])
     towards = unit_vectors(grid.ra_rad, grid.dec_rad)
     north = np.cross(towards, east)
     n = np.sqrt(1 - l**2 - m**2)
-    return l[..., None] * east + m[..., None] * north + n[..., None] * towards
+    towards_pixel: FloatArray = l[..., None] * east + m[..., None] * north + n[..., None] * towards
+    return towards_pixel
 
 
-def axes(field):
+def axes(field: VisibilityField) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the unit vectors to the east, to the north and towards a field."""
     east = np.array([-np.sin(field.ra_rad), np.cos(field.ra_rad), 0])
     towards = unit_vectors(field.ra_rad, field.dec_rad)
     return east, np.cross(towards, east), towards
 
 
-def predict(grid, sources, uvw, field_index, fields, frequency):
-    """Sum the visibilities RR, RL, LR, LL of point sources directly."""
+def predict(
+    grid: ImageGrid,
+    sources: Sequence[Source],
+    uvw: FloatArray,
+    field_index: npt.NDArray[np.int32],
+    fields: Sequence[VisibilityField],
+    frequency: FloatArray,
+) -> npt.NDArray[np.complex64]:
+    """Sum the visibilities RR, RL, LR, LL of point sources directly, [row, channel, correlation].
+
+    ``uvw`` is [row, 3] in metres, ``frequency`` [channel] in Hz as observed.
+    """
     data = np.zeros((len(uvw), frequency.size, 4), dtype=np.complex64)
     for x, y, (i, q, u, v) in sources:
         s = direction(grid, x, y)

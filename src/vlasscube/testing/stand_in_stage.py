@@ -1,23 +1,35 @@
-"""Planes without CASA; run in the processes of planes, which import it by name."""
+"""A stage that makes nothing: to see where planes go on a cluster, and what happens if their process dies.
+
+It runs in the processes of planes, which import it by name. Files in the run directory tell it what to do
+with a plane: ``LABEL.once`` or ``LABEL.always`` holds ``die`` (by SIGKILL) or anything else (take a minute).
+"""
 
 import os
 import signal
 import time
 from dataclasses import dataclass
+from typing import NoReturn
 
 from vlasscube import casa
 from vlasscube.errors import ImagingError
+from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.run import plane_walk
+from vlasscube.run.plane_walk import PlaneReport
 from vlasscube.run.wiring import STEPS, Step
+from vlasscube.stages.context import StageContext
+from vlasscube.workspace.directory import Workspace
 
 
 @dataclass(frozen=True)
 class Inputs:
+    """Of the stage; they mean nothing."""
+
     value: int = 1
 
 
-def step(inputs, context, key):
+def step(inputs: Inputs, context: StageContext, key: str) -> Inputs:
+    """Write label, process and parent into the file ``calls``; then do what the files of the plane say."""
     place = context.workspace.directory
     with (place / "calls").open("a") as calls:
         calls.write(f"{context.plane} {os.getpid()} {os.getppid()}\n")
@@ -34,16 +46,19 @@ def step(inputs, context, key):
     return inputs
 
 
-def run_plane(workspace, label, stages, options):
+def run_plane(workspace: Workspace, label: str, stages: tuple[str, ...], options: RunOptions) -> PlaneReport:
+    """Take a plane through stages like `vlasscube.run.plane_walk.run_plane`, ``pbcor`` being this one."""
     casa.configure = lambda *args: None
     STEPS["pbcor"] = Step(lambda workspace, options, plane: Inputs(), step)
     return plane_walk.run_plane(workspace, label, stages, options)
 
 
-def places():
+def places() -> tuple[int, int, int, str | None]:
+    """Return process, parent, number of threads for a plane, and the process's number in MPI."""
     time.sleep(0.5)
     return os.getpid(), os.getppid(), plane_threads(), os.environ.get("OMPI_COMM_WORLD_RANK")
 
 
-def fail(kind):
+def fail(kind: str) -> NoReturn:
+    """Raise an error of ours (``named``) or another (``other``)."""
     raise {"named": ImagingError("diverged", hint="look"), "other": ZeroDivisionError("zero")}[kind]

@@ -51,10 +51,12 @@ START_MJD_S = 59066.4257967 * 86400
 
 
 def spw_frequency(spw: int) -> float:
+    """Return the mean frequency of a spectral window of VLASS in Hz."""
     return 2.028e9 + 0.128e9 * (spw - 2)
 
 
 def noise_jy(spw: int, stokes: str) -> float:
+    """Return a noise that differs from plane to plane."""
     return (0.25e-3 if stokes == "I" else 0.19e-3) * (1 + 0.25 * math.cos(spw))
 
 

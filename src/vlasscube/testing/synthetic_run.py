@@ -8,11 +8,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
-import pytest
-from synthetic_field import HOSTILE, IMAGE_NAME, SyntheticField, noise_jy, spw_frequency
+import numpy.typing as npt
 
 from vlasscube import naming
 from vlasscube.polarization.stokes import derive
@@ -45,8 +44,12 @@ from vlasscube.results.types import (
     RmsResult,
     StokesAnalysis,
 )
+from vlasscube.testing.synthetic_field import HOSTILE, IMAGE_NAME, SyntheticField, noise_jy, spw_frequency
 from vlasscube.weblog import previews, source_stamps
 from vlasscube.workspace.record_json import to_plain
+
+Plane = npt.NDArray[np.float32]
+"""[y, x]."""
 
 __all__ = ["HOSTILE", "SyntheticRun", "fake_plane", "noise_jy", "spw_frequency", "use_planes"]
 
@@ -332,7 +335,14 @@ class SyntheticRun(SyntheticField):
             (self.workspace.working / name).mkdir(parents=True, exist_ok=True)
 
 
-def use_planes(patch: pytest.MonkeyPatch, plane: Callable[[Path, int], np.ndarray]) -> None:
+class Patch(Protocol):
+    """What replaces an attribute for a while, as pytest's ``MonkeyPatch`` does."""
+
+    def setattr(self, target: object, name: str, value: object) -> None:
+        """Replace an attribute."""
+
+
+def use_planes(patch: Patch, plane: Callable[[Path, int], Plane]) -> None:
     """Let the web log find these arrays, (path, Stokes index) to plane, in place of CASA images."""
 
     class Reader:
@@ -340,7 +350,7 @@ def use_planes(patch: pytest.MonkeyPatch, plane: Callable[[Path, int], np.ndarra
             self.path = path
             self.shape = plane(path, 0).shape
 
-        def read(self, stokes: int = 0, box: PixelBox | None = None) -> np.ndarray:
+        def read(self, stokes: int = 0, box: PixelBox | None = None) -> Plane:
             whole = plane(self.path, stokes)
             return whole[box.blc_y : box.trc_y + 1, box.blc_x : box.trc_x + 1].copy() if box else whole
 
@@ -348,17 +358,19 @@ def use_planes(patch: pytest.MonkeyPatch, plane: Callable[[Path, int], np.ndarra
         patch.setattr(module, "open_image", lambda path: contextlib.nullcontext(Reader(path)))
 
 
-def fake_plane(path: Path, stokes: int = 0, size: int = 512) -> np.ndarray:
+def fake_plane(path: Path, stokes: int = 0, size: int = 512) -> Plane:
     """Noise with a few sources, masked where the primary beam ends."""
     # Sources stand where they would on 512 pixels.
     y, x = np.mgrid[:size, :size] * (512 / size)
     radius = np.hypot(x - 256, y - 256) / 256
-    response = np.exp(-(radius**2)).astype(np.float32)
+    response: Plane = np.exp(-(radius**2)).astype(np.float32)
     name = path.name
+    plane: Plane
     if ".pb." in name:
         plane = response
     elif "mask" in name:
-        return ((x - 300) ** 2 + (y - 200) ** 2 < 900).astype(np.float32)
+        in_mask: Plane = ((x - 300) ** 2 + (y - 200) ** 2 < 900).astype(np.float32)
+        return in_mask
     elif ".psf." in name:
         plane = np.exp(-((radius * 60) ** 2)).astype(np.float32)
     elif ".model." in name:
