@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import distance_transform_edt
 from scipy.optimize import least_squares
+from scipy.stats import norm
 
 from vlasscube.errors import ProductError
-from vlasscube.images.beams import beam_area_pixels, beam_matrix, common_beam, convolve_beams, deconvolve_beam
+from vlasscube.images.beams import (
+    GaussianKernel,
+    beam_area_pixels,
+    beam_matrix,
+    common_beam,
+    convolve_beams,
+    deconvolve_beam,
+)
 from vlasscube.images.smoothing import _dilate, kernel_radius_pixels, smooth_and_shift
 from vlasscube.records import Beam
 from vlasscube.testing.casa_images import beam_quantities, run_task
@@ -164,6 +172,31 @@ def test_what_is_left_beside_a_blank_is_right():
     result = smooth_and_shift(flat, SPW15, TARGET, CELL)[30:50, :60]
     scale = beam_area_pixels(TARGET, CELL) / beam_area_pixels(SPW15, CELL)
     assert np.nanmax(np.abs(result / scale - 1)) < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("fwhm_arcsec", "cell_arcsec", "radius"),
+    # Three standard deviations are 1.274 widths at half maximum.
+    [(10.0, 1.0, 13), (10.0, 2.0, 7), (7.84, 1.0, 10), (7.86, 1.0, 11), (3.0, 0.6, 7), (0.1, 0.6, 1)],
+)
+def test_radius_of_a_kernel(fwhm_arcsec, cell_arcsec, radius):
+    """The longer axis counts."""
+    for minor in (fwhm_arcsec, fwhm_arcsec / 3):
+        assert kernel_radius_pixels(GaussianKernel(fwhm_arcsec, minor, 30.0), cell_arcsec) == radius
+
+
+def test_blanks_spread_as_far_as_they_matter_and_no_farther():
+    """Oracle: the normal distribution's integral, for a sky of one value that is half blank."""
+    beam, target, cell = Beam(3.0, 3.0, 0.0), Beam(9.0, 9.0, 0.0), 0.7
+    sigma = math.sqrt(9.0**2 - 3.0**2) / math.sqrt(8 * math.log(2)) / cell
+    plane = np.ones((64, 128))
+    plane[:, :50] = np.nan
+    row = smooth_and_shift(plane, beam, target, cell)[32] / 9.0
+    first = int(np.argmax(np.isfinite(row)))
+    seen = 1 - norm.cdf((49.5 - np.arange(128)) / sigma)
+    assert row[first:100] == pytest.approx(seen[first:100], abs=1e-4)
+    # The promise: a thousandth is lost to a blank on one side at most, and one pixel less would not do.
+    assert 1 - seen[first] < norm.sf(3.0) < 1 - seen[first - 2]
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 20), st.integers(1, 20))), st.integers(0, 9))

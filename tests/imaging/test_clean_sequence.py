@@ -68,6 +68,21 @@ COMMON = {
     "savemodel": "none",
     "parallel": False,
     "pointingoffsetsigdev": [300, 30],
+    "perchanweightdensity": False,
+    "wprojplanes": 1,
+    "facets": 1,
+    "aterm": True,
+    "psterm": False,
+    "wbawp": True,
+    "cfcache": "",
+    "rotatepastep": 5.0,
+    "computepastep": 360.0,
+    "noise": "1.0Jy",
+    "npixels": 0,
+    "interactive": False,
+    "fullsummary": True,
+    "fastnoise": True,
+    "verbose": False,
 }
 
 
@@ -86,6 +101,19 @@ def test_iterations_as_in_production(name):
 @pytest.mark.parametrize("name", COMMON)
 def test_common_parameters_as_in_production(name):
     assert all(call[name] == COMMON[name] for call in calls())
+
+
+def test_every_argument_is_in_one_of_the_tables():
+    for number, call in enumerate(calls()):
+        assert call.keys() == {*PRODUCTION, *COMMON, "vis", "imagename"}
+        assert (call["vis"], call["imagename"]) == (["a.ms"], f"x.iter{number}")
+
+
+def test_values_have_the_types_that_tclean_takes():
+    """``True == 1``, but not for CASA."""
+    for call in calls():
+        assert all(type(call[name]) is type(value) for name, value in COMMON.items())
+        assert all(type(call[name]) is type(values[1]) for name, values in PRODUCTION.items())
 
 
 def test_nmajor_is_passed_only_if_given():

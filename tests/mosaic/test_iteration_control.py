@@ -107,6 +107,32 @@ def test_second_residual(peak, unmasked, code):
     assert iteration.stop_code(levels(peak, unmasked), mask_is_empty=False) == code
 
 
+@pytest.mark.parametrize(
+    ("change", "code"), [(0.0, 4), (0.9e-10, 4), (-0.9e-10, 4), (1.1e-10, 0), (-1.1e-10, 0), (1e-6, 0)]
+)
+def test_a_peak_is_unchanged_within_a_tenth_of_a_nanojansky(change, code):
+    """As in tclean, whatever the size of the peak and whichever way it goes."""
+    for peak in (1.0, 1e-3):
+        iteration = control_after(levels(peak))
+        assert iteration.stop_code(levels(peak + change), mask_is_empty=False) == code
+
+
+def test_an_unchanged_peak_within_the_mask_comes_before_divergence_beyond_it():
+    assert control_after(levels(1.0, 2.0)).stop_code(levels(1.0, 9.0), mask_is_empty=False) == 4
+
+
+def test_a_peak_is_compared_with_the_one_just_before():
+    iteration = control_after(levels(1.0))
+    for peak, code in ((0.5, 0), (1.0, 0), (0.5, 0), (0.5, 4)):
+        assert iteration.stop_code(levels(peak), mask_is_empty=False) == code
+        iteration.major_cycles += 1
+
+
+def test_an_unchanged_peak_counts_only_once_something_was_cleaned():
+    iteration = control_after(levels(1.0), iterations=0)
+    assert iteration.stop_code(levels(1.0), mask_is_empty=False) == 0
+
+
 def test_slow_divergence_is_measured_from_the_lowest_peak():
     iteration = control_after(levels(1.0))
     for peak, code in ((0.5, 0), (1.2, 0), (1.9, 0), (2.1, 6)):

@@ -1,4 +1,4 @@
-"""Oracles: the table of the VLA's sensitivity, interpolation and medians by hand."""
+"""Oracles: the table of the VLA's sensitivity, interpolation and medians by hand, a published mean."""
 
 from __future__ import annotations
 
@@ -7,6 +7,34 @@ import pytest
 
 from vlasscube.errors import ProductError
 from vlasscube.polarization.sefd import FREQUENCY_RANGE_HZ, sefd_jy, sefd_scale
+
+# Copied a second time, in columns, from the measurements of the VLA's sensitivity in S band that the survey's
+# web logs draw: MHz, Jy.
+MEASURED = """
+    1850.5 1192   1998.0 390   2106.5 369   2312.5 371   2440.5 397    3054.0 352   3687.0 290
+    1889.5  608   2037.0 378   2165.0 355   2362.5 407   2561.5 401    3182.0 319   3815.0 326
+    1909.0  519   2056.5 381   2234.5 374   2401.5 411   2689.5 390    3310.0 315   3943.0 323
+    1959.0  413   2087.0 364   2273.5 369   2798.0 400   2945.5 362    3438.0 293   4001.5 340
+    4149.0  421   4168.5 474   4199.0 929   4218.5 1416  3559.0 275    4090.5 326
+"""
+PUBLISHED_JY = 370.0
+"""Nominal value of the VLA's Observational Status Summary for the whole of S band."""
+
+
+def test_every_sample_and_the_middle_between_neighbours():
+    numbers = np.array(MEASURED.split(), float).reshape(-1, 2)
+    samples = numbers[np.argsort(numbers[:, 0])]
+    assert len(samples) == 34
+    megahertz, jansky = samples.T
+    np.testing.assert_array_equal(sefd_jy(megahertz * 1e6), jansky)
+    middle = (megahertz[1:] + megahertz[:-1]) / 2
+    np.testing.assert_allclose(sefd_jy(middle * 1e6), (jansky[1:] + jansky[:-1]) / 2, rtol=1e-12)
+
+
+def test_the_band_is_as_sensitive_as_published():
+    """For a source in all planes, 1 / SEFD² adds up."""
+    planes = 2.028e9 + 0.128e9 * np.arange(16)
+    assert np.mean(sefd_jy(planes) ** -2.0) ** -0.5 == pytest.approx(PUBLISHED_JY, rel=0.1)
 
 
 def test_samples_and_interpolation():

@@ -1,6 +1,7 @@
 """Steps and planes without CASA: what is done, skipped, done again; how failures end."""
 
 import signal
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -20,8 +21,8 @@ from vlasscube.processes.parallel import SerialExecutor
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import Outcome
 from vlasscube.results.types import CubeImages, PlaneVerdict
-from vlasscube.run import steps, workflow
-from vlasscube.run.plane_walk import PlaneWalk, run_plane
+from vlasscube.run import plane_walk, steps, workflow
+from vlasscube.run.plane_walk import PlaneReport, PlaneWalk, run_plane
 from vlasscube.run.steps import do_step
 from vlasscube.run.wiring import STEPS, Step, read_flag_template
 from vlasscube.weblog.upkeep import WeblogUpkeep
@@ -187,6 +188,47 @@ def test_a_plane_that_lacks_memory_gets_another_chance_alone(workspace, monkeypa
     assert tries == ["spw2", "spw3", "spw4", "spw3"]
     failed = {label: report.failed_stage for label, report in walk.reports.items()}
     assert failed == {"spw2": None, "spw3": "pbcor" if times == 2 else None, "spw4": None}
+
+
+@pytest.mark.parametrize("dies", ["worker", "memory"])
+@pytest.mark.parametrize(
+    ("deaths", "tries"),
+    [
+        ({"spw3": 1, "spw4": 1}, ["spw2 spw3 spw4", "spw3 spw4"]),
+        ({"spw3": 2, "spw4": 2}, ["spw2 spw3 spw4", "spw3 spw4", "spw3", "spw4"]),
+        ({"spw3": 1, "spw4": 2}, ["spw2 spw3 spw4", "spw3 spw4", "spw4"]),
+        ({"spw3": 3, "spw4": 1}, ["spw2 spw3 spw4", "spw3 spw4", "spw3"]),
+        ({"spw3": 1}, ["spw2 spw3 spw4", "spw3"]),
+    ],
+)
+def test_planes_that_die_together_get_another_chance_together_then_alone(
+    workspace, monkeypatch, deaths, tries, dies
+):
+    left = dict(deaths)
+
+    def run(workspace, label, *arguments):
+        left[label] = left.get(label, 0) - 1
+        if left[label] < 0:
+            return PlaneReport(label, None, "")
+        if dies == "worker":
+            raise BrokenExecutor("gone")
+        return PlaneReport(label, "pbcor", "no memory", lacks_memory=True)
+
+    class Walk(PlaneWalk):
+        def run(self, executor, labels):
+            rounds.append(" ".join(sorted(labels)))
+            return super().run(executor, labels)
+
+    rounds = []
+    monkeypatch.setattr(plane_walk, "run_plane", run)
+    monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
+    walk = Walk(workspace, RunOptions(), ("pbcor",), 3, lambda event: None, WeblogUpkeep(workspace))
+    walk.run_on(SerialExecutor(), ["spw2", "spw3", "spw4"])
+    # Two that end at the same time are in no order.
+    assert rounds[:2] == tries[:2]
+    assert sorted(rounds[2:]) == tries[2:]
+    lost = {label for label, report in walk.reports.items() if report.failed_stage}
+    assert lost == {label for label, times in deaths.items() if times == 3}
 
 
 def test_other_failures_are_final(workspace, monkeypatch):
