@@ -510,7 +510,7 @@ def test_killed_half_way(path, tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
-from vlasscube.measurement_set import archive
+from vlasscube.resources import archive
 written = archive._write
 def write(*arguments):
     written(*arguments)
