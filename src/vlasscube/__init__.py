@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlasscube.run.workflow import run_workflow
     from vlasscube.workspace.directory import Workspace
 
-__version__ = _version("vlasscube")
+    __version__: str
+
 __all__ = ["Workspace", "__version__", "run_workflow"]
 
 
@@ -23,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from vlasscube.run.workflow import run_workflow
 
         return run_workflow
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("vlasscube")
     raise AttributeError(f"module 'vlasscube' has no attribute {name!r}")

@@ -117,6 +117,10 @@ class MemoryLimitError(ResourceLimitError):
     """Memory does not suffice now; it may when less is done at once."""
 
 
+class CodeChangedError(VlassCubeError):
+    """The code of the package changed while a run was under way."""
+
+
 class StageOrderError(VlassCubeError):
     """A stage is asked for whose predecessors have not been run."""
 

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from vlasscube import cli
+from vlasscube import __version__
+from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import ParameterFileError
 from vlasscube.estimates import cost as estimates
 from vlasscube.estimates.cost import Estimate, Resources
@@ -20,7 +22,7 @@ from vlasscube.parameters.lists import write_parameter_file
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow, StepRecord
 from vlasscube.results.types import ImportResult
 from vlasscube.run import planning
-from vlasscube.run.planned_steps import planned_steps
+from vlasscube.run.planned_steps import planned_steps, why_begun_again
 from vlasscube.run.planning import Machine, fit_warnings, make_plan
 from vlasscube.run.steps import step_key
 from vlasscube.run.wiring import STEPS
@@ -228,6 +230,10 @@ def test_reasons_to_do_a_step_again(workspace: Workspace) -> None:
     assert reason() == "changed: the input file"
     record_import(workspace, "other key", versions={"vlasscube": "0.0.1"})
     assert reason().startswith("changed: code version 0.0.1 → ")
+    record_import(workspace, "other key", versions={"vlasscube": __version__, CODE: "0123"})
+    assert reason() == f"changed: the code (same version, {__version__}), the input file"
+    record_import(workspace, "other key", versions={"vlasscube": __version__, CODE: code_digest()})
+    assert reason() == "changed: the input file"
     record_import(workspace, current_import_key(workspace), status="failed")
     assert reason() == "failed before"
     workspace.record_path("import_data").write_text("{", encoding="utf-8")
@@ -239,6 +245,22 @@ def test_what_follows_a_changed_step_may_be_done_again(workspace: Workspace) -> 
     record_import(workspace, "some key", stage="edit_image_list_continuum")
     second = planned_steps(workspace, RunOptions())[1]
     assert (second.action, second.reason) == ("perhaps", "done; again if stage 1 gives another result")
+
+
+def test_after_an_upgrade_everything_is_done_again_and_says_so(workspace: Workspace) -> None:
+    before = {"vlasscube": "0.0.1"}
+    record_import(workspace, "other key", versions=before)
+    record_import(workspace, "some key", stage="edit_image_list_continuum", versions=before)
+    record_import(workspace, "some key", stage="pbcor", plane="spw2", versions=before)
+    steps = {step.name: step for step in planned_steps(workspace, RunOptions())}
+    for name in ("edit_image_list_continuum", "pbcor"):
+        assert steps[name].action == "run"
+        assert steps[name].reason == f"changed: code version 0.0.1 → {__version__}"
+    told = why_begun_again(workspace, RunOptions())
+    assert told.startswith("stage 1 (import_data) is done again, and what depends on it; changed: code version")
+    record_import(workspace, current_import_key(workspace))
+    workspace.remove_record("edit_image_list_continuum")
+    assert why_begun_again(workspace, RunOptions()) == ""
 
 
 # ------------------------------------------------------------------------------------------------ fitting

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
-from vlasscube import cli
+from vlasscube import __version__, cli
 from vlasscube.records import StepRecord
 from vlasscube.results.run_records import RunRecords
 from vlasscube.results.types import RESULTS
@@ -71,6 +71,7 @@ def test_a_run_says_why_it_begins_again(workspace: Workspace) -> None:
     )
     options = workspace.read_options()
     assert options is not None
-    first, *_ = planned_steps(workspace, options)
-    assert first.action == "run"
-    assert "changed: the input file" in first.reason
+    steps = planned_steps(workspace, options)
+    assert {step.action for step in steps} == {"run"}
+    assert steps[0].reason == f"changed: code version 0.1.0 → {__version__}, the input file"
+    assert {step.reason for step in steps[1:]} == {f"changed: code version 0.1.0 → {__version__}"}

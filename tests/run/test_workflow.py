@@ -8,6 +8,7 @@ import pytest
 
 from vlasscube import casa
 from vlasscube.cli.signals import Interrupted
+from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import (
     CasaTaskError,
     ImagingError,
@@ -80,6 +81,16 @@ def test_another_code_version_does_a_step_again(workspace, monkeypatch):
     assert counter.done == 2
 
 
+def test_changed_sources_of_the_same_version_do_a_step_again(workspace, monkeypatch):
+    counter = Counter()
+    do(workspace, counter)
+    assert workspace.read_record("pbcor", "spw2").versions[CODE] == code_digest()
+    monkeypatch.setattr(steps, "code_digest", lambda: "other")
+    do(workspace, counter)
+    assert counter.done == 2
+    assert workspace.read_record("pbcor", "spw2").versions[CODE] == "other"
+
+
 @pytest.mark.parametrize("damage", ["delete", "alter", "record"])
 def test_lost_or_altered_results_are_made_again(workspace, damage):
     counter = Counter()
@@ -135,13 +146,24 @@ def test_one_failing_plane_leaves_the_others(workspace, monkeypatch):
         return inputs
 
     monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), run))
-    reports = [run_plane(workspace, label, ("pbcor",), RunOptions()) for label in ("spw2", "spw3", "spw4")]
+    reports = [
+        run_plane(workspace, label, ("pbcor",), RunOptions(), code_digest())
+        for label in ("spw2", "spw3", "spw4")
+    ]
     assert [report.failed_stage for report in reports] == [None, "pbcor", None]
     assert workspace.read_record("pbcor", "spw3").error.message == "diverged"
 
 
+def test_a_worker_with_other_code_than_the_run_does_nothing(workspace, monkeypatch):
+    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), Counter()))
+    report = run_plane(workspace, "spw2", ("pbcor",), RunOptions(), "other")
+    assert report.failed_stage == "pbcor"
+    assert "the code of vlasscube changed" in report.error
+    assert workspace.read_record("pbcor", "spw2") is None
+
+
 def test_inputs_that_cannot_be_had_fail_the_plane_only(workspace):
-    report = run_plane(workspace, "spw2", ("pbcor",), RunOptions())
+    report = run_plane(workspace, "spw2", ("pbcor",), RunOptions(), code_digest())
     assert report.failed_stage == "pbcor"
     assert "make_images" in report.error
     assert workspace.read_record("pbcor", "spw2").status == "failed"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vlasscube import __version__
 from vlasscube.casa import version as casa_version
+from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import ClusterError, WorkerLostError, WorkspaceError
 from vlasscube.workspace.locks import held, present_owner
 
@@ -120,7 +121,12 @@ def run_is_alive(tickets: Path, token: str) -> bool:
 
 def versions() -> dict[str, str]:
     """Tell what must be the same on all machines."""
-    return {"vlasscube": __version__, "Python": platform.python_version(), "casatasks": casa_version()}
+    return {
+        "vlasscube": __version__,
+        CODE: code_digest(),
+        "Python": platform.python_version(),
+        "casatasks": casa_version(),
+    }
 
 
 def other_versions(host: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlasscube.errors import MemoryLimitError, WorkspaceLockedError
+from vlasscube.code_identity import code_digest, require_same_code
+from vlasscube.errors import CodeChangedError, MemoryLimitError, WorkspaceLockedError
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import make_executor, see_others_changes, stop_workers
 from vlasscube.records import StepRecord
@@ -49,17 +50,20 @@ class PlaneReport:
     """Whether it failed for want of memory, which it may have when it is alone."""
 
 
-def run_plane(workspace: Workspace, label: str, stages: Sequence[str], options: RunOptions) -> PlaneReport:
+def run_plane(
+    workspace: Workspace, label: str, stages: Sequence[str], options: RunOptions, code: str
+) -> PlaneReport:
     """Take one plane through its stages; a failure ends its walk and nothing else.
 
     A plane that another process still writes, e.g. one that its scheduler has lost sight of, is waited for,
-    and then fails.
+    and then fails. So does one whose worker runs other code than the run, which is known by its digest.
     """
     try:
+        require_same_code(code)
         with plane_lock(workspace.records / "planes", label):
             return _walk_stages(workspace, label, stages, options)
-    except WorkspaceLockedError as error:
-        # Its records belong to whoever holds it.
+    except (WorkspaceLockedError, CodeChangedError) as error:
+        # Its records belong to whoever holds it, or to the code that made them.
         logger.error("%s: %s", label, error)
         return PlaneReport(label, stages[0], str(error))
 
@@ -157,7 +161,9 @@ class PlaneWalk:
                 record = self._workspace.record_path(name, label)
                 self._before.setdefault(record, _changed_ns(record))
         futures = {
-            executor.submit(run_plane, self._workspace, label, self._stages, self._options): label
+            executor.submit(
+                run_plane, self._workspace, label, self._stages, self._options, code_digest()
+            ): label
             for label in labels
         }
         lost = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vlasscube import __version__
+from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import StageOrderError, VlassCubeError
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER, RECIPE, StageEntry
@@ -31,11 +32,22 @@ class PlannedStep:
 
 def _why_again(record: StepRecord, inputs: Any) -> str:
     """Tell what changed since a step was done."""
-    version = record.versions.get("vlasscube", __version__)
-    changes = [] if version == __version__ else [f"code version {version} → {__version__}"]
-    changes += _differences(record.inputs, to_plain(inputs))
+    changes = [*_code_change(record), *_differences(record.inputs, to_plain(inputs))]
     shown = ", ".join(changes[:4]) + (" …" if len(changes) > 4 else "")
-    return f"changed: {shown}" if changes else "its inputs changed"
+    return f"{_CHANGED}{shown}" if changes else "its inputs changed"
+
+
+def _code_change(record: StepRecord) -> list[str]:
+    """Tell how the code differs from that which did a step."""
+    version = record.versions.get("vlasscube")
+    if version is None:
+        return []
+    if version != __version__:
+        return [f"code version {version} → {__version__}"]
+    return [] if record.versions.get(CODE) == code_digest() else [f"the code (same version, {version})"]
+
+
+_CHANGED = "changed: "
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:
@@ -105,12 +117,14 @@ def _after(workspace: Workspace, entry: StageEntry, behind: PlannedStep) -> Plan
     stage = GATHER if entry.name == "make_images" else entry.name
     record, reason = _record(workspace, stage)
     if entry.scope == "plane" and entry.name != "make_images":
-        place = workspace.records / "planes"
-        record = None
-        if any(place.glob(f"*/{entry.name}.json")):
+        done = sorted((workspace.records / "planes").glob(f"*/{entry.name}.json"))
+        record, reason = _record(workspace, entry.name, done[0].parent.name) if done else (None, "not yet run")
+        if record is not None and not _code_change(record):
             return PlannedStep(entry.number, entry.name, "perhaps", "as far as planes are imaged anew")
     if record is None or record.status == "failed":
         return PlannedStep(entry.number, entry.name, "run", reason or "failed before")
+    if changes := _code_change(record):
+        return PlannedStep(entry.number, entry.name, "run", f"{_CHANGED}{', '.join(changes)}")
     text = f"done; again if stage {behind.number} gives another result"
     return PlannedStep(entry.number, entry.name, "perhaps", text)
 
@@ -127,3 +141,16 @@ def _judge_planes(workspace: Workspace, options: RunOptions, entry: StageEntry) 
     if entry.name == "make_images" and _record(workspace, GATHER)[0] is None:
         return False, f"{len(labels)} of {len(labels)} planes done; outcomes not yet compared"
     return True, f"{len(labels)} of {len(labels)} planes done"
+
+
+def why_begun_again(workspace: Workspace, options: RunOptions) -> str:
+    """Tell from which stage on a run does again what was done, and why; ``''`` if it only goes on."""
+    try:
+        steps = planned_steps(workspace, options)
+    except VlassCubeError:
+        # What is wrong with the inputs is told by the stage that finds it.
+        return ""
+    first = next((step for step in steps if step.action == "run"), None)
+    if first is None or _CHANGED not in first.reason:
+        return ""
+    return f"stage {first.number} ({first.name}) is done again, and what depends on it; {first.reason}"

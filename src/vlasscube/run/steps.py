@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vlasscube import __version__, casa
+from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import VlassCubeError, WorkspaceError, interruption_behind
 from vlasscube.processes.parallel import peak_memory_bytes
 from vlasscube.products.command_log import begin_call_log
@@ -24,8 +25,8 @@ logger = logging.getLogger("vlasscube")
 
 
 def step_key(stage: str, inputs: Any) -> str:
-    """Hash of what a step depends on: its inputs and the code version."""
-    plain = json.dumps([stage, __version__, to_plain(inputs)], sort_keys=True)
+    """Hash of what a step depends on: its inputs, and the version and the sources of the code."""
+    plain = json.dumps([stage, __version__, code_digest(), to_plain(inputs)], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
@@ -95,7 +96,7 @@ def do_step(
         messages=tuple(context.messages),
         outputs=tuple(context.outputs),
         error=None if error is None else error_info(error),
-        versions={"vlasscube": __version__, "casatasks": casa.version()},
+        versions={"vlasscube": __version__, CODE: code_digest(), "casatasks": casa.version()},
         peak_memory_bytes=peak_memory_bytes(),
     )
     workspace.write_record(record)

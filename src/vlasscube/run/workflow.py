@@ -17,6 +17,7 @@ from vlasscube.processes.parallel import available_memory_bytes, usable_cores
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import Outcome, StepRecord
 from vlasscube.results.types import CubeImages, CubePlan
+from vlasscube.run.planned_steps import why_begun_again
 from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
 from vlasscube.run.steps import do_step
 from vlasscube.run.wiring import STEPS, plane_images, require_result
@@ -109,6 +110,9 @@ def run_workflow(
         wait_for_planes(workspace.records / "planes")
         workspace.clear_partial()
         weblog = WeblogUpkeep(workspace)
+        if reason := why_begun_again(workspace, options):
+            logger.warning("%s", reason)
+            tell(Event("message", stages[0].name, None, f"warning: {reason}"))
         try:
             _run_stages(workspace, options, stages, workers, executor, tell, weblog)
         finally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from vlasscube import casa
+from vlasscube.code_identity import code_digest
 from vlasscube.errors import ImagingError
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import plane_threads
@@ -46,11 +47,13 @@ def step(inputs: Inputs, context: StageContext, key: str) -> Inputs:
     return inputs
 
 
-def run_plane(workspace: Workspace, label: str, stages: tuple[str, ...], options: RunOptions) -> PlaneReport:
+def run_plane(
+    workspace: Workspace, label: str, stages: tuple[str, ...], options: RunOptions, code: str | None = None
+) -> PlaneReport:
     """Take a plane through stages like `vlasscube.run.plane_walk.run_plane`, ``pbcor`` being this one."""
     casa.configure = lambda *args: None
     STEPS["pbcor"] = Step(lambda workspace, options, plane: Inputs(), step)
-    return plane_walk.run_plane(workspace, label, stages, options)
+    return plane_walk.run_plane(workspace, label, stages, options, code or code_digest())
 
 
 def places() -> tuple[int, int, int, str | None]:
