@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
-from vlasscube.errors import ProblemListError
-from vlasscube.options import RunOptions
+from vlasscube.errors import ProblemListError, WorkspaceError
+from vlasscube.options import RENAMED_OPTIONS, RunOptions
+from vlasscube.workspace.directory import Workspace
 
 
 @pytest.mark.parametrize(
@@ -21,3 +24,25 @@ def test_choices_that_an_engine_cannot_honour_are_refused(choices, problem):
 def test_choices_that_go_together():
     assert RunOptions(gridding="exact", w_correction=True).engine == "mosaic"
     assert RunOptions(engine="casa").gridding == "casa"
+
+
+def test_options_recorded_under_a_former_name_are_read_and_written_under_the_present_one(tmp_path):
+    assert RENAMED_OPTIONS == {"kernels": "gridding"}
+    workspace = Workspace(tmp_path)
+    workspace.records.mkdir()
+    path = workspace.records / "options.json"
+    path.write_text(json.dumps({"engine": "mosaic", "kernels": "exact", "w_correction": True}))
+    options = workspace.read_options()
+    assert options == RunOptions(gridding="exact", w_correction=True)
+    workspace.write_options(options)
+    assert workspace.read_options() == options
+    assert json.loads(path.read_text()).keys() == RunOptions.__dataclass_fields__.keys()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"kernels": "round"}', "null"])
+def test_options_that_are_none_are_refused(tmp_path, text):
+    workspace = Workspace(tmp_path)
+    workspace.records.mkdir()
+    (workspace.records / "options.json").write_text(text)
+    with pytest.raises(WorkspaceError, match="RunOptions"):
+        workspace.read_options()

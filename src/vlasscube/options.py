@@ -11,6 +11,9 @@ from typing import Literal
 
 from vlasscube.errors import ProblemListError
 
+RENAMED_OPTIONS = {"kernels": "gridding"}
+"""Present names of options by the names under which earlier versions took and recorded them."""
+
 
 @dataclass(frozen=True)
 class RunOptions:

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from vlasscube import casa, cli
-from vlasscube.cli.command_options import combined_options
+from vlasscube.cli.command_options import combined_options, option_texts
 from vlasscube.cli.console import RichProgress
 from vlasscube.errors import CasaUnavailableError, ImagingError
 from vlasscube.options import RunOptions
@@ -124,6 +124,32 @@ def test_every_option_of_a_run_is_there_with_its_text(
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("vlasscube ")
+
+
+def test_every_option_of_a_run_has_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "plan"):
+        assert cli.main([command, "--help"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        for name, text in option_texts().items():
+            assert f"--{name.replace('_', '-')}" in shown
+            assert text in shown
+    assert set(option_texts()) == {field.name for field in dataclasses.fields(RunOptions)}
+    assert option_texts()["latitude"] == (
+        "Observatory latitude in the position correction; geocentric reproduces the archive."
+    )
+    assert option_texts()["nmajor"].endswith("; 0 for no limit.")
+
+
+def test_a_former_option_is_taken_with_a_note(
+    tmp_path: Path, fake: FakeWorkflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", str(tmp_path), "--kernels", "exact"]) == 0
+    assert fake.options == RunOptions(gridding="exact")
+    assert capsys.readouterr().err == "note: --kernels is now called --gridding\n"
+    assert cli.main(["run", str(tmp_path), "--kernels", "exact", "--gridding", "casa"]) == 1
+    assert "it contradicts --gridding" in capsys.readouterr().err
+    cli.main(["run", "--help"])
+    assert "--kernels" not in capsys.readouterr().out
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:

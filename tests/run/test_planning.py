@@ -9,8 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlasscube import cli
-from vlasscube import __version__
+from vlasscube import __version__, cli
 from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import ParameterFileError
 from vlasscube.estimates import cost as estimates
@@ -257,7 +256,9 @@ def test_after_an_upgrade_everything_is_done_again_and_says_so(workspace: Worksp
         assert steps[name].action == "run"
         assert steps[name].reason == f"changed: code version 0.0.1 → {__version__}"
     told = why_begun_again(workspace, RunOptions())
-    assert told.startswith("stage 1 (import_data) is done again, and what depends on it; changed: code version")
+    assert told.startswith(
+        "stage 1 (import_data) is done again, and what depends on it; changed: code version"
+    )
     record_import(workspace, current_import_key(workspace))
     workspace.remove_record("edit_image_list_continuum")
     assert why_begun_again(workspace, RunOptions()) == ""

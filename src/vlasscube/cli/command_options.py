@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
 import inspect
@@ -12,26 +11,51 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
-from vlasscube.options import RunOptions
+from vlasscube.options import RENAMED_OPTIONS, RunOptions
 
 
-def _option_texts() -> dict[str, str]:
-    """The text below each field of `RunOptions`."""
-    body = ast.parse(inspect.getsource(RunOptions)).body[0]
-    assert isinstance(body, ast.ClassDef)
+@functools.cache
+def option_texts() -> dict[str, str]:
+    """Help of each option: the docstring of its field in `RunOptions`."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    # The settings cannot be given for a dataclass as such, only for a choice.
+    choice: Any = RunOptions | None
+    adapter = TypeAdapter(choice, config=ConfigDict(use_attribute_docstrings=True))
+    schema = adapter.json_schema()["$defs"]["RunOptions"]["properties"]
     texts = {}
-    for statement, following in zip(body.body, body.body[1:], strict=False):
-        match statement, following:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                texts[name] = inspect.cleandoc(text).replace("\n", " ").replace("``", "")
+    for name, hint in get_type_hints(RunOptions).items():
+        text = schema[name]["description"].replace("\n", " ").replace("``", "")
+        texts[name] = f"{text.rstrip('.')}; 0 for no limit." if _may_be_none(hint) else text
     return texts
 
 
-def _option_parameter(field: dataclasses.Field[Any], hint: Any, text: str) -> inspect.Parameter:
-    flag = "--" + field.name.replace("_", "-")
+class RunOptionsCommand(TyperCommand):
+    """A command with the options of a run, whose texts are looked up when its help is shown."""
+
+    # The context is one of click, or of the click that newer versions of typer bring along.
+    def get_help(self, ctx: Any) -> str:
+        """Return the help."""
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption) and parameter.name in option_texts():
+                parameter.help = option_texts()[parameter.name]
+        return super().get_help(ctx)
+
+
+def _may_be_none(hint: Any) -> bool:
+    return type(None) in get_args(hint)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _option_parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    flag = _flag(field.name)
     default = field.default
-    settings: dict[str, Any] = {"help": text}
+    settings: dict[str, Any] = {}
     kind: Any = hint
     if get_origin(hint) is Literal:
         choices = get_args(hint)
@@ -39,7 +63,7 @@ def _option_parameter(field: dataclasses.Field[Any], hint: Any, text: str) -> in
         settings |= {"metavar": "|".join(choices), "parser": _choice_parser(flag, choices)}
     elif get_origin(hint) is types.UnionType:
         kind = next(part for part in get_args(hint) if part is not type(None))
-        settings |= {"help": f"{text.rstrip('.')}; 0 for no limit.", "min": 0}
+        settings |= {"min": 0}
     elif hint is bool:
         flag = f"{flag}/--no-{flag[2:]}"
     elif hint is float:
@@ -51,6 +75,23 @@ def _option_parameter(field: dataclasses.Field[Any], hint: Any, text: str) -> in
     shown = "none" if default in (None, "") else str(default).lower() if hint is bool else str(default)
     annotation = Annotated[kind | None, typer.Option(flag, show_default=shown, **settings)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _former_parameter(former: str) -> inspect.Parameter:
+    """Make a hidden option of what an option was called before."""
+    annotation = Annotated[str | None, typer.Option(_flag(former), hidden=True)]
+    return inspect.Parameter(former, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _under_present_names(given: dict[str, Any]) -> dict[str, Any]:
+    for former, name in RENAMED_OPTIONS.items():
+        if former not in given:
+            continue
+        typer.echo(f"note: {_flag(former)} is now called {_flag(name)}", err=True)
+        value = given.pop(former)
+        if given.setdefault(name, value) != value:
+            raise typer.BadParameter(f"it contradicts {_flag(name)}", param_hint=_flag(former))
+    return given
 
 
 def _choice_parser(flag: str, choices: Sequence[str]) -> Callable[[str], str]:
@@ -69,10 +110,14 @@ def _spw_list(text: str) -> str:
 
 
 def with_run_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Give a command an option for each field of `RunOptions`; those used arrive as the mapping ``given``."""
-    texts, hints = _option_texts(), get_type_hints(RunOptions)
+    """Give a command an option for each field of `RunOptions`; those used arrive as the mapping ``given``.
+
+    Former names of options are taken, too, with a note on standard error.
+    """
+    hints = get_type_hints(RunOptions)
     fields = dataclasses.fields(RunOptions)
-    extra = [_option_parameter(field, hints[field.name], texts.get(field.name, "")) for field in fields]
+    extra = [_option_parameter(field, hints[field.name]) for field in fields]
+    extra += [_former_parameter(former) for former in RENAMED_OPTIONS]
     own = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for p in inspect.signature(function, eval_str=True).parameters.values()
@@ -81,8 +126,11 @@ def with_run_options(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def wrapper(**kwargs: Any) -> int:
-        given = {field.name: kwargs.pop(field.name) for field in fields if field.name in kwargs}
-        return function(given={key: value for key, value in given.items() if value is not None}, **kwargs)
+        names = [*(field.name for field in fields), *RENAMED_OPTIONS]
+        given = {name: kwargs.pop(name) for name in names if kwargs.get(name) is not None}
+        for name in names:
+            kwargs.pop(name, None)
+        return function(given=_under_present_names(given), **kwargs)
 
     wrapper.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}

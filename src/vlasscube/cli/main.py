@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlasscube.cli.command_errors import FAILURE, OK, command
-from vlasscube.cli.command_options import combined_options, with_run_options
+from vlasscube.cli.command_options import RunOptionsCommand, combined_options, with_run_options
 from vlasscube.recipe import FIRST, LAST, RECIPE, stage_entry
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _root(
     return OK
 
 
-@app.command(epilog="Example: vlasscube run J1234 --workers 4")
+@app.command(cls=RunOptionsCommand, epilog="Example: vlasscube run J1234 --workers 4")
 @command
 @with_run_options
 def run(
@@ -212,7 +212,7 @@ def _run(
     return result.exit_status
 
 
-@app.command(epilog="Example: vlasscube plan J1234 --workers 4")
+@app.command(cls=RunOptionsCommand, epilog="Example: vlasscube plan J1234 --workers 4")
 @command
 @with_run_options
 def plan(

@@ -118,7 +118,9 @@ def _after(workspace: Workspace, entry: StageEntry, behind: PlannedStep) -> Plan
     record, reason = _record(workspace, stage)
     if entry.scope == "plane" and entry.name != "make_images":
         done = sorted((workspace.records / "planes").glob(f"*/{entry.name}.json"))
-        record, reason = _record(workspace, entry.name, done[0].parent.name) if done else (None, "not yet run")
+        record, reason = (
+            _record(workspace, entry.name, done[0].parent.name) if done else (None, "not yet run")
+        )
         if record is not None and not _code_change(record):
             return PlannedStep(entry.number, entry.name, "perhaps", "as far as planes are imaged anew")
     if record is None or record.status == "failed":

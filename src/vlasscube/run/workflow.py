@@ -17,8 +17,8 @@ from vlasscube.processes.parallel import available_memory_bytes, usable_cores
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import Outcome, StepRecord
 from vlasscube.results.types import CubeImages, CubePlan
-from vlasscube.run.planned_steps import why_begun_again
 from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
+from vlasscube.run.planned_steps import why_begun_again
 from vlasscube.run.steps import do_step
 from vlasscube.run.wiring import STEPS, plane_images, require_result
 from vlasscube.stages.make_images import GatherInputs, gather_planes

@@ -22,8 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic_core
+
 from vlasscube.errors import WorkspaceError
-from vlasscube.options import RunOptions
+from vlasscube.options import RENAMED_OPTIONS, RunOptions
 from vlasscube.records import FileRecord, StepRecord
 from vlasscube.workspace.locks import LockOwner, held, present_owner
 from vlasscube.workspace.record_json import from_json, to_json
@@ -95,6 +97,17 @@ def size_bytes(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
     return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
+
+
+def _with_present_names(options: bytes) -> bytes:
+    try:
+        values = pydantic_core.from_json(options)
+    except ValueError:
+        # What is wrong with it is told by whoever reads it.
+        return options
+    if not isinstance(values, dict) or not RENAMED_OPTIONS.keys() & values.keys():
+        return options
+    return pydantic_core.to_json({RENAMED_OPTIONS.get(name, name): value for name, value in values.items()})
 
 
 class Workspace:
@@ -258,9 +271,12 @@ class Workspace:
     # -------------------------------------------------------------------------------------------- options
 
     def read_options(self) -> RunOptions | None:
-        """Return the options of the run in this directory; None before the first run."""
+        """Return the options of the run in this directory; None before the first run.
+
+        Options that an earlier version recorded under another name are read as what they are called now.
+        """
         path = self.records / "options.json"
-        return from_json(RunOptions, path.read_bytes()) if path.exists() else None
+        return from_json(RunOptions, _with_present_names(path.read_bytes())) if path.exists() else None
 
     def write_options(self, options: RunOptions) -> None:
         """Keep the options of the run."""
