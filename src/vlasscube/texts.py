@@ -25,6 +25,12 @@ def header_text(text: str) -> str:
     return shown
 
 
+def shown(value: object) -> str:
+    """Short Python form of a value for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def printable(text: str) -> str:
     """Make unprintable characters visible, so that no text can steer a terminal or fake a line."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -27,7 +27,7 @@ from vlasscube.errors import (
     WorkspaceError,
 )
 from vlasscube.measurement_set.flag_template import template_commands
-from vlasscube.measurement_set.row_selection import parse_ids, parse_uvrange
+from vlasscube.measurement_set.row_selection import parse_ids
 from vlasscube.options import RunOptions
 from vlasscube.parameters.lists import (
     read_parameter_file,
@@ -37,6 +37,7 @@ from vlasscube.parameters.lists import (
 )
 from vlasscube.parameters.literals import parse_literal
 from vlasscube.parameters.quantities import parse_flux, parse_frequency, parse_taper
+from vlasscube.parameters.uv_ranges import parse_uvrange
 from vlasscube.products.headers import fits_text
 from vlasscube.products.manifest import Manifest
 from vlasscube.recipe import RECIPE, stage_entry
@@ -114,9 +115,9 @@ def parameter_list(data: bytes) -> None:
     if isinstance(parameters.spw, str):
         attempt(ParameterFileError, resolve_continuum_spw, parameters.spw, CENTRES_HZ)
     if parameters.uvrange is not None:
-        attempt(MeasurementSetError, parse_uvrange, parameters.uvrange)
+        assert parse_uvrange(parameters.uvrange)
     if parameters.threshold is not None:
-        attempt(ImagingError, parse_flux, parameters.threshold)
+        assert parse_flux(parameters.threshold) >= 0
 
 
 @target

@@ -11,10 +11,10 @@ from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.row_selection import (
     matching_states,
     parse_ids,
-    parse_uvrange,
     select_baselines,
     select_uv,
 )
+from vlasscube.parameters.uv_ranges import parse_uvrange
 
 
 @given(st.sets(st.integers(0, 30000), min_size=1))

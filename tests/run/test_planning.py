@@ -18,7 +18,7 @@ from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed
 from vlasscube.options import RunOptions
 from vlasscube.parameters.lists import write_parameter_file
-from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow, StepRecord
+from vlasscube.records import Antenna, Field, MeasurementSetSummary, Message, Scan, SpectralWindow, StepRecord
 from vlasscube.results.types import ImportResult
 from vlasscube.run import planning
 from vlasscube.run.planned_steps import planned_steps, why_begun_again
@@ -113,6 +113,26 @@ def test_plan_from_the_inputs_alone(workspace: Workspace) -> None:
     assert [step.action for step in plan.steps] == ["run"] * 12
     assert {step.reason for step in plan.steps} == {"not yet run"}
     assert any("reimaging_resources.tgz is missing" in message.text for message in plan.warnings)
+
+
+def test_what_has_no_effect_in_a_list_is_warned_of(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with workspace.ccip_parameter_file.open("a") as stream:
+        stream.write("wprojplanes=32\n")
+    with workspace.seip_parameter_file.open("a") as stream:
+        stream.write("nchan=5\n")
+    assert cli.main(["plan", str(workspace.directory), "--workers", "1"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "CCIP_parameter.list:6: wprojplanes has no effect" in shown
+    assert "SEIP_parameter.list:6: nchan has no effect" in shown
+
+
+def test_warnings_of_lists_that_were_read_are_those_of_their_records(workspace: Workspace) -> None:
+    message = Message("warning", "CCIP_parameter.list:6: wprojplanes has no effect")
+    record_import(workspace, "key", stage="edit_image_list_cube", messages=(message,))
+    found = planning._recorded_messages(workspace, "edit_image_list_continuum", "edit_image_list_cube")
+    assert found == (message,)
 
 
 def test_plan_is_printed_and_json(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,17 @@
 """From parameter lists to planes: outcomes, precedence, refusals; without CASA."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from vlasscube.errors import MeasurementSetError, ParameterFileError
+from vlasscube.imaging.clean_sequence import iteration_sequence, tclean_arguments
+from vlasscube.imaging.imager_inputs import clean_control, imager_settings
+from vlasscube.measurement_set.restore import continuum_prediction_arguments
 from vlasscube.naming import format_field_name
 from vlasscube.options import RunOptions
+from vlasscube.parameters.key_uses import KEY_USES, Used
 from vlasscube.parameters.lists import write_parameter_file
 from vlasscube.records import (
     Antenna,
@@ -201,19 +208,123 @@ def test_the_continuum_list_is_not_taken_for_the_cubes(plan):
         plan(imaging_mode="VLASS-SE-CONT-MOSAIC", spw="2,3")
 
 
-def test_continuum_target_has_production_values(tmp_path):
-    write_parameter_file(
-        tmp_path / "SEIP_parameter.list",
-        {
+@pytest.fixture
+def continuum(tmp_path):
+    def make(**changes):
+        values = LIST | {
             "imagename": "VLASS2.1.se.T10t02.J100000+340000.06.2048.v1",
-            "phasecenter": LIST["phasecenter"],
             "imaging_mode": "VLASS-SE-CONT-MOSAIC",
             "spw": "2,3,4",
-        },
-    )
-    inputs = ContinuumListInputs("SEIP_parameter.list", "", IMPORTED, ())
-    target = edit_image_list_continuum(inputs, StageContext(Workspace(tmp_path), "x"))
+        }
+        write_parameter_file(tmp_path / "SEIP_parameter.list", values | changes)
+        make.context = StageContext(Workspace(tmp_path), "x")
+        return edit_image_list_continuum(
+            ContinuumListInputs("SEIP_parameter.list", "", IMPORTED, ()), make.context
+        )
+
+    return make
+
+
+def test_continuum_target_has_production_values(continuum):
+    target = continuum()
     assert (target.geometry.nx, target.geometry.cell_arcsec) == (12500, 0.6)
     assert (target.robust, target.uvtaper, target.nterms) == (-2.0, ("2.6476arcsec",), 2)
     assert (target.reffreq, target.pblimit) == ("3.0GHz", 0.1)
     assert target.selection.spw == "2,3,4"
+
+
+# ------------------------------------------------------------------------------- every used key is used
+
+ANOTHER = {
+    "imagename": "VLASS2.1.cc.T10t03.J100000+340000.06.2048.v1",
+    "phasecenter": "J2000 10:00:01.000 +34.00.00.0000",
+    "spw": ["2", "3"],
+    "imsize": [1000, 2000],
+    "cell": ["0.5arcsec"],
+    "search_radius_arcsec": 100.0,
+    "field": [1, 2],
+    "robust": 0.25,
+    "uvrange": "<10km",
+    "uvtaper": ["3.5arcsec"],
+    "pblimit": 0.3,
+    "cutout_imsize": [1200, 1200],
+    "niter": 77,
+    "threshold": "3mJy",
+    "nsigma": 6.0,
+    "cyclefactor": 1.5,
+    "cycleniter": 321,
+    "cycleniter_final_image_nomask": 123,
+    "nmajor": 12,
+    "scales": [0, 7],
+    "mask": ["tier1.mask", "pb"],
+    "pbmask": 0.25,
+    "vlass_plane_reject_ms": {"nfield_thresh": 5},
+    "nterms": 1,
+    "reffreq": "2.5GHz",
+}
+"""For each used key of either list a value that is not the default."""
+
+
+def used_keys(kind):
+    return [key for key, use in KEY_USES[kind].items() if isinstance(use, Used)]
+
+
+def cube_requests(plan):
+    """What is asked of tclean, and of our own engine, for all planes and iterations."""
+    steps = iteration_sequence(plan.clean)
+    of_tclean = [
+        tclean_arguments("a.ms", t.selection, t.reffreq_hz, t.image_root, plan.clean, step)
+        for t in plan.targets
+        for step in steps
+    ]
+    settings = imager_settings(plan.clean, 1)
+    return of_tclean, [(settings, step.mask, clean_control(plan.clean, step)) for step in steps]
+
+
+@pytest.mark.parametrize("key", used_keys("cube"))
+def test_each_used_key_of_the_cubes_list_changes_what_is_asked_of_the_engine(plan, key):
+    before, after = plan(), plan(**{key: ANOTHER[key]})
+    assert plan.context.messages == []
+    assert replace(after, parameters=before.parameters) != before
+    tclean_before, own_before = cube_requests(before)
+    tclean_after, own_after = cube_requests(after)
+    # Rules about planes do not change their images.
+    assert (tclean_before != tclean_after) == (key != "vlass_plane_reject_ms")
+    cleaning = {"robust", "uvtaper", "pblimit", "niter", "threshold", "nsigma", "cyclefactor", "cycleniter"}
+    cleaning |= {"cycleniter_final_image_nomask", "nmajor", "scales", "mask", "pbmask"}
+    assert (own_before != own_after) == (key in cleaning)
+
+
+@pytest.mark.parametrize("key", used_keys("continuum"))
+def test_each_used_key_of_the_continuum_list_changes_how_the_model_is_predicted(continuum, key):
+    def request(target):
+        return continuum_prediction_arguments(
+            Path("a.ms"),
+            Path(target.image_name),
+            target.selection,
+            target.geometry,
+            robust=target.robust,
+            uvtaper=target.uvtaper,
+            nterms=target.nterms,
+            reffreq=target.reffreq,
+            pblimit=target.pblimit,
+        )
+
+    value = {"spw": "2,3", "imagename": ANOTHER["imagename"].replace(".cc.", ".se.")}.get(key, ANOTHER[key])
+    before, after = continuum(), continuum(**{key: value})
+    assert continuum.context.messages == []
+    assert request(before) != request(after)
+
+
+def test_what_has_no_effect_is_a_warning_of_the_stage(plan, continuum):
+    plan(reffreq="3.0GHz", nchan=5)
+    assert {message.level for message in plan.context.messages} == {"warning"}
+    assert [message.text.partition(":5: ")[::2] for message in plan.context.messages[:1]] == [
+        (
+            "CCIP_parameter.list",
+            "reffreq has no effect: each plane has the mean frequency of its spectral windows",
+        )
+    ]
+    assert plan.context.messages[1].text.startswith("CCIP_parameter.list:6: nchan has no effect: ")
+    continuum(niter=50)
+    assert "SEIP_parameter.list:5: niter has no effect" in continuum.context.messages[0].text

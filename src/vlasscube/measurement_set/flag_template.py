@@ -10,7 +10,7 @@ from typing import Any
 
 from vlasscube.errors import ParameterFileError
 from vlasscube.parameters.literals import parse_literal
-from vlasscube.parameters.values import shown
+from vlasscube.texts import shown
 
 _MAX_PROBLEMS = 100
 _MAX_COMMANDS = 100_000

@@ -17,7 +17,6 @@ from vlasscube.measurement_set.row_selection import (
     is_among,
     matching_states,
     parse_ids,
-    parse_uvrange,
     select_baselines,
     select_uv,
 )
@@ -28,6 +27,7 @@ from vlasscube.mosaic.visibilities import (
     Visibilities,
     VisibilityField,
 )
+from vlasscube.parameters.uv_ranges import parse_uvrange
 from vlasscube.records import DataSelection
 
 _COLUMNS = {"data": "DATA", "corrected": "CORRECTED_DATA"}

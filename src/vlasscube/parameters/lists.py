@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vlasscube.errors import ParameterFileError
+from vlasscube.parameters.key_uses import ListKind, idle_keys, refusals
 from vlasscube.parameters.literals import parse_literal
 from vlasscube.parameters.values import (
     CONTINUUM_MODE,
@@ -25,17 +26,19 @@ from vlasscube.parameters.values import (
     PlaneRejectionMs,
     angle_arcsec,
     nearest,
-    shown,
     spw_groups,
 )
+from vlasscube.texts import shown
 
 __all__ = [
     "CONTINUUM_MODE",
     "CUBE_MODE",
     "IMAGING_MODES",
+    "ImageList",
     "ImageListParameters",
     "PlaneRejectionMs",
     "parameters_mapping",
+    "read_image_list",
     "read_parameter_file",
     "require_supported_mode",
     "resolve_continuum_spw",
@@ -228,8 +231,48 @@ class _Problems:
         return texts
 
 
+@dataclass(frozen=True)
+class ImageList:
+    """A parameter list that can be used."""
+
+    parameters: ImageListParameters
+    warnings: tuple[str, ...]
+    """What in it has no effect, each with file and line."""
+
+
+def read_image_list(path: Path, kind: ListKind) -> ImageList:
+    """Read the parameter list of the continuum or of the cube: each key is used, or refused, or warned of.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_parameter_file`.
+    kind : {'continuum', 'cube'}
+        What the list must be for.
+
+    Raises
+    ------
+    ParameterFileError
+        As `read_parameter_file` and `require_supported_mode`, and with all keys whose values are not possible
+        (`vlasscube.parameters.key_uses`), each with file and line.
+    """
+    parameters, lines = _read(path)
+    require_supported_mode(parameters, kind, f"{path.name}:{lines['imaging_mode']}: ")
+    given = {key: value for key in KEYS if (value := getattr(parameters, key)) is not None}
+    problems, idle = _Problems(path.name), _Problems(path.name)
+    for key, text in refusals(kind, given):
+        problems.add(lines[key], text)
+    for key, text in idle_keys(kind, given, path.name):
+        idle.add(lines[key], text)
+    if found := problems.lines():
+        raise ParameterFileError(
+            f"{path.name} cannot be used:", found, hint="Leave these keys out to get production's values."
+        )
+    return ImageList(parameters, tuple(idle.lines()))
+
+
 def read_parameter_file(path: Path) -> ImageListParameters:
-    """Read a parameter list.
+    """Read a parameter list, whatever it is for.
 
     Parameters
     ----------
@@ -249,6 +292,11 @@ def read_parameter_file(path: Path) -> ImageListParameters:
         With all problems of the file: unreadable, unknown or repeated keys, values that are no literals or
         out of range, missing required keys, a form of ``spw`` that does not fit the imaging mode.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[ImageListParameters, Mapping[str, int]]:
+    """Parameters, and the line of each key."""
     problems = _Problems(path.name)
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
@@ -268,7 +316,7 @@ def read_parameter_file(path: Path) -> ImageListParameters:
             found,
             hint="Each line is key=value; strings in quotes, lists in brackets, e.g. imsize=[12500,12500].",
         )
-    return ImageListParameters(**values)
+    return ImageListParameters(**values), lines
 
 
 def _read_lines(path: Path, problems: _Problems) -> list[tuple[int, str]]:
@@ -339,8 +387,8 @@ def _mode_problems(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def require_supported_mode(
-    parameters: ImageListParameters, expected: Literal["continuum", "cube"] | None = None
-) -> Literal["continuum", "cube"]:
+    parameters: ImageListParameters, expected: ListKind | None = None, place: str = ""
+) -> ListKind:
     """Tell what a parameter list is for, refusing what cannot be processed.
 
     Parameters
@@ -349,6 +397,8 @@ def require_supported_mode(
         As read.
     expected : {'continuum', 'cube'}, optional
         What the list must be for.
+    place : str
+        Where in which file the mode is given, for the message.
 
     Raises
     ------
@@ -356,16 +406,16 @@ def require_supported_mode(
         If the imaging mode is another one, in particular one of the A-projection modes.
     """
     mode = parameters.imaging_mode
-    found: Literal["continuum", "cube"] | None = {CONTINUUM_MODE: "continuum", CUBE_MODE: "cube"}.get(mode)  # type: ignore[assignment]
+    found: ListKind | None = {CONTINUUM_MODE: "continuum", CUBE_MODE: "cube"}.get(mode)  # type: ignore[assignment]
     if found is not None and expected in {None, found}:
         return found
     wanted = {"continuum": CONTINUUM_MODE, "cube": CUBE_MODE}.get(
         expected or "", f"{CONTINUUM_MODE} or {CUBE_MODE}"
     )
-    reason = f"imaging_mode {mode!r}: expected {wanted}"
+    reason = f"{place}imaging_mode {mode!r}: expected {wanted}"
     hint = f"Set imaging_mode to {wanted}, or give the other parameter list."
     if mode.startswith("VLASS-SE-CONT") and found is None:
-        reason = f"imaging_mode {mode!r} needs awproject CF caches, which is not supported"
+        reason = f"{place}imaging_mode {mode!r} needs awproject CF caches, which is not supported"
         hint = f"Only continuum runs made with {CONTINUUM_MODE} can be continued."
     raise ParameterFileError(f"The parameters of {parameters.imagename} cannot be used:", [reason], hint=hint)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from vlasscube.errors import ImagingError
 from vlasscube.mosaic.weighting import UvTaper
-from vlasscube.parameters.values import shown
+from vlasscube.texts import shown
 
 _FLUX_JY = {"": 1.0, "jy": 1.0, "mjy": 1e-3, "ujy": 1e-6}
 _FREQUENCY_HZ = {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}

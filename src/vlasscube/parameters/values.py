@@ -10,8 +10,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vlasscube.errors import NamingError
+from vlasscube.errors import VlassCubeError
 from vlasscube.naming import check_file_name, parse_image_name, parse_phasecenter
+from vlasscube.parameters.quantities import parse_flux, parse_frequency, parse_taper
+from vlasscube.parameters.uv_ranges import parse_uvrange
+from vlasscube.texts import shown
 
 CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"
 CUBE_MODE = "VLASS-SE-CUBE"
@@ -171,14 +174,25 @@ def _cell(value: Any) -> tuple[str, ...] | None:
     return texts
 
 
-def _named(check: Callable[[str], object]) -> Callable[[str], None]:
+def _parsed(check: Callable[[str], object]) -> Callable[[str], None]:
     def convert(text: str) -> None:
         try:
             check(text)
-        except NamingError as error:
+        except VlassCubeError as error:
             raise ValueError(f"{error.message} {error.hint}".strip()) from None
 
     return convert
+
+
+def _taper(value: Any) -> tuple[str, ...] | None:
+    texts: tuple[str, ...] | None = _strings()(value)
+    _parsed(lambda _: parse_taper(texts or ()))("")
+    return texts
+
+
+def _threshold(text: str) -> None:
+    if parse_flux(text) < 0:
+        raise ValueError(f"{shown(text)} is negative")
 
 
 def _imaging_mode(text: str) -> None:
@@ -231,8 +245,8 @@ _UNSET = (-999,)
 _quantity = _matching(rf"[+-]?{REAL}\s*[a-z/]{{0,8}}", "'3.0GHz'")
 _word = _matching(r"[\w.+/-]{1,64}", "'mosaic'")
 CONVERTERS: dict[str, Converter] = {
-    "imagename": _string(_named(parse_image_name)),
-    "phasecenter": _string(_named(parse_phasecenter)),
+    "imagename": _string(_parsed(parse_image_name)),
+    "phasecenter": _string(_parsed(parse_phasecenter)),
     "imaging_mode": _string(_imaging_mode),
     "editmode": _string(choices=("add", "replace")),
     "spw": _spw,
@@ -250,16 +264,16 @@ CONVERTERS: dict[str, Converter] = {
         choices=("I", "IQ", "IU", "IV", "QU", "IQU", "QUV", "IQUV", "Q", "U", "V", "RR", "LL", "RRLL")
     ),
     "robust": _number(float, -2, 2, unset=_UNSET),
-    "uvrange": _string(_matching(r"[<>~0-9., a-z]{1,200}", "'<12km'")),
-    "uvtaper": _strings(_matching(rf"{REAL}\s*[a-z]{{1,8}}", "'2.6476arcsec'")),
-    "reffreq": _string(_quantity),
+    "uvrange": _string(_parsed(parse_uvrange)),
+    "uvtaper": _taper,
+    "reffreq": _string(_parsed(parse_frequency)),
     "restfreq": _string(_quantity),
     "start": _string(_quantity),
     "width": _string(_quantity),
     "nchan": _number(int, 1, 1_000_000, unset=(-1,)),
     "nbin": _number(int, 1, 1_000_000, unset=(-1,)),
     "niter": _number(int, 1, 1_000_000_000, unset=(0,)),
-    "threshold": _string(_matching(rf"{REAL}\s*(jy|mjy|ujy)?", "'0.1mJy'")),
+    "threshold": _string(_parsed(_threshold)),
     "nsigma": _number(float, 0, 1e6, unset=_UNSET),
     "cyclefactor": _number(float, 0, 1e6, unset=_UNSET, open_low=True),
     "cycleniter": _number(int, 1, 1_000_000_000, unset=_UNSET),
@@ -278,14 +292,8 @@ CONVERTERS: dict[str, Converter] = {
     "clean_no_mask_selfcal_image": _boolean,
     "vlass_plane_reject_ms": _plane_rejection,
     "intent": _string(_matching(r"[\w#*,.-]{1,200}", "'TARGET'")),
-    "parameter_file": _string(_named(check_file_name)),
+    "parameter_file": _string(_parsed(check_file_name)),
 }
-
-
-def shown(value: Any) -> str:
-    """Short Python form of a value for a message."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def nearest(key: object, known: Iterable[str]) -> str:

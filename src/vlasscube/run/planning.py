@@ -186,6 +186,7 @@ def make_plan(
     if from_records:
         plan: CubePlan = require_result(workspace, "edit_image_list_cube")
         ms_fields: tuple[int, ...] = require_result(workspace, "edit_image_list_continuum").field_ids
+        messages = _recorded_messages(workspace, "edit_image_list_continuum", "edit_image_list_cube")
     else:
         plan, ms_fields, messages = _planes_from_lists(workspace, imported, options)
     states = {state.label: state.word for state in RunRecords(workspace).plane_states()}
@@ -251,6 +252,11 @@ def make_plan(
         shortages=shortages,
         warnings=(*_input_warnings(workspace, done), *messages, *shortages),
     )
+
+
+def _recorded_messages(workspace: Workspace, *stages: str) -> tuple[Message, ...]:
+    records = [workspace.read_record(stage) for stage in stages]
+    return tuple(message for record in records if record is not None for message in record.messages)
 
 
 def _pace(

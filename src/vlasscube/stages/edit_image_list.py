@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vlasscube import naming
-from vlasscube.errors import MeasurementSetError, ParameterFileError
+from vlasscube.errors import MeasurementSetError
 from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, format_frequency
 from vlasscube.measurement_set.flags import PlaneRejectionMs, group_flags, reject_by_flags
 from vlasscube.measurement_set.selection import (
@@ -19,10 +18,10 @@ from vlasscube.measurement_set.selection import (
     spw_group_mean_frequency_hz,
 )
 from vlasscube.options import RunOptions
+from vlasscube.parameters.key_uses import ListKind
 from vlasscube.parameters.lists import (
     ImageListParameters,
-    read_parameter_file,
-    require_supported_mode,
+    read_image_list,
     resolve_continuum_spw,
     validate_spw_groups,
 )
@@ -33,14 +32,6 @@ from vlasscube.stages.context import StageContext
 DEFAULT_IMSIZE = 12500
 DEFAULT_CELL_ARCSEC = 0.6
 DEFAULT_UVRANGE = "<12km"
-_CONTINUUM_VALUES: Mapping[str, tuple[object, ...]] = {
-    "gridder": ("mosaic",),
-    "deconvolver": ("mtmfs",),
-    "specmode": ("cont", "mfs"),
-    "sensitivity": (0.0,),
-    "conjbeams": (False,),
-}
-_CUBE_VALUES = {**_CONTINUUM_VALUES, "stokes": ("IQUV",), "nterms": (1,), "datacolumn": ("corrected",)}
 
 
 @dataclass(frozen=True)
@@ -55,10 +46,7 @@ class ContinuumListInputs:
 
 def edit_image_list_continuum(inputs: ContinuumListInputs, context: StageContext) -> ContinuumTarget:
     """Re-create the target of the continuum run's first imaging, which its model belongs to."""
-    path = context.workspace.directory / inputs.parameter_file
-    parameters = read_parameter_file(path)
-    require_supported_mode(parameters, "continuum")
-    _require_production_values(parameters, inputs.parameter_file, _CONTINUUM_VALUES)
+    parameters = _read_list(inputs.parameter_file, "continuum", context)
     summary = inputs.imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
     science = {
@@ -108,10 +96,7 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     ParameterFileError
         If the list is incomplete or asks for what a coarse cube is not.
     """
-    path = context.workspace.directory / inputs.parameter_file
-    parameters = read_parameter_file(path)
-    require_supported_mode(parameters, "cube")
-    _require_production_values(parameters, inputs.parameter_file, _CUBE_VALUES)
+    parameters = _read_list(inputs.parameter_file, "cube", context)
     summary = inputs.imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
     available = {window.id for window in summary.spectral_windows}
@@ -148,20 +133,11 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     )
 
 
-def _require_production_values(
-    parameters: ImageListParameters, file: str, supported: Mapping[str, tuple[object, ...]]
-) -> None:
-    """Refuse, all at once, values that would make something else than production makes."""
-    problems = []
-    for key, values in supported.items():
-        value = getattr(parameters, key)
-        if value is not None and value not in values:
-            expected = " or ".join(repr(v) for v in values)
-            problems.append(f"{file}: {key}: {value!r} is not supported here, only {expected}")
-    if problems:
-        raise ParameterFileError(
-            f"{file} cannot be used:", problems, hint="Leave these keys out to get production's values."
-        )
+def _read_list(name: str, kind: ListKind, context: StageContext) -> ImageListParameters:
+    found = read_image_list(context.workspace.directory / name, kind)
+    for warning in found.warnings:
+        context.warn(warning)
+    return found.parameters
 
 
 def _geometry_and_fields(
