@@ -5,6 +5,9 @@ That a used key changes what is made is tested with the stages, in ``test_edit_i
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from vlasscube.errors import ParameterFileError
@@ -152,3 +155,19 @@ def test_the_other_list_is_refused_with_its_line(read, tmp_path):
     (tmp_path / "SEIP_parameter.list").write_text(HEADS["cube"])
     with pytest.raises(ParameterFileError, match=r"SEIP_parameter.list:3: imaging_mode 'VLASS-SE-CUBE'"):
         read_image_list(tmp_path / "SEIP_parameter.list", "continuum")
+
+
+def keys_with(kind, use):
+    return {key for key, other in KEY_USES[kind].items() if isinstance(other, use)}
+
+
+def test_the_user_guide_says_what_becomes_of_each_key():
+    guide = (Path(__file__).parents[2] / "docs" / "user-guide.md").read_text(encoding="utf-8")
+    rows = {"is used": Used, "is refused": Bound, "has no effect": Idle}
+    for start, use in rows.items():
+        cells = re.search(rf"^\| {start}.*$", guide, re.MULTILINE).group().split("|")
+        for kind, column in {"continuum": 4, "cube": 3}.items():
+            told = set(re.findall(r"`(\w+)[=`]", cells[2] + cells[column]))
+            if "all keys of the clean" in cells[column]:
+                told |= keys_with("cube", Used) - keys_with("continuum", Used)
+            assert told == keys_with(kind, use)

@@ -124,8 +124,8 @@ def test_what_has_no_effect_in_a_list_is_warned_of(
         stream.write("nchan=5\n")
     assert cli.main(["plan", str(workspace.directory), "--workers", "1"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "CCIP_parameter.list:6: wprojplanes has no effect" in shown
-    assert "SEIP_parameter.list:6: nchan has no effect" in shown
+    assert "CCIP_parameter.list:7: wprojplanes has no effect" in shown
+    assert "SEIP_parameter.list:7: nchan has no effect" in shown
 
 
 def test_warnings_of_lists_that_were_read_are_those_of_their_records(workspace: Workspace) -> None:
