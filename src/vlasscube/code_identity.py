@@ -14,8 +14,8 @@ CODE = "vlasscube code"
 """Name of `code_digest` among the versions of a record."""
 
 PACKAGE = Path(__file__).parent
-WITHOUT_INFLUENCE = ("cli", "simulation", "weblog")
-"""Rooms that change no result: they show records, or make inputs, whose own digests are in the keys."""
+WITHOUT_INFLUENCE = ("cli", "simulation", "testing", "weblog")
+"""Rooms that change no result: they show records, make inputs, whose own digests are in the keys, or test."""
 
 
 def source_files(package: Path) -> Iterator[Path]:
