@@ -36,7 +36,8 @@ from vlasscube.casacore_tables import table
 from vlasscube.recipe import LAST
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
-from vlasscube.workspace.directory import Workspace, digest
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import digest
 from vlasscube.workspace.run_state import read_run_state
 
 TIMEOUT_S = 900.0

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from vlasscube.workspace.directory import digest
+from vlasscube.workspace.files import digest
 
 
 def command(*arguments):

@@ -23,7 +23,7 @@ from vlasscube.records import Outcome
 from vlasscube.run.planning import look_at_machine, make_plan
 from vlasscube.run.wiring import require_result
 from vlasscube.simulation.comparison import assess, compare_run
-from vlasscube.workspace.directory import remove
+from vlasscube.workspace.files import remove
 
 from .running import command, input_digests
 

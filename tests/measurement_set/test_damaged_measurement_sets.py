@@ -24,7 +24,7 @@ from vlasscube.measurement_set.metadata import require_science_windows, summaris
 from vlasscube.measurement_set.unusable_data import flag_unusable_results, flag_unusable_visibilities
 from vlasscube.measurement_set.working_copy import make_working_copy
 from vlasscube.processes.isolation import ReaderDiedError, isolated_reader
-from vlasscube.workspace.directory import digest
+from vlasscube.workspace.files import digest
 
 pytestmark = pytest.mark.casa
 

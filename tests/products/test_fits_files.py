@@ -12,7 +12,8 @@ import pytest
 from astropy.io import fits
 
 from vlasscube.errors import ProductError, ResourceLimitError
-from vlasscube.products.fits_files import read_fits, read_plane, sha256_file, write_fits
+from vlasscube.products.fits_files import read_fits, read_plane, write_fits
+from vlasscube.workspace.files import digest
 
 
 def image(stokes=3, first=1.0, size=6):
@@ -55,7 +56,7 @@ def test_same_content_same_bytes(tmp_path):
     digests = set()
     for name in ("a.fits", "b.fits"):
         write_fits(tmp_path / name, image())
-        digests.add(sha256_file(tmp_path / name))
+        digests.add(digest(tmp_path / name))
     assert digests == {hashlib.sha256((tmp_path / "a.fits").read_bytes()).hexdigest()}
 
 

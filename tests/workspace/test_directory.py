@@ -12,7 +12,8 @@ from vlasscube.cli.signals import Interrupted
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.options import RunOptions
 from vlasscube.records import StepRecord
-from vlasscube.workspace.directory import Workspace, digest, publish, remove, write_text
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import digest, publish, remove, write_text
 from vlasscube.workspace.locks import this_process
 from vlasscube.workspace.run_state import note_forced_end, read_run_state, recorded_run
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from vlasscube.cluster.plane_process import do_task
-from vlasscube.cluster.tickets import Ticket, remove_quietly, versions
+from vlasscube.cluster.tickets import Ticket, versions
 from vlasscube.errors import ClusterError, WorkerLostError
+from vlasscube.workspace.files import discard
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -102,8 +103,8 @@ class TicketExecutor(Executor):
             under_way = list(self._open.items())
             self._open.clear()
         for outer, taken in under_way:
-            remove_quietly(taken.with_suffix(".issued"))
-            remove_quietly(taken)
+            discard(taken.with_suffix(".issued"))
+            discard(taken)
             _fail(outer, error)
 
     @property

@@ -14,6 +14,7 @@ from vlasscube import __version__
 from vlasscube.casa import version as casa_version
 from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import ClusterError, WorkerLostError, WorkspaceError
+from vlasscube.workspace.files import discard, move, write_text
 from vlasscube.workspace.locks import held, present_owner
 
 LOCK_PATIENCE_S = 5.0
@@ -42,12 +43,12 @@ class Ticket:
 
     def issue(self) -> None:
         """Make it valid."""
-        self.issued.write_text(self.token, encoding="ascii")
+        write_text(self.issued, self.token)
 
     def revoke(self) -> None:
         """Make it invalid: whoever works on it ends."""
-        remove_quietly(self.issued)
-        remove_quietly(self.taken)
+        discard(self.issued)
+        discard(self.taken)
 
     def take(self) -> None:
         """Take it.
@@ -58,7 +59,7 @@ class Ticket:
             If another worker has, which then has not come back with a result.
         """
         try:
-            self.issued.rename(self.taken)
+            move(self.issued, self.taken)
         except FileNotFoundError:
             raise WorkerLostError("the worker that had the plane is lost") from None
 
@@ -87,12 +88,6 @@ class Ticket:
             raise ClusterError(other_versions(socket.gethostname(), ours, self.versions))
 
 
-def remove_quietly(path: Path) -> None:
-    """Remove a file if that is possible."""
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
 @contextlib.contextmanager
 def ticket_directory(directory: Path) -> Iterator[tuple[Path, str]]:
     """Open the directory of tickets for one run; its lock says that the run is alive.
@@ -109,7 +104,7 @@ def ticket_directory(directory: Path) -> Iterator[tuple[Path, str]]:
     with held(lock, f"{directory} (its cluster)", patience_s=LOCK_PATIENCE_S, token=token):
         # Tickets of another token are good for nothing.
         for leftover in (*tickets.glob("*.issued"), *tickets.glob("*.taken")):
-            remove_quietly(leftover)
+            discard(leftover)
         yield tickets, token
 
 

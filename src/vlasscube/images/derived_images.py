@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from vlasscube import casacore_tables
 from vlasscube.casacore_tables import LogLine
 from vlasscube.errors import ResourceLimitError
 from vlasscube.records import PixelBox
-from vlasscube.workspace.directory import publish, remove
+from vlasscube.workspace.files import discard, publish, remove
 
 FloatArray = npt.NDArray[np.float32]
 AddPlane = Callable[[FloatArray], None]
@@ -89,7 +88,7 @@ def derived_image(
         with casacore_tables.new_image(partial, description) as add:
             yield lambda plane: add(plane, np.isfinite(plane) if description.has_mask else None)
     except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        discard(partial)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceLimitError(
                 f"the disk is full: {path} cannot be written",

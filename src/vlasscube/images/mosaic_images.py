@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from vlasscube.errors import ImagingError
 from vlasscube.mosaic.visibilities import ObservationInfo, Visibilities
 from vlasscube.naming import TcleanProduct, parse_phasecenter
 from vlasscube.records import STOKES, Beam, ImageGeometry
-from vlasscube.workspace.directory import publish, remove
+from vlasscube.workspace.files import discard, publish, remove
 
 _UNITS: dict[str, str] = {"image": "Jy/beam", "model": "Jy/pixel"}
 _SAYS_WEIGHT_IMAGE = frozenset({"image", "model", "pb", "mask", "sumwt"})
@@ -129,7 +128,7 @@ def write_mosaic_image(
             history=history,
         )
     except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        discard(partial)
         if isinstance(error, (RuntimeError, OSError)):
             raise ImagingError(
                 f"{path.name} cannot be written: {error}", hint="The disk may be full, or a quota reached."

@@ -19,7 +19,7 @@ from vlasscube.resources.resource_checks import (
     stokes_of,
     survey_pixels,
 )
-from vlasscube.workspace.directory import digest
+from vlasscube.workspace.files import digest
 
 _TOLERANCE_PIXELS = 0.1
 _EQUATORIAL = ("J2000", "ICRS", "B1950")

@@ -8,7 +8,6 @@ is recorded, so that a stop at any moment costs no more than the iteration under
 from __future__ import annotations
 
 import glob
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +40,7 @@ from vlasscube.records import (
     PlaneImages,
     PlaneTarget,
 )
-from vlasscube.workspace.directory import publish, remove
+from vlasscube.workspace.files import publish_all, remove
 
 HANDED_ON: tuple[naming.TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model")
 """Images that move from one iteration to the next."""
@@ -173,9 +172,8 @@ def _make_iteration(
     for stale in directory.glob(f"{glob.escape(root)}.*"):
         remove(stale)
     names = sorted(path.name for path in partial.iterdir() if path.name.startswith(root))
-    for name in names:
-        publish(partial / name, directory / name)
-    shutil.rmtree(partial)
+    publish_all((partial / name, directory / name) for name in names)
+    remove(partial)
     iteration = Iteration(
         number=settings.number,
         mask=mask_name,

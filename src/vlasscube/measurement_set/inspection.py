@@ -13,7 +13,7 @@ from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.metadata import SUBTABLES, require_table, summarise_measurement_set
 from vlasscube.processes.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
 from vlasscube.records import MeasurementSetSummary
-from vlasscube.workspace.directory import digest
+from vlasscube.workspace.files import digest
 
 _UNREAD = ("POINTING",)
 """It is as long as the main table, and nothing is taken from it."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from vlasscube import casa
 from vlasscube.records import DataSelection, ImageGeometry
+from vlasscube.workspace.files import remove
 
 INITIAL_FLAGS = "hifv_restorepims_initial"
 CONTINUUM_FLAGS = "statwt_1"
@@ -119,8 +120,7 @@ def predict_model(ms: Path, models: Sequence[Path], scratch: Path, arguments: di
     for model in models:
         target = root.with_name(f"{root.name}.model.{model.name.rsplit('.', 1)[-1]}")
         # Not startmodel=: another latpole in the model's header would make tclean regrid it (CAS-13338).
-        if target.exists():
-            shutil.rmtree(target)
+        remove(target)
         shutil.copytree(model, target)
     casa.run_task("tclean", **arguments, calcpsf=False, savemodel="modelcolumn")
 

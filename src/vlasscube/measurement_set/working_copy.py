@@ -8,7 +8,7 @@ from pathlib import Path
 from vlasscube import casa, casacore_tables
 from vlasscube.errors import CasaTaskError, MeasurementSetError
 from vlasscube.texts import MAX_TEXT, header_text, plain_text
-from vlasscube.workspace.directory import publish, remove
+from vlasscube.workspace.files import mark, publish, remove
 
 _HEADER_TEXTS = (("OBSERVATION", "OBSERVER"), ("OBSERVATION", "PROJECT"), ("OBSERVATION", "TELESCOPE_NAME"))
 """They get into the headers of images and products, where CASA ends with an error if they do not fit."""
@@ -67,7 +67,7 @@ def make_working_copy(input_ms: Path, output: Path, field_ids: Sequence[int], sp
         ) from error
     remove(output)
     remove(flag_versions_directory(output))
-    _touched_marker(output).unlink(missing_ok=True)
+    remove(_touched_marker(output))
     remove(flag_versions_directory(partial))
     publish(partial, output)
 
@@ -122,5 +122,5 @@ def is_pristine(working_ms: Path) -> bool:
 
 
 def mark_touched(working_ms: Path) -> None:
-    """Note that the working measurement set is about to be changed."""
-    _touched_marker(working_ms).touch()
+    """Note that the working measurement set is about to be changed; on disk before the first change is."""
+    mark(_touched_marker(working_ms))

@@ -6,9 +6,7 @@ of the pen makes another product.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from vlasscube.parameters.values import (
     spw_groups,
 )
 from vlasscube.texts import shown
+from vlasscube.workspace.files import write_text
 
 __all__ = [
     "CONTINUUM_MODE",
@@ -459,19 +458,7 @@ def write_parameter_file(path: Path, mapping: Mapping[str, Any] | ImageListParam
         lines.append(f"{key}={literal}\n")
     if problems:
         raise ParameterFileError(f"The parameter list {path} cannot be written:", problems)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_text(path, "".join(lines))
 
 
 def _plain(value: Any) -> Any:

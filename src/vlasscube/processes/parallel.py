@@ -129,9 +129,15 @@ class _WorkerContext(SpawnContext):
 
 
 def stop_workers() -> None:
-    """Kill the worker processes of this process at once."""
-    for process in multiprocessing.active_children():
+    """Kill the processes of our own executors at once; what else this process has started goes on.
+
+    A library user may have pools and processes of his own, and those of a dask cluster on this machine are
+    children of his process, too.
+    """
+    own = [process for process in multiprocessing.active_children() if isinstance(process, _WorkerProcess)]
+    for process in own:
         process.kill()
+    for process in own:
         process.join()
 
 

@@ -9,7 +9,7 @@ from astropy.io import fits
 from vlasscube import casa
 from vlasscube.products.position_correction import PositionCorrection
 from vlasscube.records import Beam
-from vlasscube.workspace.directory import remove
+from vlasscube.workspace.files import remove
 
 
 def export_stokes(image: Path, stokes: str, scratch: Path) -> fits.HDUList:

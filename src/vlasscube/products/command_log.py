@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vlasscube.recipe import RECIPE
-from vlasscube.workspace.directory import write_text
+from vlasscube.workspace.files import write_text
 
 _HEADER = """raise RuntimeError("casa_commands.log is a record of a run; it is not meant to be executed")
 

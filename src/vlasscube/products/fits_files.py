@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
 import os
 import re
@@ -20,9 +19,9 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from vlasscube.errors import ProductError, ResourceLimitError
 from vlasscube.products.headers import header_number, header_value
+from vlasscube.workspace.files import new_file
 
 _STOKES_BY_CODE = {1: "I", 2: "Q", 3: "U", 4: "V"}
-_BLOCK = 1 << 20
 _MAGIC = b"SIMPLE  ="
 _RECORD, _CARD = 2880, 80
 _MAX_HEADER_RECORDS = 1000
@@ -56,15 +55,6 @@ class FitsPlane:
     stokes: tuple[str, ...]
 
 
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            state.update(block)
-    return state.hexdigest()
-
-
 def write_fits(path: Path, hdus: fits.HDUList) -> None:
     """Write a FITS file so that its name only ever stands for the whole file.
 
@@ -88,14 +78,9 @@ def write_fits(path: Path, hdus: fits.HDUList) -> None:
         for keyword in ("CHECKSUM", "DATASUM"):
             if keyword in hdu.header:
                 del hdu.header[keyword]
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as stream:
+        with new_file(path) as stream:
             hdus.writeto(stream, output_verify="exception", checksum=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        _sync_directory(path.parent)
     except (fits.VerifyError, ValueError, TypeError, LookupError) as error:
         raise ProductError(f"{path.name} would not be legal FITS: {error}") from error
     except OSError as error:
@@ -107,21 +92,6 @@ def write_fits(path: Path, hdus: fits.HDUList) -> None:
                 hint="Make room and run again; what is finished is kept.",
             ) from error
         raise ProductError(f"{path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Force a rename to disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network filesystems cannot do it for directories.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def require_fits(path: Path) -> None:

@@ -14,9 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vlasscube.errors import ProductError, VlassCubeError
-from vlasscube.products.fits_files import sha256_file
 from vlasscube.records import Outcome
-from vlasscube.workspace.directory import write_text
+from vlasscube.workspace.files import digest, write_text
 from vlasscube.workspace.record_json import from_json, to_json
 
 MANIFEST_JSON = "manifest.json"
@@ -95,7 +94,7 @@ def manifest_file(directory: Path, name: str, kind: FileKind, plane: str | None 
     path = directory / name
     if not _stays_inside(name) or path.is_symlink() or not path.is_file():
         raise ProductError(f"manifest: {name} is not a file in {directory}")
-    return ManifestFile(PurePosixPath(name).as_posix(), sha256_file(path), path.stat().st_size, kind, plane)
+    return ManifestFile(PurePosixPath(name).as_posix(), digest(path), path.stat().st_size, kind, plane)
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> Path:
@@ -172,7 +171,7 @@ def _content_problem(path: Path, file: ManifestFile) -> str:
     size = path.stat().st_size
     if size != file.size_bytes:
         return f"has {size} bytes, {file.size_bytes} are expected"
-    if sha256_file(path) != file.sha256:
+    if digest(path) != file.sha256:
         return "has been changed: its SHA-256 differs"
     return ""
 

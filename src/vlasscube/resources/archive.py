@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import re
 import shutil
 import tempfile
@@ -15,6 +13,7 @@ from pathlib import Path
 from vlasscube.errors import ArchiveError, MissingResourcesError, ResourceLimitError
 from vlasscube.naming import resource_patterns
 from vlasscube.resources.tar_stream import ArchiveLimits, Progress, VettedMember, walk_archive
+from vlasscube.workspace.files import discard, publish_all
 
 __all__ = [
     "ArchiveLimits",
@@ -361,7 +360,7 @@ def extract_resources(
 
     Notes
     -----
-    Everything is written and synced in a private directory first and moved when all of it is whole. If the
+    Everything is written to a private directory first, and moved when all of it is whole and on disk. If the
     process is killed, that directory stays; the next call removes it.
     """
     report.require_complete()
@@ -374,18 +373,13 @@ def extract_resources(
         if free < report.wanted_bytes + _FREE_SPACE_MARGIN_BYTES:
             raise _disk_full(destination, report, free)
         private = Path(tempfile.mkdtemp(prefix=_PRIVATE[0], suffix=_PRIVATE[1], dir=destination))
-        content, replaced = private / "content", private / "replaced"
+        content = private / "content"
         content.mkdir()
-        replaced.mkdir()
         _extract(archive, content, report, limits, progress)
         if check is not None:
             check(content)
         names = tuple(sorted(item.name for item in content.iterdir()))
-        for name in names:
-            if os.path.lexists(destination / name):
-                (destination / name).rename(replaced / name)
-            (content / name).rename(destination / name)
-        _sync(destination)
+        publish_all((content / name, destination / name) for name in names)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise _disk_full(destination, report, free) from error
@@ -395,14 +389,13 @@ def extract_resources(
         ) from error
     finally:
         if private is not None:
-            shutil.rmtree(private, ignore_errors=True)
+            discard(private)
     return names
 
 
 def _remove_leftovers(destination: Path) -> None:
     for leftover in destination.glob(f"{_PRIVATE[0]}*{_PRIVATE[1]}"):
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
+        discard(leftover)
 
 
 def _disk_full(destination: Path, report: ResourceReport, free: int) -> ResourceLimitError:
@@ -445,23 +438,9 @@ def _extract(
             f"{archive.name} is not the archive that was inspected.",
             hint="It was changed meanwhile; start again.",
         )
-    for directory in sorted(directories, reverse=True):
-        _sync(directory)
 
 
 def _write(target: Path, vetted: VettedMember) -> None:
     with target.open("xb") as stream:
         for chunk in vetted.chunks():
             stream.write(chunk)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # Some network file systems do not know how to sync a directory.
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)

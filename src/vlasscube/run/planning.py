@@ -29,7 +29,8 @@ from vlasscube.stages.edit_image_list import (
 )
 from vlasscube.stages.import_data import ImportInputs, import_data
 from vlasscube.texts import data_size
-from vlasscube.workspace.directory import Workspace, size_bytes
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import size_bytes
 
 logger = logging.getLogger("vlasscube")
 

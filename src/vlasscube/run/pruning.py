@@ -14,7 +14,8 @@ from vlasscube.errors import VlassCubeError, WorkspaceError
 from vlasscube.recipe import LAST
 from vlasscube.results.types import CubePlan, RestoreResult, TransformResult
 from vlasscube.run.wiring import require_result
-from vlasscube.workspace.directory import Workspace, remove, size_bytes
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import remove, size_bytes
 
 _IMAGE = r"(psf|pb|weight|sumwt|model|residual|image|mask|cleanmask)(\.[a-z0-9]+)*"
 _PARTIAL = re.compile(r"\..+\.(partial|doomed)")

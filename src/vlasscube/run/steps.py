@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -18,6 +17,7 @@ from vlasscube.products.command_log import begin_call_log
 from vlasscube.records import ErrorInfo, StepRecord
 from vlasscube.stages.context import Progress, StageContext
 from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import text_digest
 from vlasscube.workspace.locks import utc_now
 from vlasscube.workspace.record_json import to_plain
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("vlasscube")
 def step_key(stage: str, inputs: Any) -> str:
     """Hash of what a step depends on: its inputs, and the version and the sources of the code."""
     plain = json.dumps([stage, __version__, code_digest(), to_plain(inputs)], sort_keys=True)
-    return hashlib.sha256(plain.encode()).hexdigest()
+    return text_digest(plain)
 
 
 def is_current(workspace: Workspace, record: StepRecord | None, key: str) -> bool:

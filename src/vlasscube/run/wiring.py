@@ -43,7 +43,8 @@ from vlasscube.stages.make_rms_images import RmsInputs, make_rms_image
 from vlasscube.stages.pbcor import PbcorInputs, correct_primary_beam
 from vlasscube.stages.restore_pims import RestoreInputs, restore_pims
 from vlasscube.stages.transform_image_data import TransformInputs, transform_image_data
-from vlasscube.workspace.directory import Workspace, digest
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import digest
 from vlasscube.workspace.record_json import from_plain
 
 

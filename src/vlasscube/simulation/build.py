@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from vlasscube.simulation.measurement_set import Observation, write_measurement_
 from vlasscube.simulation.presets import FieldSimulation
 from vlasscube.simulation.sky import Source, random_sky, write_truth
 from vlasscube.workspace import record_json
+from vlasscube.workspace.files import publish_all, remove, write_text
 
 SEIP_LIST = "SEIP_parameter.list"
 CCIP_LIST = "CCIP_parameter.list"
@@ -104,7 +104,7 @@ def simulate(
         if parameters.keep_final_state:
             continuum.save_final_state(files.ms, truth / FINAL_STATE_FILE)
         # The working copy is the largest part of what is no longer needed.
-        shutil.rmtree(files.ms)
+        remove(files.ms)
         report("packing", 0.9)
         continuum.pack_resources(files, finished / continuum.TARBALL)
         _write_parameter_lists(finished, parameters)
@@ -127,9 +127,8 @@ def simulate(
             sources=len(observation.sources),
             seconds=round(time.monotonic() - started, 2),
         )
-        (truth / PARAMETERS_FILE).write_text(record_json.to_json(record) + "\n", encoding="utf-8")
-        for path in sorted(finished.iterdir()):
-            path.rename(directory / path.name)
+        write_text(truth / PARAMETERS_FILE, record_json.to_json(record) + "\n")
+        publish_all((path, directory / path.name) for path in sorted(finished.iterdir()))
     report("done", 1.0)
     return record
 
@@ -205,4 +204,4 @@ def _write_parameter_lists(directory: Path, parameters: FieldSimulation) -> None
     }
     for name, values in lists.items():
         lines = [f"{key}={value!r}" for key, value in {**values, **common}.items()]
-        (directory / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(directory / name, "\n".join(lines) + "\n")

@@ -25,6 +25,7 @@ from vlasscube.simulation.measurement_set import INTENT, Observation, channel_fr
 from vlasscube.simulation.presets import SPW_COUNT, FieldSimulation
 from vlasscube.simulation.sky import Source
 from vlasscube.simulation.visibilities import predict
+from vlasscube.workspace.files import remove
 
 TARBALL = "reimaging_resources.tgz"
 _STATE_COLUMNS = ("FLAG", "FLAG_ROW", "WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "MODEL_DATA", "CORRECTED_DATA")
@@ -246,7 +247,7 @@ def _predict(files: ContinuumFiles, observation: Observation) -> None:
     casa.run_task("tclean", **arguments, calcpsf=True, savemodel="none")
     for order, model in enumerate(files.models):
         target = Path(f"{root}.model.tt{order}")
-        shutil.rmtree(target, ignore_errors=True)
+        remove(target)
         shutil.copytree(model, target)
     casa.run_task("tclean", **arguments, calcpsf=False, savemodel="modelcolumn")
 

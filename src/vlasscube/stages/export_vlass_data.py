@@ -49,7 +49,7 @@ from vlasscube.results.types import (
     ProductFile,
 )
 from vlasscube.stages.context import StageContext
-from vlasscube.workspace.directory import publish, remove, write_text
+from vlasscube.workspace.files import publish, remove, write_text
 
 STOKES_SETS = ("IQU", "V")
 WEBLOG_ARCHIVE = "weblog.tgz"

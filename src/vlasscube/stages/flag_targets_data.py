@@ -11,7 +11,7 @@ from vlasscube.measurement_set.restore import RESTORED_FLAGS, restore_flags
 from vlasscube.records import Message
 from vlasscube.results.types import FlagResult
 from vlasscube.stages.context import StageContext
-from vlasscube.workspace.directory import write_text
+from vlasscube.workspace.files import write_text
 
 
 @dataclass(frozen=True)

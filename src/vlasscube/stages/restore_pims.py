@@ -20,7 +20,7 @@ from vlasscube.resources.archive import extract_resources, inspect_archive
 from vlasscube.resources.resource_checks import check_resources
 from vlasscube.results.types import ContinuumTarget, RestoreResult
 from vlasscube.stages.context import StageContext
-from vlasscube.workspace.directory import remove
+from vlasscube.workspace.files import remove
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vlasscube.measurement_set.working_copy import make_working_copy
 from vlasscube.results.types import TransformResult
 from vlasscube.stages.context import StageContext
-from vlasscube.workspace.directory import size_bytes
+from vlasscube.workspace.files import size_bytes
 
 
 @dataclass(frozen=True)

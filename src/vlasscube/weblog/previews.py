@@ -22,7 +22,8 @@ from vlasscube.weblog import pictures
 from vlasscube.weblog.pictures import FloatArray, Ramp, Stretch
 from vlasscube.weblog.shown_images import ShownImage, shown_images
 from vlasscube.weblog.viewer_data import encode_array, script
-from vlasscube.workspace.directory import Workspace, write_text
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import remove, write_bytes, write_text
 from vlasscube.workspace.record_json import from_json, from_plain, to_json
 
 PICTURE_PIXELS = 480
@@ -116,7 +117,7 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
         return
     beam, cell_arcsec = _beam_and_cell(workspace, label)
     directory.mkdir(parents=True, exist_ok=True)
-    list_path(workspace, stage, label).unlink(missing_ok=True)
+    remove(list_path(workspace, stage, label))
     made: list[Preview] = []
     for image in shown_images(record):
         path = workspace.working / image.name
@@ -205,9 +206,9 @@ class _Maker:
         }
         encode = pictures.png if has_edges else pictures.jpeg
         # The list of what is there is written when all is whole.
-        (directory / preview.picture).write_bytes(encode(indices, ramp))
+        write_bytes(directory / preview.picture, encode(indices, ramp))
         name = f"{label}/{image.kind}.{stokes}"
-        (directory / preview.data).write_bytes(script(name, array).encode("ascii"))
+        write_text(directory / preview.data, script(name, array))
         return preview
 
     def _picture(self, stretch: Stretch) -> tuple[pictures.IndexArray, float]:

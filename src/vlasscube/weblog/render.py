@@ -24,7 +24,8 @@ from vlasscube.weblog.previews import DIRECTORY
 from vlasscube.weblog.site import Site, plane_page, stage_page
 from vlasscube.weblog.viewer_data import index_script
 from vlasscube.weblog.viewer_index import viewer_index
-from vlasscube.workspace.directory import Workspace, write_text
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import remove, write_text
 
 logger = logging.getLogger("vlasscube")
 
@@ -194,4 +195,4 @@ def _remove_other_pages(workspace: Workspace, wanted: set[str]) -> None:
     """Remove pages of planes that are no longer asked for."""
     for path in workspace.weblog.glob("plane-*.html"):
         if path.name not in wanted:
-            path.unlink(missing_ok=True)
+            remove(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from vlasscube.recipe import StageEntry
 from vlasscube.results.run_records import PLANE_STAGES, RunRecords
 from vlasscube.weblog.previews import DIRECTORY, Preview, read_previews
 from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import remove, text_digest, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ class Site:
         draw : callable
             Makes the figure.
         """
-        state = hashlib.sha256(json.dumps([__version__, facts], default=str).encode()).hexdigest()
+        state = text_digest(json.dumps([__version__, facts], default=str))
         file_name = f"{name}.{state[:12]}.png"
         path = self.workspace.weblog / FIGURES / file_name
         self._used.add(file_name)
@@ -107,10 +107,7 @@ class Site:
 
                 with style():
                     picture = to_png(draw())
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_name(f".{file_name}.partial")
-                partial.write_bytes(picture)
-                partial.replace(path)
+                write_bytes(path, picture)
             except Exception as error:  # one figure that fails must not take its page with it
                 logger.warning("web log: figure %s failed: %s", name, error)
                 return FigureLink("", alt, caption, f"{type(error).__name__}: {error}")
@@ -127,7 +124,7 @@ class Site:
         if directory.is_dir():
             for path in directory.glob("*.png"):
                 if path.name not in self._used:
-                    path.unlink(missing_ok=True)
+                    remove(path)
 
     # --------------------------------------------------------------------------------------------- pictures
 

@@ -23,7 +23,8 @@ from vlasscube.weblog.pictures import FloatArray
 from vlasscube.weblog.previews import DIRECTORY, read_strips
 from vlasscube.weblog.shown_images import CUBE_PIXELS
 from vlasscube.weblog.viewer_data import encode_array, script
-from vlasscube.workspace.directory import Workspace, write_text
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import remove, write_text
 from vlasscube.workspace.record_json import from_json, from_plain, to_json
 
 STAGE = "analyze_stokes_cubes"
@@ -108,7 +109,7 @@ def make_source_stamps(workspace: Workspace) -> None:
         stamps = _stamps(peaks + _brightest(brightest, rms), brightest.shape)
         directory = _directory(workspace)
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "list.json").unlink(missing_ok=True)
+        remove(directory / "list.json")
         for stamp in stamps:
             content = {
                 label: {s: _pixels(image, s, stamp.box, analysis.rms_median.get(label, {})) for s in STOKES}

@@ -9,15 +9,13 @@ Layout::
     DIR/records/            one JSON record per step, options, lock
     DIR/logs/               CASA's logs and the CASA calls as executed
 
-A file with its final name is whole: everything is written beside its place and renamed into it.
+A file with its final name is whole: see `vlasscube.workspace.files`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ import pydantic_core
 from vlasscube.errors import WorkspaceError
 from vlasscube.options import RENAMED_OPTIONS, RunOptions
 from vlasscube.records import FileRecord, StepRecord
+from vlasscube.workspace.files import digest, remove, size_bytes, write_text
 from vlasscube.workspace.locks import LockOwner, held, present_owner
 from vlasscube.workspace.record_json import from_json, to_json
 
@@ -34,69 +33,6 @@ SEIP_PARAMETER_FILE = "SEIP_parameter.list"
 CCIP_PARAMETER_FILE = "CCIP_parameter.list"
 RESOURCES_ARCHIVE = "reimaging_resources.tgz"
 LOCK_FILE = "lock"
-
-_BOOKKEEPING = ("table.dat", "table.info")
-"""CASA writes these anew even where it only reads a table; as table.lock, whenever it opens one."""
-_SMALL_BYTES = 1 << 20
-"""Files in a table up to this size are digested by content, larger ones by modification time."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that its name only ever stands for the whole text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or directory tree if it is there; links are removed, not followed."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        # Out of its name first: a half-deleted directory must not be taken for a whole one.
-        doomed = path.with_name(f".{path.name}.{os.getpid()}.doomed")
-        path.rename(doomed)
-        shutil.rmtree(doomed)
-
-
-def publish(partial: Path, final: Path) -> None:
-    """Rename a finished file or directory to its final name, replacing what stood there."""
-    remove(final)
-    partial.rename(final)
-
-
-def digest(path: Path) -> str:
-    """Digest of a file or directory as in `FileRecord`."""
-    if path.is_file():
-        return _sha256(path)
-    state = hashlib.sha256()
-    for entry in sorted(path.rglob("*")):
-        if entry.is_file() and entry.name != "table.lock":
-            facts = entry.stat()
-            if entry.name in _BOOKKEEPING:
-                content = ""
-            elif facts.st_size <= _SMALL_BYTES:
-                content = _sha256(entry)
-            else:
-                content = str(facts.st_mtime_ns)
-            state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
-    return f"tree:{state.hexdigest()}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def size_bytes(path: Path) -> int:
-    """Size of a file or of all files in a directory."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
 
 
 def _with_present_names(options: bytes) -> bytes:
@@ -266,7 +202,7 @@ class Workspace:
 
     def remove_record(self, stage: str, plane: str | None = None) -> None:
         """Forget a step."""
-        self.record_path(stage, plane).unlink(missing_ok=True)
+        remove(self.record_path(stage, plane))
 
     # -------------------------------------------------------------------------------------------- options
 
@@ -303,6 +239,5 @@ class Workspace:
         for directory in (self.working, self.products, self.records, self.weblog):
             if directory.is_dir():
                 for pattern in (".*.partial", ".*.doomed"):
-                    for path in directory.rglob(pattern):
-                        if path.exists():
-                            shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    for path in list(directory.rglob(pattern)):
+                        remove(path)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
+from vlasscube.workspace.files import sync_stream
 
 PLANE_PATIENCE_S = 60.0
 """Seconds to wait for the lock of a plane: whoever holds it is of a run that has ended, and ends, too."""
@@ -138,8 +139,7 @@ def _write(stream: IO[str], text: str) -> None:
     stream.seek(0)
     stream.truncate(0)
     stream.write(text)
-    stream.flush()
-    os.fsync(stream.fileno())
+    sync_stream(stream)
 
 
 def _owner(stream: IO[str]) -> LockOwner | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vlasscube.errors import VlassCubeError
-from vlasscube.workspace.directory import Workspace, write_text
+from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import write_text
 from vlasscube.workspace.locks import this_process, utc_now
 from vlasscube.workspace.record_json import from_json, to_json
 

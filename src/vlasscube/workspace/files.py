@@ -1,0 +1,274 @@
+"""Files and directories that are whole under their final name, and stay so when the machine loses power.
+
+Everything is written beside its place under a name that says so (``.NAME….partial``), forced to disk with the
+directories it lies in, and then renamed; the directory that holds the name is forced to disk last. A CASA
+image or table is a directory and is treated in the same way, with all files in it. Only this module renames,
+syncs, removes trees and computes digests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+_BOOKKEEPING = ("table.dat", "table.info")
+"""CASA writes these anew even where it only reads a table; as table.lock, whenever it opens one."""
+_SMALL_BYTES = 1 << 20
+"""Files in a table up to this size are digested by content, larger ones by modification time."""
+_NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
+"""Errors of network file systems that cannot force a directory to disk."""
+_MAX_STEM_BYTES = 200
+"""Of a name in the name of what is made beside it; names have at most 255 bytes."""
+
+_numbers = itertools.count(1)
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file so that its name only ever stands for the whole of it.
+
+    What stood there is replaced on exit, and stays if the block or the disk fails; a link is replaced, not
+    followed. The directory is made if need be.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+
+    Yields
+    ------
+    binary stream
+        To write to; it is flushed and forced to disk on exit.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    make_directory(path.parent)
+    partial = _beside(path, "partial")
+    try:
+        # Of an earlier process with the same number.
+        partial.unlink(missing_ok=True)
+        with partial.open("xb") as stream:
+            yield stream
+            sync_stream(stream)
+        partial.replace(path)
+    except BaseException:
+        discard(partial)
+        raise
+    _sync_directory(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file; see `new_file`."""
+    with new_file(path) as stream:
+        stream.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file in UTF-8; see `new_file`."""
+    write_bytes(path, text.encode())
+
+
+def mark(path: Path) -> None:
+    """Make an empty file that is on disk before anything else happens."""
+    write_bytes(path, b"")
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory with those above it, if they are not there, and force their names to disk."""
+    missing = list(itertools.takewhile(lambda place: not place.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        _sync_directory(place.parent)
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Rename a finished file or directory to its final name, replacing what stood there.
+
+    It is forced to disk before, with everything in it, and its new name after.
+
+    Raises
+    ------
+    OSError
+        If it cannot be forced to disk or renamed.
+    """
+    publish_all([(partial, final)])
+
+
+def publish_all(moves: Iterable[tuple[Path, Path]]) -> None:
+    """Publish several files or directories: none is renamed before all of them are on disk.
+
+    Parameters
+    ----------
+    moves : iterable of (Path, Path)
+        What is finished, and its final name on the same file system.
+    """
+    moves = list(moves)
+    for partial, _ in moves:
+        sync_tree(partial)
+    doomed = []
+    for partial, final in moves:
+        if _is_directory(final) or _is_directory(partial):
+            # Only files can be replaced in one step.
+            if os.path.lexists(final):
+                doomed.append(_out_of_its_name(final))
+            partial.rename(final)
+        else:
+            partial.replace(final)
+    for directory in sorted({path.parent for move in moves for path in move}):
+        _sync_directory(directory)
+    for path in doomed:
+        remove(path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file that is on disk already; of several processes that try, one succeeds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there (any more).
+    """
+    source.rename(target)
+    _sync_directory(target.parent)
+
+
+def sync_stream(stream: IO[bytes] | IO[str]) -> None:
+    """Force what was written to a stream to disk."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def sync_tree(path: Path) -> None:
+    """Force a file, or a directory with everything in it, to disk; links are not followed.
+
+    What is on disk already costs next to nothing, e.g. files that hard links share with another image.
+    """
+    if path.is_symlink():
+        return
+    if not path.is_dir():
+        _sync(path, os.O_RDONLY)
+        return
+    for root, _, names in os.walk(path, topdown=False):
+        for name in names:
+            file = Path(root, name)
+            if stat.S_ISREG(file.lstat().st_mode):
+                _sync(file, os.O_RDONLY)
+        _sync_directory(Path(root))
+
+
+def _sync_directory(directory: Path) -> None:
+    try:
+        _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_SYNC:
+            raise
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # The system call does not know the name, which a message needs.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    stem = os.fsdecode(os.fsencode(path.name)[:_MAX_STEM_BYTES])
+    return path.with_name(f".{stem}.{os.getpid()}.{next(_numbers)}.{suffix}")
+
+
+# --------------------------------------------------------------------------------------------------- removing
+
+
+def remove(path: Path) -> None:
+    """Remove a file or directory tree if it is there; links are removed, not followed.
+
+    Raises
+    ------
+    OSError
+        If it is there and cannot be removed.
+    """
+    if _is_directory(path):
+        # Out of its name first: a half-deleted directory must not be taken for a whole one.
+        shutil.rmtree(_out_of_its_name(path))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove what an attempt that failed has left, as far as that is possible: its error matters more."""
+    with contextlib.suppress(OSError):
+        remove(path)
+
+
+def _out_of_its_name(path: Path) -> Path:
+    doomed = _beside(path, "doomed")
+    path.rename(doomed)
+    return doomed
+
+
+# ------------------------------------------------------------------------------------------------- describing
+
+
+def digest(path: Path) -> str:
+    """Digest of a file or directory, by which it is known whether it is as it was.
+
+    Returns
+    -------
+    str
+        Of a file the SHA-256, hexadecimal. Of a directory ``tree:`` and the SHA-256 of names, sizes, the
+        content of files up to 1 MiB and the modification times of larger ones; of what CASA rewrites even
+        where it only reads, names and sizes, and of ``table.lock`` nothing.
+    """
+    if path.is_file():
+        return _sha256(path)
+    state = hashlib.sha256()
+    for entry in sorted(path.rglob("*")):
+        if entry.is_file() and entry.name != "table.lock":
+            facts = entry.stat()
+            if entry.name in _BOOKKEEPING:
+                content = ""
+            elif facts.st_size <= _SMALL_BYTES:
+                content = _sha256(entry)
+            else:
+                content = str(facts.st_mtime_ns)
+            state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
+    return f"tree:{state.hexdigest()}"
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text in UTF-8, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size_bytes(path: Path) -> int:
+    """Size of a file or of all files in a directory."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
