@@ -482,7 +482,7 @@ def test_disk_full_before_and_meanwhile(path, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ResourceLimitError):
         extract_resources(path, tmp_path, report)
     assert list(tmp_path.iterdir()) == [path]

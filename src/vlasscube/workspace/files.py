@@ -39,12 +39,12 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a file so that its name only ever stands for the whole of it.
 
     What stood there is replaced on exit, and stays if the block or the disk fails; a link is replaced, not
-    followed. The directory is made if need be.
+    followed.
 
     Parameters
     ----------
     path : Path
-        Of the file.
+        Of the file, in an existing directory.
 
     Yields
     ------
@@ -56,12 +56,11 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     OSError
         If it cannot be written.
     """
-    make_directory(path.parent)
     partial = _beside(path, "partial")
     try:
         # Of an earlier process with the same number.
         partial.unlink(missing_ok=True)
-        with partial.open("xb") as stream:
+        with partial.open("wb") as stream:
             yield stream
             sync_stream(stream)
         partial.replace(path)
@@ -72,13 +71,14 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file; see `new_file`."""
+    """Write a whole file; see `new_file`. Its directory is made if need be."""
+    make_directory(path.parent)
     with new_file(path) as stream:
         stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file in UTF-8; see `new_file`."""
+    """Write a whole file in UTF-8; see `write_bytes`."""
     write_bytes(path, text.encode())
 
 
