@@ -1,4 +1,4 @@
-"""From CASA images to FITS in memory, and CASA's way to a common beam and grid."""
+"""From CASA images to FITS in memory: where the products are read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from astropy.io import fits
 
 from vlasscube import casa
-from vlasscube.products.position_correction import PositionCorrection
-from vlasscube.records import Beam
 from vlasscube.workspace.files import remove
 
 
@@ -45,54 +43,3 @@ def export_stokes(image: Path, stokes: str, scratch: Path) -> fits.HDUList:
     remove(part)
     remove(file)
     return copied
-
-
-def align_with_casa(
-    image: Path, output: Path, target: Beam | None, position: PositionCorrection | None
-) -> None:
-    """Smooth an image to a beam and regrid it from its corrected onto its nominal position, as asked.
-
-    Parameters
-    ----------
-    image : Path
-        Image whose reference position is the nominal one.
-    output : Path
-        Image to make.
-    target : Beam, optional
-        Beam to smooth to; None leaves the resolution.
-    position : PositionCorrection, optional
-        Where the reference pixel really is; None leaves the grid.
-    """
-    smoothed = output if position is None else output.with_name(f"{output.name}.smoothed")
-    if target is not None:
-        beam = {
-            "major": f"{target.bmaj_arcsec!r}arcsec",
-            "minor": f"{target.bmin_arcsec!r}arcsec",
-            "pa": f"{target.bpa_deg!r}deg",
-        }
-        casa.run_task(
-            "imsmooth",
-            imagename=str(image),
-            kernel="gauss",
-            targetres=True,
-            beam=beam,
-            outfile=str(smoothed),
-            overwrite=True,
-        )
-    else:
-        casa.run_task("imsubimage", imagename=str(image), outfile=str(smoothed), overwrite=True)
-    if position is None:
-        return
-    for key, value in (("crval1", position.corrected_ra_deg), ("crval2", position.corrected_dec_deg)):
-        casa.run_task("imhead", imagename=str(smoothed), mode="put", hdkey=key, hdvalue=f"{value!r}deg")
-    casa.run_task(
-        "imregrid",
-        imagename=str(smoothed),
-        template=str(image),
-        output=str(output),
-        axes=[0, 1],
-        interpolation="linear",
-        decimate=10,
-        overwrite=True,
-    )
-    remove(smoothed)

@@ -1,0 +1,130 @@
+"""A FITS product of a plane: what CASA exports, with the header that users and archives need.
+
+Nothing is read or written here. `vlasscube.products.casa_export` reads the image before, and
+`vlasscube.products.fits_files` writes the file after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from astropy.io import fits
+
+from vlasscube import naming
+from vlasscube.products.common_beam import CommonBeamStep
+from vlasscube.products.headers import (
+    VlassKeywords,
+    add_history,
+    fix_header,
+    normalize_beams,
+    set_file_name_keywords,
+    set_outcome,
+    set_single_beam,
+    set_vlass_keywords,
+    spw_ranges,
+    tidy_header,
+    vlass_image_type,
+)
+from vlasscube.products.position_correction import PositionCorrection, apply_position_correction
+from vlasscube.records import Outcome
+
+
+@dataclass(frozen=True)
+class ProductField:
+    """What the headers of all products of a field have in common."""
+
+    image_name: str
+    """Without plane; tile, epoch, object and version are taken from it."""
+    phasecenter: str
+    start_mjd_s: float
+    """Start of the first scan, MJD in seconds (UTC)."""
+    end_mjd_s: float
+    """End of the last scan."""
+
+
+@dataclass(frozen=True)
+class ProductPlane:
+    """What the headers of all products of a plane have in common."""
+
+    outcome: Outcome
+    reason: str
+    spw_ids: tuple[int, ...]
+    nominal_bandwidth_hz: float
+    unflagged_bandwidth_hz: float
+    median_rms_jy: float | None
+    """Median of the rms image of Stokes I, Jy/beam."""
+    peak_jy: float | None
+    """Maximum of the primary-beam corrected image of Stokes I, Jy/beam."""
+    position: PositionCorrection
+
+
+def fits_product(
+    exported: fits.HDUList,
+    casa_name: str,
+    stokes: str,
+    field: ProductField,
+    plane: ProductPlane,
+    common: CommonBeamStep | None = None,
+) -> tuple[fits.HDUList, tuple[str, ...]]:
+    """Make a product of an exported image.
+
+    Parameters
+    ----------
+    exported : HDUList
+        The image as CASA exports it, axes RA, Dec, FREQ, STOKES; for a member of the common-beam set smoothed
+        and regridded already. Neither its headers nor its pixels are changed.
+    casa_name : str
+        Name of the CASA image with the Stokes parameters in it, with the stage prefix.
+    stokes : str
+        E.g. ``'IQU'``.
+    field : ProductField
+        The observation.
+    plane : ProductPlane
+        The plane, with the position correction for its frequency.
+    common : CommonBeamStep, optional
+        What was done for the common-beam set; without it the product is the native one, with a beam for each
+        Stokes plane.
+
+    Returns
+    -------
+    product : HDUList
+        Legal FITS; the pixels are those of `exported`, not copied.
+    warnings : tuple of str
+        What the header lacks or what had to be mended in it.
+
+    Raises
+    ------
+    ProductError
+        If the beams are unusable, or the reference position is not the one that the correction is for.
+    """
+    primary = fits.PrimaryHDU(exported[0].data, exported[0].header.copy())
+    header, product = primary.header, fits.HDUList([primary, *exported[1:]])
+    product = normalize_beams(product) if common is None else set_single_beam(product, common.beam)
+    # A regridded image has the nominal position: its pixels have been moved instead.
+    if common is None or not common.regrid:
+        apply_position_correction(header, plane.position)
+    name = naming.parse_image_name(field.image_name)
+    fix_header(header, start_mjd_s=field.start_mjd_s, end_mjd_s=field.end_mjd_s, object_name=name.object_name)
+    warnings = set_vlass_keywords(
+        header,
+        VlassKeywords(
+            image_type=vlass_image_type(casa_name),
+            tile=name.tile,
+            phase_center=field.phasecenter,
+            epoch=name.epoch,
+            version=name.version,
+            stokes=stokes,
+            rejected=plane.outcome is Outcome.REJECTED,
+            spw=spw_ranges(plane.spw_ids),
+            nominal_bandwidth_hz=plane.nominal_bandwidth_hz,
+            unflagged_bandwidth_hz=plane.unflagged_bandwidth_hz,
+            median_rms_jy=plane.median_rms_jy,
+            peak_jy=plane.peak_jy,
+        ),
+    )
+    set_outcome(header, plane.outcome, plane.reason)
+    set_file_name_keywords(header, casa_name)
+    warnings += tidy_header(header)
+    if common is not None:
+        add_history(header, f"Common-beam set: {'; '.join(common.reasons)}")
+    return product, warnings
