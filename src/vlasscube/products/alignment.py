@@ -15,7 +15,7 @@ from vlasscube.processes.parallel import plane_threads
 from vlasscube.products.common_beam import CommonBeamStep
 from vlasscube.products.position_correction import PositionCorrection
 from vlasscube.records import Beam
-from vlasscube.workspace.directory import remove
+from vlasscube.workspace.files import remove
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Which files in ``products/`` are the run's own: only those may be overwritten or removed.
 
 The directory may hold anything else: images of a continuum run, products of another run. Before the first
-product is written, the names of all of them are put into ``records/products/owned.json``, if what lies there
+product is written, the names of all of them are put into ``records/products.owned``, if what lies there
 under these names is the run's own; the digest of each is added when it is whole. So an export that was
 killed knows its files again, and one with other options removes what the one before has made and nothing
 else.
@@ -87,15 +87,19 @@ class Ownership:
     def __init__(self, workspace: Workspace, previous: StepRecord | None = None) -> None:
         self._workspace = workspace
         self._directory = workspace.products
-        self._path = workspace.records / "products" / "owned.json"
-        self._owned = _read(self._path)
+        self._path = workspace.records / "products.owned"
+        self._kept = _read(self._path)
         listed = _recorded(workspace, previous)
-        self._owned = replace(self._owned, files=tuple(dict.fromkeys((*self._owned.files, *listed))))
+        self._owned = replace(self._kept, files=tuple(dict.fromkeys((*self._kept.files, *listed))))
         self._allowed: set[str] = set()
 
     def in_the_way(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of the names under which something lies that is not the run's own."""
         return tuple(name for name in sorted(set(names)) if not self._is_free_or_own(name))
+
+    def remember(self) -> None:
+        """Keep what is known of the run's own files: the record of an export goes when the next begins."""
+        self._keep(self._owned)
 
     def claim(self, names: Iterable[str]) -> None:
         """Announce products before any of them is written, and remove what a killed export left beside them.
@@ -164,9 +168,9 @@ class Ownership:
         return self._owned.knows(path.name, path.stat().st_size, lambda: digest(path))
 
     def _keep(self, owned: OwnedFiles) -> None:
-        if owned != self._owned or not self._path.exists():
+        if owned != self._kept:
             write_text(self._path, to_json(owned))
-        self._owned = owned
+        self._kept = self._owned = owned
 
 
 def refuse_to_overwrite(directory: Path, names: Iterable[str]) -> None:
@@ -199,5 +203,3 @@ def _recorded(workspace: Workspace, record: StepRecord | None) -> Iterable[Owned
         directory, _, name = output.path.rpartition("/")
         if directory == place and output.digest:
             yield OwnedFile(name, output.size_bytes, output.digest)
-
-

@@ -73,7 +73,7 @@ def do_step(
     casa.configure(casa_log, call_log, workspace.casa_scratch)
     begin_call_log(call_log, key)
     workspace.remove_record(stage, plane)
-    context = StageContext(workspace, stage, plane, progress)
+    context = StageContext(workspace, stage, plane, progress, existing)
     started, clock = utc_now(), time.monotonic()
     error: Exception | None = None
     result = None

@@ -14,13 +14,15 @@ from vlasscube.estimates.cost import affordable_workers, largest_worker_bytes
 from vlasscube.estimates.run_size import run_size
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import available_memory_bytes, usable_cores
+from vlasscube.products.owned_files import Ownership, refuse_to_overwrite
 from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
 from vlasscube.records import Outcome, StepRecord
 from vlasscube.results.types import CubeImages, CubePlan
 from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
 from vlasscube.run.planned_steps import why_begun_again
-from vlasscube.run.steps import do_step
+from vlasscube.run.steps import do_step, readable_record
 from vlasscube.run.wiring import STEPS, plane_images, require_result
+from vlasscube.stages.export_vlass_data import COMPANIONS
 from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
@@ -114,11 +116,21 @@ def run_workflow(
             logger.warning("%s", reason)
             tell(Event("message", stages[0].name, None, f"warning: {reason}"))
         try:
+            if stages[-1].name == LAST:
+                _check_products(workspace)
             _run_stages(workspace, options, stages, workers, executor, tell, weblog)
         finally:
             weblog.finish()
         planes = _outcomes(workspace) if stages[-1].number >= 7 else None
     return RunResult(planes, time.monotonic() - clock)
+
+
+def _check_products(workspace: Workspace) -> None:
+    """Find out before the work, not after it, that the products cannot be put where they belong."""
+    lists = (workspace.seip_parameter_file.name, workspace.ccip_parameter_file.name)
+    owned = Ownership(workspace, readable_record(workspace, LAST, None))
+    refuse_to_overwrite(workspace.products, owned.in_the_way((*lists, *COMPANIONS)))
+    owned.remember()
 
 
 def _selected(first: str, last: str) -> tuple[StageEntry, ...]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from vlasscube.records import FileRecord, Message
+from vlasscube.records import FileRecord, Message, StepRecord
 from vlasscube.workspace.directory import Workspace
 
 logger = logging.getLogger("vlasscube")
@@ -28,14 +28,22 @@ class StageContext:
         Label of the plane for a step of one plane.
     progress : callable, optional
         Told what is being done.
+    previous : StepRecord, optional
+        What the step left when it was done before.
     """
 
     def __init__(
-        self, workspace: Workspace, stage: str, plane: str | None = None, progress: Progress | None = None
+        self,
+        workspace: Workspace,
+        stage: str,
+        plane: str | None = None,
+        progress: Progress | None = None,
+        previous: StepRecord | None = None,
     ) -> None:
         self.workspace = workspace
         self.stage = stage
         self.plane = plane
+        self.previous = previous
         self.messages: list[Message] = []
         self.outputs: list[FileRecord] = []
         self._progress = progress

@@ -32,6 +32,7 @@ from vlasscube.products.manifest import (
     pipeline_manifest_xml,
     write_manifest,
 )
+from vlasscube.products.owned_files import OwnedFile, Ownership
 from vlasscube.products.position_correction import PositionCorrection
 from vlasscube.records import Outcome, PlaneImages, PlaneTarget
 from vlasscube.results.types import (
@@ -44,7 +45,7 @@ from vlasscube.results.types import (
 )
 from vlasscube.stages.context import StageContext
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.files import publish, remove, write_text
+from vlasscube.workspace.files import make_directory, new_file, remove, write_text
 
 STOKES_SETS = ("IQU", "V")
 NATIVE_KINDS: Mapping[str, FileKind] = {"pbcor": "image", "rms": "rms"}
@@ -52,6 +53,8 @@ NATIVE_KINDS: Mapping[str, FileKind] = {"pbcor": "image", "rms": "rms"}
 WEBLOG_ARCHIVE = "weblog.tgz"
 COMMAND_LOG = "casa_commands.log"
 RECIPE_SCRIPT = "casa_pipescript.py"
+COMPANIONS = (WEBLOG_ARCHIVE, COMMAND_LOG, RECIPE_SCRIPT, MANIFEST_XML, MANIFEST_JSON)
+"""Products of every field, besides its parameter lists."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +93,20 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
 
     Raises
     ------
+    ProblemListError
+        If ``products/`` holds files under the names of products that this run has not made.
     ProductError
         If an image has no usable header, or if no plane is left to find the common beam from.
     ResourceLimitError
         If the disk is full.
     """
     workspace = context.workspace
-    workspace.products.mkdir(exist_ok=True)
+    make_directory(workspace.products)
+    owned = Ownership(workspace, context.previous)
+    owned.claim(product_names(inputs))
     plan: CommonBeamPlan | None = None
     with _scratch_directory(workspace.working / ".export.partial") as scratch:
-        delivery = _Delivery(inputs, context, scratch)
+        delivery = _Delivery(inputs, context, scratch, owned)
         for plane in inputs.planes:
             context.progress(f"FITS of {plane.verdict.label}")
             for cutout, kind in NATIVE_KINDS.items():
@@ -122,9 +129,10 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
                 with aligned_image(image, scratch, beam, plane.position, step, method) as aligned:
                     delivery.images(aligned, name, "common_beam", plane, step)
         delivery.text(COMMAND_LOG, _command_log(inputs, workspace, scratch), "log")
-    _remove_earlier_images(workspace.products, delivery.files)
     write_manifest(workspace.products, _manifest(inputs, delivery.files))
     delivery.add(MANIFEST_JSON, "manifest")
+    for name in owned.settle(file.name for file in delivery.files):
+        context.warn(f"{name} was changed since it was made and is no longer a product: left where it is")
     return ExportResult(
         files=tuple(delivery.files),
         planes=tuple(map(_exported_plane, inputs.planes, plan.steps)) if plan else (),
@@ -145,13 +153,13 @@ def _scratch_directory(path: Path) -> Iterator[Path]:
 class _Delivery:
     """The products directory, and what has been written to it so far."""
 
-    def __init__(self, inputs: ExportInputs, context: StageContext, scratch: Path) -> None:
+    def __init__(self, inputs: ExportInputs, context: StageContext, scratch: Path, owned: Ownership) -> None:
         self.files: list[ProductFile] = []
         self._field = ProductField(
             inputs.image_name, inputs.phasecenter, inputs.start_mjd_s, inputs.end_mjd_s
         )
         self._context, self._scratch = context, scratch
-        self._directory = context.workspace.products
+        self._owned = owned
 
     def images(
         self,
@@ -172,37 +180,43 @@ class _Delivery:
                 self._context.warn(f"{casa_name}: {text}")
             file = naming.fits_name(casa_name)
             file = file if common is None else naming.com_fits_name(file)
-            write_fits(self._directory / file, hdus)
+            write_fits(self._owned.path(file), hdus)
             self.add(file, kind, plane.verdict.label, stokes)
 
     def text(self, name: str, text: str, kind: FileKind) -> None:
         """Write a text file."""
-        write_text(self._directory / name, text)
+        write_text(self._owned.path(name), text)
         self.add(name, kind)
 
     def archive(self, name: str, directory: Path, kind: FileKind) -> None:
         """Pack a directory; if there is none, the archive is empty."""
-        partial = self._directory / f".{name}.partial"
         # Most of a web log is pictures and packed arrays, which get no smaller.
-        with tarfile.open(partial, "w:gz", compresslevel=1) as packed:
+        with (
+            new_file(self._owned.path(name)) as stream,
+            tarfile.open(name, "w:gz", stream, compresslevel=1) as packed,
+        ):
             if directory.is_dir():
                 packed.add(directory, arcname=directory.name)
-        publish(partial, self._directory / name)
         self.add(name, kind)
 
     def add(self, name: str, kind: FileKind, label: str = "", stokes: str = "") -> None:
         """Add a file that has been written."""
-        self._context.add_output(self._directory / name)
+        self._context.add_output(self._owned.path(name))
         record = self._context.outputs[-1]
+        self._owned.add(OwnedFile(name, record.size_bytes, record.digest))
         self.files.append(ProductFile(name, kind, label, stokes, record.size_bytes, record.digest))
 
 
-def _remove_earlier_images(directory: Path, files: Sequence[ProductFile]) -> None:
-    """Remove FITS files that are no longer products."""
-    names = {file.name for file in files}
-    for path in directory.glob("*.fits"):
-        if path.name not in names:
-            remove(path)
+def product_names(inputs: ExportInputs) -> Iterator[str]:
+    """Names of all products that an export can have, whether or not a plane gets into the common-beam set."""
+    yield from (*inputs.parameter_files, *COMPANIONS)
+    for plane in inputs.planes:
+        for cutout in NATIVE_KINDS:
+            for stokes in STOKES_SETS:
+                name = naming.fits_name(naming.stokes_variant(plane.cutouts.images[cutout], stokes))
+                yield name
+                if cutout == "pbcor":
+                    yield naming.com_fits_name(name)
 
 
 # ------------------------------------------------------------------------------------------------- planes

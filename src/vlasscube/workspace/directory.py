@@ -235,8 +235,8 @@ class Workspace:
             return None
 
     def clear_partial(self) -> None:
-        """Remove what interrupted steps left behind."""
-        for directory in (self.working, self.products, self.records, self.weblog):
+        """Remove what interrupted steps left behind, but for ``products/``, where others' files may lie."""
+        for directory in (self.working, self.records, self.weblog):
             if directory.is_dir():
                 for pattern in (".*.partial", ".*.doomed"):
                     for path in list(directory.rglob(pattern)):
