@@ -12,6 +12,7 @@ from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.imaging.engine import CleanResult
 from vlasscube.imaging.tclean import take_over
 from vlasscube.records import Beam, DataSelection, FlagCount, ImageGeometry, PlaneTarget
+from vlasscube.testing.durability import watched
 
 TARGET = PlaneTarget(
     spw="2",
@@ -131,6 +132,18 @@ def test_files_kept_are_those_of_production(image):
     assert [iteration.number for iteration in images.iterations] == [0, 1, 2, 3]
     assert images.last.mask == "pb"
     assert images.beam == Beam(3.0, 2.0, 0.0)
+
+
+def test_images_are_on_disk_before_they_are_recorded(image):
+    class WatchedStore(Store):
+        def save(self, iteration, paths):
+            problems.extend(problem for path in paths for problem in watch.problems(path))
+            super().save(iteration, paths)
+
+    problems = []
+    with watched() as watch:
+        image(FakeEngine(), WatchedStore())
+    assert problems == []
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])

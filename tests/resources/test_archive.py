@@ -20,6 +20,7 @@ from vlasscube.errors import ArchiveError, MissingResourcesError, ResourceLimitE
 from vlasscube.resources import archive as module
 from vlasscube.resources.archive import ArchiveLimits, ResourceReport, extract_resources, inspect_archive
 from vlasscube.resources.tar_stream import walk_archive
+from vlasscube.testing.durability import watched
 from vlasscube.workspace.record_json import from_json, to_json
 
 MS = "VLASS2.1.sb38546349.eb38559922.59066.15098736111_split_split.ms"
@@ -503,6 +504,14 @@ def test_an_archive_changed_meanwhile(path, tmp_path):
     with pytest.raises(ArchiveError, match="inspected"):
         extract_resources(path, tmp_path, report)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_resources_are_on_disk_before_they_have_their_names(path, tmp_path):
+    report = inspect(pack(path))
+    with watched() as watch:
+        names = extract_resources(path, tmp_path / "resources", report)
+    assert names
+    assert not [problem for name in names for problem in watch.problems(tmp_path / "resources" / name)]
 
 
 def test_killed_half_way(path, tmp_path):
