@@ -104,6 +104,21 @@ def test_a_product_that_was_changed_is_neither_overwritten_nor_removed(workspace
     assert export(workspace, {"a.fits": "1"}) == ()
 
 
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_what_has_taken_the_place_of_a_product_is_not_its_own(workspace: Workspace, kind: str) -> None:
+    export(workspace, {"a.fits": "1", "b.fits": "2"}, stop_after=1)
+    place = workspace.products / "a.fits"
+    place.rename(workspace.directory / "precious")
+    if kind == "link":
+        place.symlink_to(workspace.directory / "precious")
+    else:
+        (place / "precious").mkdir(parents=True)
+    with pytest.raises(ProblemListError, match=r"a\.fits"):
+        export(workspace, {"a.fits": "1", "b.fits": "2"})
+    assert export(workspace, {"b.fits": "2"}) == ("a.fits",)
+    assert place.is_symlink() or (place / "precious").is_dir()
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_a_killed_export_is_repeated(workspace: Workspace, stop_after: int) -> None:
     export(workspace, {"a.fits": "1", "old.fits": "2"})

@@ -9,12 +9,15 @@ import pytest
 from astropy.io import fits
 
 from vlasscube import __version__, cli
+from vlasscube.products.owned_files import Ownership
+from vlasscube.recipe import LAST
 from vlasscube.records import StepRecord
 from vlasscube.results.run_records import RunRecords
 from vlasscube.results.types import RESULTS
 from vlasscube.run.planned_steps import planned_steps
 from vlasscube.run.verification import verify_products
-from vlasscube.run.wiring import require_result
+from vlasscube.run.wiring import STEPS, require_result
+from vlasscube.stages.export_vlass_data import product_names
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_json
 
@@ -75,3 +78,15 @@ def test_a_run_says_why_it_begins_again(workspace: Workspace) -> None:
     assert {step.action for step in steps} == {"run"}
     assert steps[0].reason == f"changed: code version 0.1.0 → {__version__}, the input file"
     assert {step.reason for step in steps[1:]} == {f"changed: code version 0.1.0 → {__version__}"}
+
+
+def test_its_products_are_known_to_be_its_own(workspace: Workspace) -> None:
+    """The record of its export is all that says so; without it nothing of it would be overwritten."""
+    options = workspace.read_options()
+    assert options is not None
+    record = workspace.read_record(LAST)
+    names = set(product_names(STEPS[LAST].inputs(workspace, options, None)))
+    assert names >= {path.name for path in workspace.products.iterdir()}
+    assert Ownership(workspace, record).in_the_way(names) == ()
+    in_the_way = {path.name for path in workspace.products.iterdir()}
+    assert set(Ownership(workspace).in_the_way(names)) == in_the_way

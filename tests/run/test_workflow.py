@@ -14,8 +14,10 @@ from vlasscube.errors import (
     ImagingError,
     MemoryLimitError,
     ParameterFileError,
+    ProblemListError,
     StageOrderError,
     VlassCubeError,
+    WorkspaceError,
 )
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import SerialExecutor
@@ -308,6 +310,17 @@ def test_stages_in_the_wrong_order_are_refused(workspace):
 def test_a_stage_without_its_predecessors_says_which(workspace):
     with pytest.raises(StageOrderError, match=r"stage 1 \(import_data\) has not been run"):
         workflow.run_workflow(workspace, first="restore_pims", last="flag_targets_data")
+
+
+def test_what_lies_in_the_way_of_a_product_is_told_before_the_work(workspace):
+    workspace.products.mkdir()
+    (workspace.products / "weblog.tgz").write_text("of another run")
+    with pytest.raises(ProblemListError, match=r"has not made.*\n.*weblog\.tgz"):
+        workflow.run_workflow(workspace)
+    # Without the export nothing is written there.
+    with pytest.raises(WorkspaceError, match="no measurement set"):
+        workflow.run_workflow(workspace, last="restore_pims")
+    assert (workspace.products / "weblog.tgz").read_text() == "of another run"
 
 
 def test_a_flagging_template_that_is_no_text_is_named(tmp_path):
