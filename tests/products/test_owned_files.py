@@ -93,11 +93,22 @@ def test_what_lies_in_the_way_is_named_and_nothing_is_touched(workspace: Workspa
     assert not (workspace.records / LEDGER).exists()
 
 
-def test_a_product_that_was_changed_is_neither_overwritten_nor_removed(workspace: Workspace) -> None:
+def test_a_product_that_was_changed_is_set_aside_and_made_again(workspace: Workspace) -> None:
+    for text in "XY":
+        export(workspace, {"a.fits": "1", "b.fits": "2"})
+        (workspace.products / "b.fits").write_text(text)
+    owned = Ownership(workspace)
+    assert owned.in_the_way(["b.fits"]) == ()
+    assert owned.claim(["b.fits"]) == {"b.fits": "b.fits.changed1"}
+    expected = {"a.fits": "1", "b.fits.changed": "X", "b.fits.changed1": "Y"}
+    assert content(workspace) == expected
+    export(workspace, {"a.fits": "1", "b.fits": "2"})
+    assert content(workspace) == {**expected, "b.fits": "2"}
+
+
+def test_a_product_that_was_changed_and_is_no_longer_one_stays(workspace: Workspace) -> None:
     export(workspace, {"a.fits": "1", "b.fits": "2"})
     (workspace.products / "b.fits").write_text("X")
-    with pytest.raises(ProblemListError, match=r"b\.fits"):
-        export(workspace, {"a.fits": "1", "b.fits": "2"})
     assert export(workspace, {"a.fits": "1"}) == ("b.fits",)
     assert content(workspace) == {"a.fits": "1", "b.fits": "X"}
     # From then on it is nobody's.
@@ -175,6 +186,7 @@ class AnybodyWrites(RuleBasedStateMachine):
         self.workspace.products.mkdir()
         self.precious: dict[str, str] = {}
         self.pending: set[str] = set()
+        self.delivered: set[str] = set()
 
     def teardown(self) -> None:
         self.place.cleanup()
@@ -190,22 +202,28 @@ class AnybodyWrites(RuleBasedStateMachine):
     @rule(data=st.data())
     def somebody_moves_his_file_away(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.precious)))
+        if "changed" in name:
+            return
         (self.workspace.products / name).unlink()
         del self.precious[name]
 
     @rule(texts=products, stop_after=st.sampled_from([0, 1, 2, 99, 99]))
     def run(self, texts: dict[str, str], stop_after: int) -> None:
-        blocked = set(texts) & set(self.precious)
+        changed = set(texts) & set(self.precious)
+        blocked = changed - self.delivered - self.pending
         if blocked:
             with pytest.raises(ProblemListError) as caught:
                 export(self.workspace, texts, stop_after=stop_after)
             assert set(caught.value.problems) == blocked
             return
         export(self.workspace, texts, stop_after=stop_after)
+        for name in changed:
+            taken = sum(other.startswith(f"{name}.changed") for other in self.precious)
+            self.precious[f"{name}.changed{taken or ''}"] = self.precious.pop(name)
         if stop_after <= len(texts):
             self.pending |= set(texts)
             return
-        self.pending = set()
+        self.pending, self.delivered = set(), set(texts)
         assert content(self.workspace) == {**self.precious, **texts}
 
     @invariant()

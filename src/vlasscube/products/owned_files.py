@@ -9,6 +9,7 @@ else.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from pathlib import Path
 from vlasscube.errors import ProblemListError, VlassCubeError
 from vlasscube.records import StepRecord
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.files import digest, remove, write_text
+from vlasscube.workspace.files import digest, move, remove, write_text
 from vlasscube.workspace.record_json import from_json, to_json
 
 _LEFTOVER = re.compile(r"\.(.+?)(\.\d+)*\.(partial|doomed)", re.DOTALL)
@@ -94,29 +95,48 @@ class Ownership:
         self._allowed: set[str] = set()
 
     def in_the_way(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the names under which something lies that is not the run's own."""
-        return tuple(name for name in sorted(set(names)) if not self._is_free_or_own(name))
+        """Those of the names under which something lies that the run has never made.
+
+        A product that was changed since is not in the way: it is set aside.
+        """
+        return tuple(
+            name
+            for name in sorted(set(names))
+            if not self._is_free_or_own(name) and not self._is_changed(self._directory / name)
+        )
 
     def remember(self) -> None:
         """Keep what is known of the run's own files: the record of an export goes when the next begins."""
         self._keep(self._owned)
 
-    def claim(self, names: Iterable[str]) -> None:
+    def claim(self, names: Iterable[str]) -> dict[str, str]:
         """Announce products before any of them is written, and remove what a killed export left beside them.
+
+        Returns
+        -------
+        dict of str to str
+            Products that were changed since they were made, and the names under which they are kept.
 
         Raises
         ------
         ProblemListError
-            If something that is not the run's own lies under one of the names; nothing has been changed.
+            If something that the run has never made lies under one of the names; nothing has been changed.
         """
         names = set(names)
         refuse_to_overwrite(self._directory, self.in_the_way(names))
+        aside = {}
+        for path in (self._directory / name for name in sorted(names)):
+            if self._is_changed(path):
+                kept = _free_name(path)
+                move(path, kept)
+                aside[path.name] = kept.name
         self._keep(self._owned.claimed(names))
         self._allowed = names
         for path in list(self._directory.iterdir()):
             leftover = _LEFTOVER.fullmatch(path.name)
             if leftover and leftover.group(1) in self._owned.names:
                 remove(path)
+        return aside
 
     def path(self, name: str) -> Path:
         """Where to write a product.
@@ -167,10 +187,20 @@ class Ownership:
             return False
         return self._owned.knows(path.name, path.stat().st_size, lambda: digest(path))
 
+    def _is_changed(self, path: Path) -> bool:
+        """Whether a file has the name of a product, but no longer what the run has written."""
+        is_file = path.is_file() and not path.is_symlink()
+        return is_file and path.name in self._owned.names and not self._is_own(path)
+
     def _keep(self, owned: OwnedFiles) -> None:
         if owned != self._kept:
             write_text(self._path, to_json(owned))
         self._kept = self._owned = owned
+
+
+def _free_name(path: Path) -> Path:
+    numbered = (path.with_name(f"{path.name}.changed{n or ''}") for n in itertools.count())
+    return next(name for name in numbered if not (name.is_symlink() or name.exists()))
 
 
 def refuse_to_overwrite(directory: Path, names: Iterable[str]) -> None:
@@ -183,7 +213,7 @@ def refuse_to_overwrite(directory: Path, names: Iterable[str]) -> None:
     """
     if names := tuple(names):
         raise ProblemListError(
-            f"{directory} holds files that this run has not made, or that were changed since:",
+            f"{directory} holds files that this run has not made:",
             names,
             hint="They would be overwritten. Move them to another directory and run the same command again.",
         )

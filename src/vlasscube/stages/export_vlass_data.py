@@ -103,7 +103,8 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
     workspace = context.workspace
     make_directory(workspace.products)
     owned = Ownership(workspace, context.previous)
-    owned.claim(product_names(inputs))
+    for name, kept in owned.claim(product_names(inputs)).items():
+        context.warn(f"{name} was changed since it was made: it is kept as {kept}, and made again")
     plan: CommonBeamPlan | None = None
     with _scratch_directory(workspace.working / ".export.partial") as scratch:
         delivery = _Delivery(inputs, context, scratch, owned)
