@@ -64,6 +64,10 @@ class NamingError(VlassCubeError):
     """A name does not follow the VLASS conventions."""
 
 
+class QuantityError(VlassCubeError, ValueError):
+    """A text is not the number with a unit, the direction or the list of ids that it should be."""
+
+
 class MissingResourcesError(ProblemListError):
     """Something that the continuum run must supply is missing or ambiguous.
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
-from vlasscube.errors import NamingError
+from vlasscube.errors import NamingError, QuantityError
+from vlasscube.id_lists import parse_ids
 
 MAX_NAME_BYTES = 200
 """Longest image name: the suffixes of CASA images must still fit into the 255 bytes of a file name."""
@@ -31,10 +32,10 @@ _IMAGE_SLOTS = (
 _IMAGE_NAME = re.compile(_IMAGE_SLOTS)
 _IMAGE_NAME_EXAMPLE = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 _STAGE_PREFIX = re.compile(r"^s\d+_\d*\.", re.ASCII)
-_SPW_GROUP = re.compile(r" *[0-9]+ *(?:, *[0-9]+ *)*")
 _KINDS = "image|residual|model|psf|pb|weight|sumwt"
 _PRODUCT_NAME = re.compile(
-    _IMAGE_SLOTS + r"\.spw(?P<spw>[0-9]+(?:_[0-9]+)*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>0|[1-9][0-9]*)"
+    _IMAGE_SLOTS
+    + r"\.spw(?P<spw>[0-9]{1,7}(?:_[0-9]{1,7})*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>0|[1-9][0-9]*)"
     rf"\.(?P<kind>(?:{_KINDS}|image\.residual)(?:\.pbcor)?)\.tt0"
     r"(?P<rms>\.rms)?(?P<subim>\.subim)?(?P<com>\.com)?\.fits"
 )
@@ -193,11 +194,10 @@ def spw_group_label(group: str) -> str:
     NamingError
         If it is not a comma-separated list of ids.
     """
-    if _SPW_GROUP.fullmatch(group) is None:
-        raise NamingError(
-            f"spw group {group[:80]!r} is not a comma-separated list of ids.",
-            hint="Expected e.g. '2' or '2,3,4'.",
-        )
+    try:
+        parse_ids(group)
+    except QuantityError as error:
+        raise NamingError(f"spw group {error}.") from None
     return group.replace(" ", "").replace(",", "_")
 
 

@@ -5,11 +5,11 @@ The defaults are the workflow as it was specified in 2022; later changes of prod
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from vlasscube.errors import ProblemListError
+from vlasscube.errors import ProblemListError, QuantityError
+from vlasscube.id_lists import parse_ids
 
 RENAMED_OPTIONS = {"kernels": "gridding"}
 """Present names of options by the names under which earlier versions took and recorded them."""
@@ -72,12 +72,15 @@ class RunOptions:
             problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
         if self.nmajor is not None and self.nmajor < 1:
             problems.append(f"nmajor is {self.nmajor}; leave it out for no limit")
-        if not re.fullmatch(r"(\s*\d{1,5}\s*(,\s*\d{1,5}\s*)*)?", self.reject_exclude_spw, re.ASCII):
-            problems.append(f"reject_exclude_spw is {self.reject_exclude_spw[:80]!r}, not ids such as '2,3'")
+        try:
+            _ = self.excluded_spw_ids
+        except QuantityError as error:
+            problems.append(f"reject_exclude_spw: {error}")
         if problems:
             raise ProblemListError("the options cannot be used:", problems)
 
     @property
     def excluded_spw_ids(self) -> frozenset[int]:
         """Spectral windows that are never rejected."""
-        return frozenset(int(spw) for spw in self.reject_exclude_spw.split(",") if spw.strip())
+        text = self.reject_exclude_spw.strip()
+        return frozenset(parse_ids(text)) if text else frozenset()

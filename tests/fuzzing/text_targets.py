@@ -18,16 +18,16 @@ from astropy.io import fits
 from vlasscube import naming
 from vlasscube.cli.command_options import _spw_list, combined_options
 from vlasscube.errors import (
-    ImagingError,
     MeasurementSetError,
     NamingError,
     ParameterFileError,
     ProblemListError,
+    QuantityError,
     StageOrderError,
     WorkspaceError,
 )
 from vlasscube.measurement_set.flag_template import template_commands
-from vlasscube.measurement_set.row_selection import parse_ids
+from vlasscube.measurement_set.row_selection import selected_ids
 from vlasscube.options import RunOptions
 from vlasscube.parameters.lists import (
     read_parameter_file,
@@ -36,7 +36,13 @@ from vlasscube.parameters.lists import (
     write_parameter_file,
 )
 from vlasscube.parameters.literals import parse_literal
-from vlasscube.parameters.quantities import parse_flux, parse_frequency, parse_taper
+from vlasscube.parameters.quantities import (
+    ANGLE_ARCSEC,
+    parse_flux_jy,
+    parse_frequency_hz,
+    parse_quantity,
+    parse_taper,
+)
 from vlasscube.parameters.uv_ranges import parse_uvrange
 from vlasscube.products.headers import fits_text
 from vlasscube.products.manifest import Manifest
@@ -117,7 +123,7 @@ def parameter_list(data: bytes) -> None:
     if parameters.uvrange is not None:
         assert parse_uvrange(parameters.uvrange)
     if parameters.threshold is not None:
-        assert parse_flux(parameters.threshold) >= 0
+        assert parse_flux_jy(parameters.threshold) >= 0
 
 
 @target
@@ -332,11 +338,13 @@ def texts(data: bytes) -> None:
 @target
 def quantities(data: bytes) -> None:
     text = text_of(data)
-    flux = attempt(ImagingError, parse_flux, text)
+    flux = attempt(QuantityError, parse_flux_jy, text)
     assert flux is None or math.isfinite(flux)
-    frequency = attempt(ImagingError, parse_frequency, text)
+    frequency = attempt(QuantityError, parse_frequency_hz, text)
     assert frequency is None or (math.isfinite(frequency) and frequency > 0)
-    taper = attempt(ImagingError, parse_taper, tuple(text.split(",")))
+    angle = attempt(QuantityError, parse_quantity, text, ANGLE_ARCSEC, "an angle", "1arcsec")
+    assert angle is None or math.isfinite(angle)
+    taper = attempt(QuantityError, parse_taper, tuple(text.split(",")))
     if taper is not None:
         assert all(map(math.isfinite, vars(taper).values()))
         assert min(list(vars(taper).values())[:2]) >= 0
@@ -345,8 +353,8 @@ def quantities(data: bytes) -> None:
 @target
 def selections(data: bytes) -> None:
     text = text_of(data)
-    ids = attempt(MeasurementSetError, parse_ids, text, "field")
+    ids = attempt(MeasurementSetError, selected_ids, text, "field")
     assert ids is None or all(number >= 0 for number in ids)
-    ranges = attempt(MeasurementSetError, parse_uvrange, text)
+    ranges = attempt(QuantityError, parse_uvrange, text)
     for limits in ranges or ():
         assert not math.isnan(limits.low + limits.high)

@@ -4,7 +4,6 @@ import pytest
 
 from vlasscube.imaging.clean_sequence import (
     CleanParameters,
-    format_frequency,
     iteration_sequence,
     tclean_arguments,
 )
@@ -139,10 +138,3 @@ def test_what_the_user_sets_takes_precedence():
     assert [c["cycleniter"] for c in cleaned] == [50, 50, 20]
     assert [c["scales"] for c in cleaned] == [[0]] * 3
     assert [c["niter"] for c in cleaned] == [7] * 3
-
-
-@pytest.mark.parametrize(
-    ("hz", "text"), [(3.052e9, "3.052GHz"), (2.028e9 + 8 * 0.128e9, "3.052GHz"), (2e9, "2.0GHz")]
-)
-def test_reference_frequency_as_in_production(hz, text):
-    assert format_frequency(hz) == text

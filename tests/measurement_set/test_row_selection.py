@@ -7,30 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlasscube.errors import MeasurementSetError
+from vlasscube.errors import MeasurementSetError, QuantityError
 from vlasscube.measurement_set.row_selection import (
     matching_states,
-    parse_ids,
     select_baselines,
     select_uv,
+    selected_ids,
 )
 from vlasscube.parameters.uv_ranges import parse_uvrange
 
 
 @given(st.sets(st.integers(0, 30000), min_size=1))
 def test_ids_come_back(ids):
-    assert parse_ids(",".join(map(str, ids)), "field") == ids
+    assert selected_ids(",".join(map(str, ids)), "field") == ids
 
 
 def test_ranges_of_ids():
-    assert parse_ids(" 2, 5~7 ,9", "spw") == {2, 5, 6, 7, 9}
-    assert parse_ids("  ", "spw") is None
+    assert selected_ids(" 2, 5~7 ,9", "spw") == {2, 5, 6, 7, 9}
+    assert selected_ids("  ", "spw") is None
 
 
 @pytest.mark.parametrize("text", ["1,", ",1", "1,,2", "-1", "1:2", "<3", "a", "*", "1 2", "٣~٤x"])
 def test_what_is_no_list_of_ids(text):
     with pytest.raises(MeasurementSetError, match="not understood"):
-        parse_ids(text, "spw")
+        selected_ids(text, "spw")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_no_uvrange():
     "text", ["12km", "<12km;>1km", "<-1km", "~5km", "5~km", "<12km,", "<1e", "<1 pc", "nan~5km"]
 )
 def test_what_is_no_uvrange(text):
-    with pytest.raises(MeasurementSetError, match="not understood"):
+    with pytest.raises(QuantityError, match="not understood"):
         parse_uvrange(text)
 
 

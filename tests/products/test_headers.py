@@ -31,7 +31,6 @@ from vlasscube.products.headers import (
     set_outcome,
     set_single_beam,
     set_vlass_keywords,
-    spw_ranges,
     tidy_header,
     vlass_image_type,
 )
@@ -123,13 +122,6 @@ def test_published_time():
 
 
 @pytest.mark.parametrize(
-    ("ids", "text"), [((2,), "2"), ((2, 3, 4), "2~4"), ((7, 2, 3, 3), "2~3,7"), ((), ""), ((9, 11), "9,11")]
-)
-def test_spw_ranges(ids, text):
-    assert spw_ranges(ids) == text
-
-
-@pytest.mark.parametrize(
     ("name", "kind"),
     [
         (NAME, "INTENSITY_PBCOR_TT0"),
@@ -192,7 +184,7 @@ def test_vlass_keywords():
             version="1",
             stokes="IQU",
             rejected=True,
-            spw=spw_ranges([2]),
+            spw="2",
             nominal_bandwidth_hz=128e6,
             median_rms_jy=math.nan,
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 import types
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -13,6 +12,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from vlasscube.errors import QuantityError
+from vlasscube.id_lists import format_ids, parse_ids
 from vlasscube.options import RENAMED_OPTIONS, RunOptions
 
 
@@ -104,9 +105,12 @@ def _choice_parser(flag: str, choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def _spw_list(text: str) -> str:
-    if text.strip(" ") and not re.fullmatch(r" *[0-9]{1,5} *(, *[0-9]{1,5} *)*", text):
-        raise typer.BadParameter(f"{text[:80]!r} is not a list of spectral-window ids such as 2,3")
-    return text.replace(" ", "")
+    if not text.strip(" "):
+        return ""
+    try:
+        return format_ids(parse_ids(text))
+    except QuantityError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def with_run_options(function: Callable[..., int]) -> Callable[..., int]:

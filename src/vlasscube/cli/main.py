@@ -383,11 +383,11 @@ def simulate(
     """
     from vlasscube.cli.simulation_command import (
         make_field,
-        parse_ids,
         parse_image_size,
         restricted_to,
         show_presets,
     )
+    from vlasscube.id_lists import parse_ids
     from vlasscube.simulation.presets import PRESETS, preset
 
     if list_presets:
@@ -398,7 +398,7 @@ def simulate(
         "fields_per_row": fields_per_row,
         "antennas": antennas,
         "channels": channels,
-        "science_spws": None if spws is None else parse_ids(spws),
+        "science_spws": None if spws is None else tuple(sorted(set(parse_ids(spws, ranges=True)))),
         "configuration": configuration,
         "dec_deg": declination,
         "hour_angle_h": hour_angle,

@@ -10,6 +10,7 @@ from typing import Any
 from vlasscube import casa
 from vlasscube.cli.console import foreign_output_to, make_console, make_table
 from vlasscube.errors import VlassCubeError
+from vlasscube.id_lists import parse_spw_group
 from vlasscube.simulation.presets import FieldSimulation
 from vlasscube.texts import printable
 from vlasscube.workspace.directory import RESOURCES_ARCHIVE, Workspace
@@ -23,19 +24,8 @@ def restricted_to(base: FieldSimulation | None, spws: tuple[int, ...]) -> dict[s
     values: dict[str, Any] = {
         name: tuple(spw for spw in getattr(base, name) if spw in spws) for name in names
     }
-    planes = tuple(plane for plane in base.cube_spws if all(int(spw) in spws for spw in plane.split(",")))
+    planes = tuple(plane for plane in base.cube_spws if set(parse_spw_group(plane)) <= set(spws))
     return values | {"cube_spws": planes}
-
-
-def parse_ids(text: str) -> tuple[int, ...]:
-    """Read spectral-window ids such as ``2,3,4`` or ``2~17``."""
-    ids: list[int] = []
-    for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"([0-9]{1,4})(?:[~-]([0-9]{1,4}))?", part)
-        if match is None:
-            raise VlassCubeError(f"--spws {text!r} is not a list of ids", hint="For example 2,3,4 or 2~17.")
-        ids += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return tuple(sorted(set(ids)))
 
 
 def parse_image_size(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vlasscube.parameters.quantities import format_angle_arcsec, format_frequency_ghz
 from vlasscube.records import DataSelection, ImageGeometry
 
 PB_MASK = "pb"
@@ -153,12 +154,12 @@ def tclean_arguments(
         "datacolumn": "corrected",
         "imagename": imagename,
         "imsize": [geometry.nx, geometry.ny],
-        "cell": f"{geometry.cell_arcsec:.12g}arcsec",
+        "cell": format_angle_arcsec(geometry.cell_arcsec),
         "phasecenter": geometry.phasecenter,
         "stokes": "IQUV",
         "projection": "SIN",
         "specmode": "mfs",
-        "reffreq": format_frequency(reffreq_hz),
+        "reffreq": format_frequency_ghz(reffreq_hz),
         "outframe": "LSRK",
         "veltype": "radio",
         "perchanweightdensity": False,
@@ -214,9 +215,3 @@ def tclean_arguments(
     if iteration.nmajor is not None:
         arguments["nmajor"] = iteration.nmajor
     return arguments
-
-
-def format_frequency(frequency_hz: float) -> str:
-    """Format a frequency as production does: ``'3.052GHz'``."""
-    # Twelve digits keep binary noise (3.0519999999999996) out of names and headers.
-    return f"{float(f'{frequency_hz / 1e9:.12g}')}GHz"

@@ -10,7 +10,7 @@ from vlasscube.imaging.engine import Gridding
 from vlasscube.mosaic.grid import ImageGrid
 from vlasscube.mosaic.imager import ImagerSettings
 from vlasscube.mosaic.iteration_control import CleanControl
-from vlasscube.parameters.quantities import parse_flux, parse_taper
+from vlasscube.parameters.quantities import parse_flux_jy, parse_taper
 from vlasscube.records import ImageGeometry
 
 
@@ -46,7 +46,7 @@ def clean_control(parameters: CleanParameters, iteration: IterationParameters) -
         niter=iteration.niter,
         nsigma=iteration.nsigma,
         cycleniter=iteration.cycleniter,
-        threshold_jy=parse_flux(iteration.threshold),
+        threshold_jy=parse_flux_jy(iteration.threshold),
         cyclefactor=parameters.cyclefactor,
         nmajor=iteration.nmajor,
         scales=tuple(float(scale) for scale in iteration.scales) or (0.0,),

@@ -20,7 +20,7 @@ from vlasscube.imaging.imager_inputs import image_grid
 from vlasscube.measurement_set.model_column import write_model_column
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
-from vlasscube.parameters.quantities import parse_frequency, parse_taper
+from vlasscube.parameters.quantities import format_angle_arcsec, parse_frequency_hz, parse_taper
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import DataSelection, ImageGeometry
 
@@ -58,7 +58,7 @@ def predict_continuum_model(
         raise ImagingError(f"{len(models)} model images: one or two Taylor terms can be predicted")
     visibilities = read_visibilities(ms, selection, column=None)
     settings = ImagerSettings(
-        robust=robust, taper=parse_taper(tuple(uvtaper)), pblimit=pblimit, threads=plane_threads()
+        robust=robust, taper=parse_taper(uvtaper), pblimit=pblimit, threads=plane_threads()
     )
     imager = MosaicImager(image_grid(geometry), visibilities, settings)
     terms = np.stack([np.nan_to_num(read_plane(path)) for path in models])
@@ -76,7 +76,7 @@ def predict_continuum_model(
         startmodel=[path.name for path in models],
         **dataclasses.asdict(selection),
         imsize=[geometry.nx, geometry.ny],
-        cell=f"{geometry.cell_arcsec:.12g}arcsec",
+        cell=format_angle_arcsec(geometry.cell_arcsec),
         phasecenter=geometry.phasecenter,
         gridder="mosaic",
         deconvolver="mtmfs",
@@ -89,5 +89,5 @@ def predict_continuum_model(
         niter=0,
         savemodel="modelcolumn",
     )
-    predicted = imager.predict_taylor(terms, weight_image, parse_frequency(reffreq))
+    predicted = imager.predict_taylor(terms, weight_image, parse_frequency_hz(reffreq))
     write_model_column(ms, ((window.row, model) for window, model in predicted))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube import casa
+from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.workspace.files import remove
 
@@ -82,7 +83,7 @@ def continuum_prediction_arguments(
         "pblimit": pblimit,
         "normtype": "flatnoise",
         "imsize": [geometry.nx, geometry.ny],
-        "cell": f"{geometry.cell_arcsec:.12g}arcsec",
+        "cell": format_angle_arcsec(geometry.cell_arcsec),
         "phasecenter": geometry.phasecenter,
         "stokes": "I",
         "weighting": "briggs",

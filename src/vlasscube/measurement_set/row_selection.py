@@ -9,17 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube.errors import MeasurementSetError
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
+from vlasscube.errors import MeasurementSetError, QuantityError
+from vlasscube.id_lists import parse_ids
 from vlasscube.parameters.uv_ranges import UvRange
-
-_SPEED_OF_LIGHT = 299_792_458.0
-_ID_RANGE = re.compile(r"([0-9]{1,5})(?:~([0-9]{1,5}))?")
 
 IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
 
-def parse_ids(text: str, what: str) -> frozenset[int] | None:
+def selected_ids(text: str, what: str) -> frozenset[int] | None:
     """Ids in a list of numbers and ranges such as ``'2,5~7'``; None, meaning all, for an empty one.
 
     Raises
@@ -29,14 +28,10 @@ def parse_ids(text: str, what: str) -> frozenset[int] | None:
     """
     if not text.strip():
         return None
-    ids: set[int] = set()
-    for part in text.split(","):
-        match = _ID_RANGE.fullmatch(part.strip())
-        if match is None:
-            raise _unsupported(what, text, "ids and ranges of ids such as '2,5~7'")
-        first = int(match[1])
-        ids.update(range(first, int(match[2] or first) + 1))
-    return frozenset(ids)
+    try:
+        return frozenset(parse_ids(text, ranges=True))
+    except QuantityError:
+        raise _unsupported(what, text, "ids and ranges of ids such as '2,5~7'") from None
 
 
 def select_uv(
@@ -62,7 +57,7 @@ def select_uv(
     selected = np.zeros(square.size, dtype=bool)
     for limits in ranges:
         if limits.in_wavelengths:
-            wavelength = (_SPEED_OF_LIGHT / reference_frequency_hz)[spw]
+            wavelength = (SPEED_OF_LIGHT_M_S / reference_frequency_hz)[spw]
             # CASA holds these limits, and their squares, in single precision.
             with np.errstate(over="ignore"):
                 low = (limits.low * wavelength).astype(np.float32) ** 2
@@ -94,7 +89,7 @@ def select_baselines(text: str, antenna1: IntArray, antenna2: IntArray) -> BoolA
     match = re.fullmatch(r"([^&]+)(&&?)", text.strip())
     if match is None:
         raise _unsupported("antenna", text, "a list of ids such as '0,1,2&'")
-    ids = parse_ids(match[1], "antenna")
+    ids = selected_ids(match[1], "antenna")
     selected = is_among(ids, antenna1) & is_among(ids, antenna2)
     return selected if match[2] == "&&" else selected & (antenna1 != antenna2)
 

@@ -16,9 +16,9 @@ from vlasscube.measurement_set.frequency_frame import lsrk_factor
 from vlasscube.measurement_set.row_selection import (
     is_among,
     matching_states,
-    parse_ids,
     select_baselines,
     select_uv,
+    selected_ids,
 )
 from vlasscube.mosaic.visibilities import (
     CORRELATIONS,
@@ -139,9 +139,9 @@ def _selected_rows(
     ms: Path, table: Any, selection: DataSelection, spws: npt.NDArray[np.int32]
 ) -> tuple[dict[int, npt.NDArray[np.int64]], npt.NDArray[np.int32]]:
     """Numbers of the selected rows, by spectral window (those that have any), and ids of their fields."""
-    fields = parse_ids(selection.field, "field")
-    scans = parse_ids(selection.scan, "scan")
-    windows = parse_ids(selection.spw, "spw")
+    fields = selected_ids(selection.field, "field")
+    scans = selected_ids(selection.scan, "scan")
+    windows = selected_ids(selection.spw, "spw")
     uvranges = parse_uvrange(selection.uvrange)
     with casacore_tables.table(ms / "STATE") as states:
         states_wanted = matching_states(selection.intent, states.getcol("OBS_MODE") if states.nrows() else ())

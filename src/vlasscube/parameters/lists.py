@@ -6,23 +6,22 @@ of the pen makes another product.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from vlasscube.errors import ParameterFileError
+from vlasscube.errors import ParameterFileError, QuantityError
+from vlasscube.id_lists import parse_ids
 from vlasscube.parameters.key_uses import ListKind, idle_keys, refusals
 from vlasscube.parameters.literals import parse_literal
+from vlasscube.parameters.quantities import parse_angle_arcsec, parse_quantity
 from vlasscube.parameters.values import (
     CONTINUUM_MODE,
     CONVERTERS,
     CUBE_MODE,
     IMAGING_MODES,
-    REAL,
     PlaneRejectionMs,
-    angle_arcsec,
     nearest,
     spw_groups,
 )
@@ -47,7 +46,6 @@ __all__ = [
 
 MAX_FILE_BYTES = 1_000_000
 _MAX_PROBLEMS = 100
-_MAX_RANGE = 1000
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class ImageListParameters:
     @property
     def cell_arcsec(self) -> float | None:
         """Pixel size; None if not given."""
-        return None if self.cell is None else angle_arcsec(self.cell[0])
+        return None if self.cell is None else parse_angle_arcsec(self.cell[0])
 
 
 KEYS = tuple(item.name for item in fields(ImageListParameters))
@@ -141,7 +139,7 @@ def validate_spw_groups(value: object, available_spw_ids: Collection[int] | None
     groups, problems = spw_groups(value)
     if available_spw_ids is not None:
         for group in groups:
-            absent = [spw for spw in group.split(",") if int(spw) not in available_spw_ids]
+            absent = [str(spw) for spw in parse_ids(group) if spw not in available_spw_ids]
             if absent:
                 problems.append(f"spw {group!r}: no data of {', '.join(absent)} in the measurement set")
     if problems:
@@ -170,25 +168,16 @@ def resolve_continuum_spw(value: str, centres_hz: Mapping[int, float]) -> tuple[
     ParameterFileError
         If it is not understood or names an id that is not there.
     """
-    items = [item.strip() for item in value.split(",")]
     ids: set[int] = set()
     problems: list[str] = []
-    for item in items:
-        number = re.fullmatch(rf"({REAL})\s*(?:MHz)?", item) if "MHz" in value else None
-        id_range = re.fullmatch(r"([0-9]{1,5})(?:\s*~\s*([0-9]{1,5}))?", item)
-        if number and centres_hz:
-            wanted = float(number[1]) * 1e6
-            ids.add(min(centres_hz, key=lambda spw: abs(centres_hz[spw] - wanted)))
-        elif id_range and "MHz" not in value:
-            first, last = int(id_range[1]), int(id_range[2] or id_range[1])
-            if first > last:
-                problems.append(f"spw range {item!r} is empty")
-            elif last - first >= _MAX_RANGE:
-                problems.append(f"spw range {item!r} has more than {_MAX_RANGE} ids")
-            else:
-                ids.update(range(first, last + 1))
+    try:
+        if "MHz" in value:
+            for item in value.split(","):
+                ids.add(_nearest_window(item, centres_hz))
         else:
-            problems.append(f"spw {shown(item)} is neither an id nor a range of ids")
+            ids.update(parse_ids(value, ranges=True))
+    except QuantityError as error:
+        problems.append(f"spw {error}")
     absent = sorted(ids - set(centres_hz))
     if absent:
         problems.append(f"no data of spw {shown(absent)} in the measurement set")
@@ -200,6 +189,13 @@ def resolve_continuum_spw(value: str, centres_hz: Mapping[int, float]) -> tuple[
             hint=f"There are: {known}.",
         )
     return tuple(sorted(ids))
+
+
+def _nearest_window(text: str, centres_hz: Mapping[int, float]) -> int:
+    wanted = parse_quantity(text, {"MHz": 1e6, "": 1e6}, "a frequency in MHz", "'2028MHz'")
+    if not centres_hz:
+        raise QuantityError("cannot be found: there are no spectral windows")
+    return min(centres_hz, key=lambda spw: abs(centres_hz[spw] - wanted))
 
 
 # --------------------------------------------------------------------------------------------- reading

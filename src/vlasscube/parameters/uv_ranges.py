@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlasscube.errors import MeasurementSetError
+from vlasscube.errors import QuantityError
+from vlasscube.parameters.quantities import LENGTH_M, NUMBER, WAVELENGTHS
 
-_NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+(?:[eE][+-]?[0-9]{1,3})?)"
-_UV_RANGE = re.compile(rf"(?:([<>])\s*|{_NUMBER}\s*~\s*){_NUMBER}\s*([a-zA-Z]*)")
-_UV_UNITS = {"": 1.0, "m": 1.0, "km": 1e3, "lambda": 1.0, "klambda": 1e3, "mlambda": 1e6}
+_UV_RANGE = re.compile(rf"(?:([<>])\s*|({NUMBER})\s*~\s*)({NUMBER})\s*([a-zA-Z]*)")
+# Here CASA does not look at the case: m is a metre, and mlambda a million wavelengths.
+_UV_UNITS = {unit.lower(): value for unit, value in {**LENGTH_M, **WAVELENGTHS}.items()}
 _UV_ABOVE = 1e-10
 """What CASA adds to a lower limit given with >, in its unit."""
 
@@ -31,7 +32,7 @@ def parse_uvrange(text: str) -> tuple[UvRange, ...]:
 
     Raises
     ------
-    MeasurementSetError
+    QuantityError
         If it is not a list of ``<b``, ``>a`` or ``a~b`` in m (the default), km, lambda, klambda or Mlambda.
     """
     ranges = []
@@ -39,9 +40,9 @@ def parse_uvrange(text: str) -> tuple[UvRange, ...]:
         match = _UV_RANGE.fullmatch(part.strip())
         unit = match[4].lower() if match else ""
         if match is None or unit not in _UV_UNITS:
-            raise MeasurementSetError(
-                f"The selection uvrange={text[:80]!r} is not understood.",
-                hint="Write a list of '<12km', '>1km' or '1~12km', in m, km, lambda, klambda or Mlambda.",
+            raise QuantityError(
+                f"The selection uvrange={text[:80]!r} is not understood; expected a list of "
+                "'<12km', '>1km' or '1~12km', in m, km, lambda, klambda or Mlambda"
             )
         scale, value = _UV_UNITS[unit], float(match[3])
         if match[1] == "<":

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vlasscube.errors import VlassCubeError
+from vlasscube.errors import QuantityError, VlassCubeError
+from vlasscube.id_lists import format_ids, parse_ids, parse_spw_group
 from vlasscube.naming import check_file_name, parse_image_name, parse_phasecenter
-from vlasscube.parameters.quantities import parse_flux, parse_frequency, parse_taper
+from vlasscube.parameters.quantities import (
+    NUMBER,
+    parse_angle_arcsec,
+    parse_flux_jy,
+    parse_frequency_hz,
+    parse_taper,
+)
 from vlasscube.parameters.uv_ranges import parse_uvrange
 from vlasscube.texts import shown
 
@@ -45,10 +50,9 @@ class PlaneRejectionMs:
     @property
     def excluded_ids(self) -> frozenset[int]:
         """`exclude_spw` as ids."""
-        return frozenset(int(item) for item in self.exclude_spw.split(",") if item.strip())
+        return frozenset(parse_ids(self.exclude_spw)) if self.exclude_spw else frozenset()
 
 
-_ID = re.compile(r"[0-9]{1,7}")
 _MAX_GROUPS = 1000
 """Planes of a cube: no measurement set has as many spectral windows."""
 _MAX_PROBLEMS = 20
@@ -137,10 +141,14 @@ def _integers(value: Any) -> tuple[int, ...] | None:
 def _fields(value: Any) -> tuple[int, ...] | None:
     items = list(value) if isinstance(value, list | tuple) else [value]
     # Upstream has one string of ids for each measurement set; ids as such are accepted, too.
-    texts = [part.strip() for item in items for part in str(item).split(",") if part.strip()]
-    if not all(type(item) in {int, str} for item in items) or not all(map(_ID.fullmatch, texts)):
-        raise ValueError(f"expected field ids such as ['5,6,7'], not {shown(value)}")
-    return tuple(sorted({int(text) for text in texts})) or None
+    refused = f"expected field ids such as ['5,6,7'], not {shown(value)}"
+    if not all(type(item) in {int, str} for item in items):
+        raise ValueError(refused)
+    texts = [str(item) for item in items if str(item).strip()]
+    try:
+        return tuple(sorted({number for text in texts for number in parse_ids(text)})) or None
+    except QuantityError:
+        raise ValueError(refused) from None
 
 
 def _matching(pattern: str, example: str) -> Callable[[str], None]:
@@ -153,23 +161,9 @@ def _matching(pattern: str, example: str) -> Callable[[str], None]:
     return check
 
 
-REAL = r"\+?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:e[+-]?[0-9]{1,2})?"
-_ANGLE_ARCSEC = {"mas": 1e-3, "arcsec": 1.0, "arcmin": 60.0, "deg": 3600.0, "rad": math.degrees(1) * 3600}
-_angle = re.compile(rf"({REAL})\s*(mas|arcsec|arcmin|deg|rad)")
-
-
-def angle_arcsec(text: str) -> float:
-    """Size of an angle such as ``'0.6arcsec'``; ValueError unless it is above zero."""
-    match = _angle.fullmatch(text)
-    value = float(match[1]) * _ANGLE_ARCSEC[match[2]] if match else 0.0
-    if not value > 0 or not math.isfinite(value):
-        raise ValueError(f"{text[:60]!r} is not an angle above zero; expected e.g. '0.6arcsec'")
-    return value
-
-
 def _cell(value: Any) -> tuple[str, ...] | None:
-    texts: tuple[str, ...] | None = _strings(angle_arcsec)(value)
-    if texts and (len(texts) > 2 or angle_arcsec(texts[0]) != angle_arcsec(texts[-1])):
+    texts: tuple[str, ...] | None = _strings(parse_angle_arcsec)(value)
+    if texts and (len(texts) > 2 or parse_angle_arcsec(texts[0]) != parse_angle_arcsec(texts[-1])):
         raise ValueError("pixels must be square: give one cell size")
     return texts
 
@@ -186,12 +180,12 @@ def _parsed(check: Callable[[str], object]) -> Callable[[str], None]:
 
 def _taper(value: Any) -> tuple[str, ...] | None:
     texts: tuple[str, ...] | None = _strings()(value)
-    _parsed(lambda _: parse_taper(texts or ()))("")
+    parse_taper(texts or ())
     return texts
 
 
 def _threshold(text: str) -> None:
-    if parse_flux(text) < 0:
+    if parse_flux_jy(text) < 0:
         raise ValueError(f"{shown(text)} is negative")
 
 
@@ -213,7 +207,7 @@ def _plane_rejection(value: Any) -> PlaneRejectionMs:
         raise ValueError(f"expected True, False or a dict, not {shown(value)}")
     converters: dict[str, Converter] = {
         "apply": _boolean,
-        "exclude_spw": _string(_matching(r"[0-9]{1,5}(\s*,\s*[0-9]{1,5})*", "'2,3'")),
+        "exclude_spw": _string(parse_ids),
         "flagpct_thresh": _number(float, 0, 1),
         "nfield_thresh": _number(int, 1, 10_000_000),
     }
@@ -242,7 +236,7 @@ def _spw(value: Any) -> str | tuple[str, ...] | None:
 
 
 _UNSET = (-999,)
-_quantity = _matching(rf"[+-]?{REAL}\s*[a-z/]{{0,8}}", "'3.0GHz'")
+_quantity = _matching(rf"[+-]?{NUMBER}\s*[a-z/]{{0,8}}", "'3.0GHz'")
 _word = _matching(r"[\w.+/-]{1,64}", "'mosaic'")
 CONVERTERS: dict[str, Converter] = {
     "imagename": _string(_parsed(parse_image_name)),
@@ -264,16 +258,16 @@ CONVERTERS: dict[str, Converter] = {
         choices=("I", "IQ", "IU", "IV", "QU", "IQU", "QUV", "IQUV", "Q", "U", "V", "RR", "LL", "RRLL")
     ),
     "robust": _number(float, -2, 2, unset=_UNSET),
-    "uvrange": _string(_parsed(parse_uvrange)),
+    "uvrange": _string(parse_uvrange),
     "uvtaper": _taper,
-    "reffreq": _string(_parsed(parse_frequency)),
+    "reffreq": _string(parse_frequency_hz),
     "restfreq": _string(_quantity),
     "start": _string(_quantity),
     "width": _string(_quantity),
     "nchan": _number(int, 1, 1_000_000, unset=(-1,)),
     "nbin": _number(int, 1, 1_000_000, unset=(-1,)),
     "niter": _number(int, 1, 1_000_000_000, unset=(0,)),
-    "threshold": _string(_parsed(_threshold)),
+    "threshold": _string(_threshold),
     "nsigma": _number(float, 0, 1e6, unset=_UNSET),
     "cyclefactor": _number(float, 0, 1e6, unset=_UNSET, open_low=True),
     "cycleniter": _number(int, 1, 1_000_000_000, unset=_UNSET),
@@ -320,7 +314,7 @@ def spw_groups(value: Any) -> tuple[tuple[str, ...], list[str]]:
         if problem:
             problems.append(problem)
             continue
-        group = ",".join(map(str, ids))
+        group = format_ids(ids)
         if frozenset(ids) in seen:
             problems.append(f"spw group {shown(group)} occurs more than once")
         seen.add(frozenset(ids))
@@ -328,19 +322,10 @@ def spw_groups(value: Any) -> tuple[tuple[str, ...], list[str]]:
     return tuple(groups), problems
 
 
-def _spw_group(item: Any) -> tuple[list[int], str]:
+def _spw_group(item: Any) -> tuple[tuple[int, ...], str]:
     if not isinstance(item, str):
-        return [], f"spw {shown(item)} must be a string, e.g. '2' or '2,3,4'"
-    text = shown(item)
-    if ":" in item:
-        return [], f"spw {text}: channels cannot be selected; a plane is made of whole spectral windows"
-    if "~" in item:
-        return [], f"spw {text}: ranges are not allowed; list the ids, e.g. '1,2,3,4'"
-    parts = [part.strip() for part in item.split(",")]
-    if not all(re.fullmatch(r"[0-9]{1,5}", part) for part in parts):
-        return [], f"spw {text} is not a comma-separated list of ids, e.g. '2' or '2,3,4'"
-    ids = [int(part) for part in parts]
-    double = sorted(spw for spw, count in Counter(ids).items() if count > 1)
-    if double:
-        return [], f"spw {text} has {', '.join(map(str, double[:_MAX_PROBLEMS]))} more than once"
-    return ids, ""
+        return (), f"spw {shown(item)} must be a string, e.g. '2' or '2,3,4'"
+    try:
+        return parse_spw_group(item), ""
+    except QuantityError as error:
+        return (), f"spw {error}"

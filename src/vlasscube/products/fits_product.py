@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from astropy.io import fits
 
 from vlasscube import naming
+from vlasscube.id_lists import format_ranges
 from vlasscube.products.common_beam import CommonBeamStep
 from vlasscube.products.headers import (
     VlassKeywords,
@@ -21,7 +22,6 @@ from vlasscube.products.headers import (
     set_outcome,
     set_single_beam,
     set_vlass_keywords,
-    spw_ranges,
     tidy_header,
     vlass_image_type,
 )
@@ -115,7 +115,7 @@ def fits_product(
             version=name.version,
             stokes=stokes,
             rejected=plane.outcome is Outcome.REJECTED,
-            spw=spw_ranges(plane.spw_ids),
+            spw=format_ranges(plane.spw_ids),
             nominal_bandwidth_hz=plane.nominal_bandwidth_hz,
             unflagged_bandwidth_hz=plane.unflagged_bandwidth_hz,
             median_rms_jy=plane.median_rms_jy,

@@ -10,7 +10,6 @@ import math
 import textwrap
 import unicodedata
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -126,17 +125,6 @@ def iso_time(mjd_seconds: float) -> str:
     except (OverflowError, ValueError) as error:
         raise ProductError(f"not a time: MJD {mjd_seconds} s") from error
     return moment.isoformat(timespec="microseconds")
-
-
-def spw_ranges(spw_ids: Sequence[int]) -> str:
-    """Spectral windows as ranges, ``'2'``, ``'2~4,7'``."""
-    runs: list[list[int]] = []
-    for spw in sorted(set(spw_ids)):
-        if runs and spw == runs[-1][-1] + 1:
-            runs[-1].append(spw)
-        else:
-            runs.append([spw])
-    return ",".join(f"{run[0]}~{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def vlass_image_type(image_name: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlasscube.errors import ProblemListError, WorkspaceError
+from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum, corruption, layout
 from vlasscube.simulation.measurement_set import Observation, write_measurement_set
 from vlasscube.simulation.presets import FieldSimulation
@@ -186,7 +187,7 @@ def _write_parameter_lists(directory: Path, parameters: FieldSimulation) -> None
     common: dict[str, object] = {
         "phasecenter": parameters.phasecenter,
         "imsize": list(parameters.imsize),
-        "cell": [f"{parameters.cell_arcsec:.12g}arcsec"],
+        "cell": [format_angle_arcsec(parameters.cell_arcsec)],
     }
     if parameters.cutout_imsize is not None:
         common["cutout_imsize"] = list(parameters.cutout_imsize)

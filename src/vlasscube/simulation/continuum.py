@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
+from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum_images as images
 from vlasscube.simulation.measurement_set import INTENT, Observation, channel_frequencies_hz
 from vlasscube.simulation.presets import SPW_COUNT, FieldSimulation
@@ -199,7 +200,7 @@ def _imaging_arguments(files: ContinuumFiles, observation: Observation, imagenam
         "pblimit": 0.1,
         "normtype": "flatnoise",
         "imsize": list(p.imsize),
-        "cell": f"{p.cell_arcsec:.12g}arcsec",
+        "cell": format_angle_arcsec(p.cell_arcsec),
         "phasecenter": p.phasecenter,
         "stokes": "I",
         "weighting": "briggs",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from vlasscube import naming
 from vlasscube.errors import MeasurementSetError
-from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters, format_frequency
+from vlasscube.id_lists import parse_spw_group
+from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
 from vlasscube.measurement_set.flags import PlaneRejectionMs, group_flags, reject_by_flags
 from vlasscube.measurement_set.selection import (
     DEFAULT_SEARCH_RADIUS_ARCSEC,
@@ -25,6 +26,7 @@ from vlasscube.parameters.lists import (
     resolve_continuum_spw,
     validate_spw_groups,
 )
+from vlasscube.parameters.quantities import format_frequency_ghz, parse_frequency_hz
 from vlasscube.records import FlagCount, ImageGeometry, MeasurementSetSummary, Outcome, PlaneTarget
 from vlasscube.results.types import ContinuumTarget, CubePlan, FlagResult, ImportResult, RestoreResult
 from vlasscube.stages.context import StageContext
@@ -187,7 +189,7 @@ def _target(
     options: RunOptions,
     rejection: PlaneRejectionMs,
 ) -> PlaneTarget:
-    spw_ids = tuple(int(spw) for spw in group.split(","))
+    spw_ids = parse_spw_group(group)
     windows = {window.id: window for window in summary.spectral_windows}
     box_flags = group_flags(flags.fields, spw_ids, box_ids)
     rule_flags = box_flags if options.flag_region == "box" else group_flags(flags.fields, spw_ids, None)
@@ -205,7 +207,7 @@ def _target(
         spw_ids=spw_ids,
         label=naming.plane_label(group),
         image_root=naming.plane_image_root(parameters.imagename, group),
-        reffreq_hz=float(format_frequency(reffreq_hz).removesuffix("GHz")) * 1e9,
+        reffreq_hz=parse_frequency_hz(format_frequency_ghz(reffreq_hz)),
         selection=data_selection(summary, field_ids, group, parameters.uvrange or DEFAULT_UVRANGE),
         nominal_bandwidth_hz=sum(windows[spw].bandwidth_hz for spw in spw_ids),
         flags=rule_flags,
