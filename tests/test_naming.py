@@ -86,7 +86,7 @@ def test_refused_image_names(text):
 
 @given(st.text(max_size=300) | st.text(alphabet="VLASS12.cseT0tJ+-6v8", max_size=60))
 def test_any_text_parses_or_is_refused_by_name(text):
-    for parser in (naming.parse_image_name, naming.parse_product_name, naming.parse_phasecenter):
+    for parser in (naming.parse_image_name, naming.parse_product_name):
         try:
             result = parser(text)
         except NamingError:
@@ -283,51 +283,3 @@ def test_field_names_round_trip_to_their_resolution(ra, dec):
 def test_no_name_of_no_position(position):
     with pytest.raises(NamingError):
         naming.format_field_name(*position)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("J2000 00:50:0.366 -02.30.0.0000", (12.501525, -2.5, "J2000")),
-        ("J2000 13:33:35.814 +16.44.04.255", (203.399225, 16.7345152777778, "J2000")),
-        ("ICRS 18h42m0.165s -00d30m0.0", (280.5006875, -0.5, "ICRS")),
-        ("j2000  23:06:0.000   -00.30.0.0000 ", (346.5, -0.5, "J2000")),
-    ],
-)
-def test_phase_centres(text, expected):
-    ra, dec, frame = naming.parse_phasecenter(text)
-    assert (ra, dec) == pytest.approx(expected[:2], abs=1e-11)
-    assert frame == expected[2]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("00:50:0.366 -02.30.0.0000", "declination"),
-        ("B1950 00:50:0.366 -02.30.0.0000", "frame"),
-        ("J2000 00:50:0.366 -02:30:00", "colons"),
-        ("J2000 24:50:0.366 -02.30.0.0000", "range"),
-        ("J2000 00:60:0.366 -02.30.0.0000", "range"),
-        ("J2000 00:50:0.366 -91.30.0.0000", "range"),
-        ("J2000 00:50:0.366 -90.00.0.0001", "range"),
-        ("J2000 00:50:nan -02.30.0", "right ascension"),
-        ("J2000 00:50m0.3 -02.30.0", "right ascension"),
-        ("J2000 12.5deg -2.5deg", "right ascension"),
-        ("\u0131CRS 00:50:0.366 -02.30.0", "frame"),
-        ("J2000\n00:50:0.366 -02.30.0.0000", "right-ascension"),
-        ("J2000 ٠٠:50:0.366 -02.30.0.0000", "right ascension"),
-        ("", "right-ascension"),
-    ],
-)
-def test_refused_phase_centres(text, reason):
-    with pytest.raises(NamingError, match=reason) as caught:
-        naming.parse_phasecenter(text)
-    assert "J2000" in caught.value.hint
-
-
-def test_phase_centre_is_where_astropy_sees_it():
-    from astropy.coordinates import SkyCoord
-
-    ra, dec, _ = naming.parse_phasecenter("J2000 18:42:0.165 -03.30.0.0000")
-    oracle = SkyCoord("18:42:0.165 -03:30:00.0", unit=("hourangle", "deg"))
-    assert (ra, dec) == pytest.approx((oracle.ra.deg, oracle.dec.deg), abs=1e-12)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.constants import DAY_S, MJD_OF_UNIX_EPOCH
 from vlasscube.errors import CasaUnavailableError
 
 _INSTALL_HINT = "Install it with:  pip install python-casacore"
@@ -32,7 +33,7 @@ _PIXELS = "map"
 _TILE = 512
 _HEADER_BYTES = 2_000_000
 """More than an image takes besides its pixels."""
-_MJD_OF_UNIX_S = 40587 * 86400.0
+_MJD_OF_UNIX_S = MJD_OF_UNIX_EPOCH * DAY_S
 _COPIED_KEYWORDS = ("imageinfo", "miscinfo", "units")
 
 AddPlane = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None], None]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 
 ARCSEC_PER_DEG = 3600.0
+RAD_PER_ARCSEC = math.pi / (180.0 * 3600.0)
 
 DAY_S = 86_400.0
 """Seconds of a day."""
@@ -21,5 +23,5 @@ MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 MAD_TO_SIGMA_CASA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation, rounded as CASA and the
-official pipeline have it: statistics, thresholds and stop criteria are made with it. Rms maps are made with the
-exact number 1 / Φ⁻¹(3/4), as CASA's are; it stands in the kernel."""
+official pipeline have it: statistics, thresholds and stop criteria are made with it. Rms maps are made with
+the exact number 1 / Φ⁻¹(3/4), as CASA's are; it stands in the kernel."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from vlasscube.errors import NamingError, QuantityError
 from vlasscube.id_lists import parse_ids
+from vlasscube.sky import right_ascension_parts, sexagesimal_parts
 
 MAX_NAME_BYTES = 200
 """Longest image name: the suffixes of CASA images must still fit into the 255 bytes of a file name."""
@@ -413,21 +414,12 @@ def resource_patterns(vis: str, se_name: str) -> dict[str, str]:
     }
 
 
-# -------------------------------------------------------------------------------- fields and phase centres
+# ------------------------------------------------------------------------------------------------ fields
 
 _FIELD_NAME = re.compile(r'"?[012T]')
 _FIELD_POSITION = re.compile(
     r'"?(?P<h>[0-9]{2})(?P<m>[0-9]{2})(?P<s>[0-9]{3})(?P<sign>[+-])(?P<d>[0-9]{2})(?P<dm>[0-9]{2})(?P<ds>[0-9]{2})"?'
 )
-_SECONDS = r"(?P<s>[0-9]{1,2}(?:\.[0-9]{0,12})?)"
-_RA = re.compile(
-    rf"(?P<h>[0-9]{{1,2}})(?P<after_h>[:h])(?P<m>[0-9]{{1,2}})(?P<after_m>[:m]){_SECONDS}(?P<after_s>s?)"
-)
-_DEC = re.compile(
-    rf"(?P<sign>[+-]?)(?P<d>[0-9]{{1,2}})(?P<after_d>[.d])(?P<m>[0-9]{{1,2}})(?P<after_m>[.m]){_SECONDS}"
-    r"(?P<after_s>s?)"
-)
-_FRAMES = ("J2000", "ICRS")
 
 
 def is_vlass_field_name(name: str) -> bool:
@@ -470,62 +462,9 @@ def format_field_name(ra_deg: float, dec_deg: float) -> str:
         raise NamingError(
             f"no field name for the position ({ra_deg}, {dec_deg}) deg.", hint="Expected |dec| <= 90 deg."
         )
-    tenths = round(ra_deg % 360 / 15 * 36000) % 864000
-    arcsec = round(abs(dec_deg) * 3600)
-    sign = "-" if dec_deg < 0 and arcsec else "+"
+    hours, minutes, seconds = right_ascension_parts(ra_deg, 1)
+    degrees, arcmin, arcsec = sexagesimal_parts(abs(dec_deg), 0)
+    sign = "-" if dec_deg < 0 and (degrees or arcmin or arcsec) else "+"
     return (
-        f"{tenths // 36000:02d}{tenths // 600 % 60:02d}{tenths % 600:03d}"
-        f"{sign}{arcsec // 3600:02d}{arcsec // 60 % 60:02d}{arcsec % 60:02d}"
+        f"{hours:02d}{minutes:02d}{round(seconds * 10):03d}{sign}{degrees:02d}{arcmin:02d}{round(arcsec):02d}"
     )
-
-
-def parse_phasecenter(text: str) -> tuple[float, float, str]:
-    """Parse a phase centre in CASA's notation.
-
-    Parameters
-    ----------
-    text : str
-        Frame, right ascension, declination: ``'J2000 00:50:0.366 -02.30.0.0000'`` (dots in the
-        declination), or with letters: ``'J2000 00h50m0.366 -02d30m0.0'``.
-
-    Returns
-    -------
-    tuple
-        Right ascension and declination in degrees, and the frame (``'J2000'`` or ``'ICRS'``).
-
-    Raises
-    ------
-    NamingError
-        Saying which part is wrong.
-    """
-    hint = "Expected e.g. 'J2000 00:50:0.366 -02.30.0.0000'."
-    shown = repr(text[:80])
-    words = text.split() if len(text) <= 200 and text.isprintable() else []
-    if len(words) != 3:
-        raise NamingError(f"phase centre {shown} is not 'frame right-ascension declination'.", hint=hint)
-    # Python's capitals of some letters beyond ASCII are in it.
-    frame = words[0].upper() if words[0].isascii() else ""
-    if frame not in _FRAMES:
-        raise NamingError(
-            f"phase centre {shown}: frame {words[0]!r} is not supported.", hint=f"Use {' or '.join(_FRAMES)}."
-        )
-    ra, dec = _RA.fullmatch(words[1]), _DEC.fullmatch(words[2])
-    if ra is None or ra["after_h"] + ra["after_m"] + ra["after_s"] not in {"::", "hm", "hms"}:
-        raise NamingError(
-            f"phase centre {shown}: right ascension {words[1]!r} is not HH:MM:SS.sss.", hint=hint
-        )
-    if dec is None or dec["after_d"] + dec["after_m"] + dec["after_s"] not in {"..", "dm", "dms"}:
-        # To CASA an angle with colons is a time, also in declination: fifteen times what was meant.
-        colons = " (CASA reads colons as hours; write dots)" if ":" in words[2] else ""
-        raise NamingError(
-            f"phase centre {shown}: declination {words[2]!r} is not +DD.MM.SS.sss{colons}.", hint=hint
-        )
-    hours, ra_minutes, ra_seconds = int(ra["h"]), int(ra["m"]), float(ra["s"])
-    degrees, dec_minutes, dec_seconds = int(dec["d"]), int(dec["m"]), float(dec["s"])
-    dec_deg = degrees + dec_minutes / 60 + dec_seconds / 3600
-    if hours >= 24 or ra_minutes >= 60 or ra_seconds >= 60:
-        raise NamingError(f"phase centre {shown}: right ascension {words[1]!r} is out of range.", hint=hint)
-    if dec_minutes >= 60 or dec_seconds >= 60 or dec_deg > 90:
-        raise NamingError(f"phase centre {shown}: declination {words[2]!r} is out of range.", hint=hint)
-    ra_deg = 15 * (hours + ra_minutes / 60 + ra_seconds / 3600)
-    return ra_deg, -dec_deg if dec["sign"] == "-" else dec_deg, frame

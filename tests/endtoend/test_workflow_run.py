@@ -23,6 +23,7 @@ from vlasscube.records import Outcome
 from vlasscube.run.planning import look_at_machine, make_plan
 from vlasscube.run.wiring import require_result
 from vlasscube.simulation.comparison import assess, compare_run
+from vlasscube.sky import parse_phasecenter
 from vlasscube.workspace.files import remove
 
 from .running import command, input_digests
@@ -229,7 +230,7 @@ def test_fits_are_legal_and_complete(finished_run, label, stokes, tail, recwarn)
 def test_position_correction_follows_the_plane_frequency(finished_run, label):
     header = fits.getheader(product(finished_run, label))
     plan = require_result(finished_run.workspace, "edit_image_list_cube")
-    ra, dec, _ = naming.parse_phasecenter(plan.geometry.phasecenter)
+    ra, dec, _ = parse_phasecenter(plan.geometry.phasecenter)
     expected = position_correction(ra, dec, header["CRVAL3"], header["TELMJD"])
     assert header["CRVAL1"] == pytest.approx(expected.corrected_ra_deg, abs=1e-8)
     assert header["CRVAL2"] == pytest.approx(expected.corrected_dec_deg, abs=1e-8)

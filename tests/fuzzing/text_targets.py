@@ -49,6 +49,7 @@ from vlasscube.products.manifest import Manifest
 from vlasscube.recipe import RECIPE, stage_entry
 from vlasscube.records import StepRecord
 from vlasscube.results.types import RESULTS
+from vlasscube.sky import parse_phasecenter
 from vlasscube.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text, printable, printable_lines
 from vlasscube.weblog.previews import PreviewList
 from vlasscube.weblog.source_stamps import SourceStamps
@@ -203,14 +204,14 @@ def other_names(data: bytes) -> None:
 @target
 def positions(data: bytes) -> None:
     text = text_of(data)
-    centre = attempt(NamingError, naming.parse_phasecenter, text)
+    centre = attempt(QuantityError, parse_phasecenter, text)
     if centre is not None:
         ra, dec, frame = centre
         assert 0 <= ra < 360
         assert abs(dec) <= 90
         assert text.isascii()
         assert frame in {"J2000", "ICRS"}
-        assert naming.parse_phasecenter(" ".join(text.split())) == centre
+        assert parse_phasecenter(" ".join(text.split())) == centre
     position = naming.parse_field_position(text)
     if position is not None:
         assert naming.is_vlass_field_name(text)

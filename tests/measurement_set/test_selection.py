@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
@@ -32,17 +29,6 @@ def summary_of(fields=(), antennas=(), scans=()):
 
 def antennas_of(*diameters):
     return [Antenna(number, f"ea{number:02d}", diameter) for number, diameter in enumerate(diameters)]
-
-
-@settings(deadline=None)
-@given(st.floats(0, 360), st.floats(-90, 90), st.floats(0, 360), st.floats(-90, 90))
-def test_offsets_are_those_of_astropy(ra, dec, ra0, dec0):
-    lon, lat = selection.sky_offsets_arcsec(np.array([ra]), np.array([dec]), ra0, dec0)
-    frame = SkyCoord(ra0, dec0, unit="deg").skyoffset_frame()
-    oracle = SkyCoord(ra, dec, unit="deg").transform_to(frame)
-    assert lat[0] == pytest.approx(oracle.lat.arcsec, abs=1e-4)
-    difference = (lon[0] - oracle.lon.wrap_at(180 * u.deg).arcsec + 648_000) % 1_296_000 - 648_000
-    assert difference * math.cos(math.radians(lat[0] / 3600)) == pytest.approx(0, abs=1e-4)
 
 
 @settings(deadline=None)

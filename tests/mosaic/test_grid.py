@@ -6,7 +6,8 @@ from astropy import units
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
-from vlasscube.mosaic.grid import ImageGrid, locate_pointings, uv_axes
+from vlasscube.mosaic.grid import ImageGrid, locate_pointings
+from vlasscube.sky import tangent_axes
 
 ARCSEC = np.radians(1 / 3600)
 CENTRES = [(150.0, 34.0), (0.01, -35.0), (359.99, 0.0), (80.0, 84.0)]
@@ -72,7 +73,7 @@ def test_rotation_projects_baselines_onto_the_plane_of_the_image(centre):
     grid = image_grid(centre)
     ra, dec = around(grid)
     u, v = 300.0, -120.0
-    east, north = uv_axes(ra, dec)
+    east, north = tangent_axes(ra, dec)
     # The unit vectors by differentiation.
     step = 1e-6
     np.testing.assert_allclose(
@@ -84,7 +85,7 @@ def test_rotation_projects_baselines_onto_the_plane_of_the_image(centre):
         (towards(ra, dec + step) - towards(ra, dec - step)) / (2 * step), north, atol=1e-9
     )
     baseline = u * east + v * north
-    image_east, image_north = uv_axes(np.array([grid.ra_rad]), np.array([grid.dec_rad]))
+    image_east, image_north = tangent_axes(np.array([grid.ra_rad]), np.array([grid.dec_rad]))
     expected = np.stack([baseline @ image_east[0], baseline @ image_north[0]], axis=-1)
     rotated = locate_pointings(grid, ra, dec).rotation @ [u, v]
     np.testing.assert_allclose(rotated, expected, rtol=1e-10)

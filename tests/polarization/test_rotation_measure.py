@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.errors import ProductError
-from vlasscube.polarization.rotation_measure import SPEED_OF_LIGHT, rotation_measure
+from vlasscube.polarization.rotation_measure import rotation_measure
 
 FREQUENCIES = 2.028e9 + 0.128e9 * np.arange(16)
 USUAL = np.array([0, *range(3, 14)])  # planes of released tiles: spw 2, 5 … 15
 
 
 def screen(frequency, rm, angle_deg, polarized=0.01):
-    angle = math.radians(angle_deg) + rm * (SPEED_OF_LIGHT / frequency) ** 2
+    angle = math.radians(angle_deg) + rm * (SPEED_OF_LIGHT_M_S / frequency) ** 2
     return polarized * np.exp(2j * angle)
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from vlasscube.errors import ProductError
 from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
-from vlasscube.products.position_correction import spherical_offset
 from vlasscube.records import Beam
+from vlasscube.sky import position_at
 from vlasscube.workspace.record_json import from_json, to_json
 
 RA, DEC, CELL = 12.501525, -2.5, 0.6
@@ -28,7 +28,7 @@ SHIFTS = {"spw2": 0.413, "spw5": 0.29, "spw10": 0.18, "spw15": 0.07}
 def planes(**changes):
     result = []
     for label, beam in BEAMS.items():
-        ra, dec = spherical_offset(RA, DEC, 195.0, SHIFTS[label] / 3600)
+        ra, dec = position_at(RA, DEC, 195.0, SHIFTS[label] / 3600)
         result.append(CommonBeamInput(label, changes.get(label, beam), ra, dec))
     return result
 
@@ -68,7 +68,7 @@ def test_neither_is_needed():
 def test_shift_threshold_is_strict():
     threshold = 0.1 * math.sqrt(2) * CELL
     for factor, regrid in ((1 - 1e-6, False), (1 + 1e-6, True)):
-        ra, dec = spherical_offset(RA, DEC, 0.0, threshold * factor / 3600)
+        ra, dec = position_at(RA, DEC, 0.0, threshold * factor / 3600)
         plane = CommonBeamInput("spw2", BEAMS["spw2"], ra, dec)
         assert plan_common_beam([plane], RA, DEC, CELL).steps[0].regrid is regrid
 
@@ -96,7 +96,7 @@ def test_nothing_to_plan(inputs):
 
 @given(st.floats(0.0, 359.999), st.floats(-40.0, 80.0), st.floats(0.0, 360.0), st.floats(0.0, 3.0))
 def test_shift_is_that_of_the_coordinate_systems(ra, dec, angle, arcsec):
-    corrected = spherical_offset(ra, dec, angle, arcsec / 3600)
+    corrected = position_at(ra, dec, angle, arcsec / 3600)
     step = plan_common_beam([CommonBeamInput("a", BEAMS["spw2"], *corrected)], ra, dec, CELL).steps[0]
     systems = []
     for position in ((ra, dec), corrected):

@@ -1,11 +1,10 @@
-"""Oracles: vectors of the official pipeline, released corrections, erfa, astropy, finite differences."""
+"""Oracles: released corrections, astropy, finite differences."""
 
 from __future__ import annotations
 
 import math
 
 import astropy.units as u
-import erfa
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -22,34 +21,10 @@ from vlasscube.products.position_correction import (
     history_cards,
     is_corrected,
     position_correction,
-    sidereal_time_deg,
-    spherical_offset,
-    zenith_distance_and_parallactic_angle,
 )
+from vlasscube.sky import sidereal_time_deg
 
 MJD = 58089.82306510417
-UT1_MINUS_UTC = 0.246  # on that day, to 1 ms
-
-positions = st.tuples(st.floats(0.0, 360.0), st.floats(-40.0, 89.9))
-times = st.floats(57900.0, 60500.0)
-
-
-@pytest.mark.parametrize(
-    "vector",
-    [
-        (239.9617912649343, 33.49999737118265, -107.6183, 33.90049, 0.29819920860195787, 1.4473218710956612),
-        (239.9618166667, 33.5, -107.61833, 33.90049, 0.2981984027696312, 1.4473222298324353),
-        (64.45982059345977, 24.49997953261358, -107.6183, 33.90049, 2.0880275133156623, -0.2674689095474299),
-    ],
-)
-@pytest.mark.parametrize(("ut1", "tolerance"), [(UT1_MINUS_UTC, 3e-8), (0.0, 2e-5)])
-def test_angles_of_the_official_pipeline(vector, ut1, tolerance):
-    ra, dec, longitude, latitude, zenith_distance, angle = vector
-    found = zenith_distance_and_parallactic_angle(
-        ra, dec, MJD, longitude_deg=longitude, latitude_deg=latitude, ut1_minus_utc_s=ut1
-    )
-    assert math.radians(found[0]) == pytest.approx(zenith_distance, abs=tolerance)
-    assert math.radians(found[1]) == pytest.approx(angle, abs=tolerance)
 
 
 def test_first_quicklook_image():
@@ -95,33 +70,6 @@ def test_released_tile():
     assert low.zd_deg == pytest.approx(37.0, abs=0.1)
     geodetic = position_correction(ra, dec, 2.028e9, middle, latitude="geodetic")
     assert geodetic.delta_arcsec - low.delta_arcsec == pytest.approx(0.0027, abs=1e-4)
-
-
-@given(times)
-def test_sidereal_time_is_erfa_gmst82(mjd):
-    expected = math.degrees(erfa.gmst82(2400000.5, mjd)) + LONGITUDE_DEG
-    difference = (sidereal_time_deg(mjd, LONGITUDE_DEG) - expected + 180.0) % 360.0 - 180.0
-    assert abs(difference) < 1e-7
-    assert 0.0 <= sidereal_time_deg(mjd, LONGITUDE_DEG) < 360.0
-
-
-@given(positions, st.floats(-360.0, 360.0), st.floats(0.0, 5.0))
-def test_offset_is_astropys(position, angle, arcsec):
-    expected = SkyCoord(*position, unit="deg").directional_offset_by(angle * u.deg, arcsec * u.arcsec)
-    found = SkyCoord(*spherical_offset(*position, angle, arcsec / 3600.0), unit="deg")
-    assert found.separation(expected).to_value(u.uas) < 0.01
-    assert 0.0 <= found.ra.deg < 360.0
-
-
-@given(positions, times)
-def test_angles_point_at_the_zenith(position, mjd):
-    zenith_distance, angle = zenith_distance_and_parallactic_angle(*position, mjd)
-    source = SkyCoord(*position, unit="deg")
-    zenith = SkyCoord(sidereal_time_deg(mjd, LONGITUDE_DEG), LATITUDE_DEG["geocentric"], unit="deg")
-    assert zenith_distance == pytest.approx(source.separation(zenith).deg, abs=1e-9)
-    reached = source.directional_offset_by(angle * u.deg, zenith_distance * u.deg)
-    assert reached.separation(zenith).arcsec < 1e-6
-    assert -180.0 <= angle <= 180.0
 
 
 def at_hour_angle(hours, dec, frequency=3e9):

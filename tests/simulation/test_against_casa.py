@@ -8,8 +8,9 @@ from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import layout, preset
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import spw_mean_frequency_hz, write_measurement_set
-from vlasscube.simulation.sky import Source, direction_cosines, stokes_spectrum
+from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.simulation.visibilities import predict
+from vlasscube.sky import direction_cosines
 
 pytestmark = pytest.mark.casa
 

@@ -3,18 +3,15 @@ import math
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vlasscube.simulation.sky import (
     Source,
-    direction_at,
-    direction_cosines,
     random_sky,
     read_truth,
     stokes_spectrum,
     write_truth,
 )
+from vlasscube.sky import direction_cosines
 
 SKY = {
     "points": 9,
@@ -39,27 +36,6 @@ def test_stokes_spectrum_follows_its_formula():
 
 def test_stokes_spectrum_at_3_ghz_is_the_flux():
     assert stokes_spectrum(Source("A", 0.0, 0.0, 0.7, 1.3), [3.0e9])[0, 0] == pytest.approx(0.7)
-
-
-@given(st.floats(0, 2 * math.pi), st.floats(-1.4, 1.4), st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
-def test_direction_cosines_invert_direction_at(ra0, dec0, east, north):
-    ra, dec = direction_at(east, north, ra0, dec0)
-    result = direction_cosines(ra, dec, ra0, dec0)
-    assert result[0] == pytest.approx(east, abs=1e-12)
-    assert result[1] == pytest.approx(north, abs=1e-12)
-    assert result[2] == pytest.approx(math.sqrt(1 - east**2 - north**2) - 1, abs=1e-12)
-
-
-def test_directions_agree_with_astropy():
-    centre = SkyCoord(10.0, 40.0, unit="deg")
-    offset = centre.directional_offset_by(
-        35.0 * (math.pi / 180) * 57.29577951308232 * centre.ra.unit, 0.4 * centre.ra.unit
-    )
-    east, north, n_minus_1 = direction_cosines(offset.ra.rad, offset.dec.rad, centre.ra.rad, centre.dec.rad)
-    radius = math.radians(0.4)
-    assert math.atan2(east, north) == pytest.approx(math.radians(35.0))
-    assert math.hypot(east, north) == pytest.approx(math.sin(radius))
-    assert n_minus_1 == pytest.approx(math.cos(radius) - 1)
 
 
 def test_random_sky_is_determined_by_the_seed():

@@ -6,8 +6,9 @@ import pytest
 
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import visibilities
-from vlasscube.simulation.sky import Source, direction_at, stokes_spectrum
+from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.simulation.visibilities import predict
+from vlasscube.sky import direction_at
 
 CENTRE = (2.6, 0.6)
 FREQUENCIES = np.array([2.0e9, 2.5e9, 3.9e9])

@@ -13,8 +13,8 @@ import pytest
 from astropy.wcs import WCS
 from playwright.sync_api import Browser, Page, expect
 
-from vlasscube.naming import parse_phasecenter
 from vlasscube.records import STOKES
+from vlasscube.sky import parse_phasecenter
 from vlasscube.testing.synthetic_run import SyntheticRun, fake_plane, use_planes
 from vlasscube.weblog.picture_making import make_missing_pictures
 from vlasscube.weblog.render import render_weblog

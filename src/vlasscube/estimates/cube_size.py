@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.mosaic.primary_beam import beam_radius_rad
+from vlasscube.sky import arcsec_from_rad
 
 _LEAST_SUPPORT = 6
 _SUPPORT_PER_DEGREE = 6.0
@@ -63,14 +64,14 @@ class CubeSize:
 
         The larger the image is beside the primary beam, the finer the uv grid is beside the beam's transform.
         """
-        extent_deg = max(self.nx, self.ny) * self.cell_arcsec / 3600
+        extent_deg = max(self.nx, self.ny) * self.cell_arcsec / ARCSEC_PER_DEG
         support = max(round(2 + _SUPPORT_PER_DEGREE * extent_deg * frequency_hz / 3e9), _LEAST_SUPPORT)
         return (2 * support + 1) ** 2
 
     def screen_pixels(self, frequency_hz: float) -> int:
         """Pixels on which a primary beam is computed and transformed: its extent, or the image."""
         largest = max(self.nx, self.ny)
-        beam = 2 * math.degrees(beam_radius_rad(frequency_hz)) * 3600 / self.cell_arcsec
+        beam = 2 * arcsec_from_rad(beam_radius_rad(frequency_hz)) / self.cell_arcsec
         return round(min(max(beam, largest / 10), largest)) ** 2
 
     def beams(self, frequency_hz: float) -> int:

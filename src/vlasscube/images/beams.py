@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.constants import RAD_PER_ARCSEC
 from vlasscube.errors import ProductError
 from vlasscube.records import Beam
 
 Matrix = npt.NDArray[np.float64]
 
-ARCSEC = math.pi / (180.0 * 3600.0)
 """One arcsecond in radian."""
 
 # Rounding in sums and differences of squared axes; relative to the larger matrix.
@@ -109,12 +109,12 @@ def deconvolve_beam(target: Beam, beam: Beam) -> GaussianKernel | None:
 
 def beam_area_sr(beam: Beam) -> float:
     """Solid angle of a beam, π/(4 ln 2)·bmaj·bmin, in steradian."""
-    return math.pi / (4 * math.log(2)) * beam.bmaj_arcsec * beam.bmin_arcsec * ARCSEC**2
+    return math.pi / (4 * math.log(2)) * beam.bmaj_arcsec * beam.bmin_arcsec * RAD_PER_ARCSEC**2
 
 
 def beam_area_pixels(beam: Beam, cell_arcsec: float) -> float:
     """Solid angle of a beam in square pixels: the pixel sum of a source of 1 Jy in an image in Jy/beam."""
-    return beam_area_sr(beam) / (cell_arcsec * ARCSEC) ** 2
+    return beam_area_sr(beam) / (cell_arcsec * RAD_PER_ARCSEC) ** 2
 
 
 def classify_kernel(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vlasscube import casa, casacore_tables
 from vlasscube.records import STOKES, Beam, PixelBox
+from vlasscube.sky import arcsec_from_rad
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -58,7 +59,7 @@ def image_facts(path: Path) -> ImageFacts:
         reference_pixel=(float(pixel[0]), float(pixel[1])),
         reference_ra_deg=float(np.rad2deg(reference[0])) % 360.0,
         reference_dec_deg=float(np.rad2deg(reference[1])),
-        cell_arcsec=float(np.rad2deg(abs(increment[1])) * 3600.0),
+        cell_arcsec=arcsec_from_rad(abs(float(increment[1]))),
         frequency_hz=float(reference[3]),
         channel_width_hz=float(increment[3]),
         beam=beam,

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.errors import ProductError
 from vlasscube.records import PixelBox
 
@@ -81,9 +82,9 @@ def cutout_box(
 
 def _default_span(n: int, cell_arcsec: float, convention: Convention) -> tuple[int, int]:
     # Half a thousandth of a pixel: 3720″ in 6200 pixels of 0.6″ is not more than 1°2′.
-    if n * cell_arcsec <= 3600.0 * (SIZE_DEG + BORDER_DEG) + 5e-4 * cell_arcsec:
+    if n * cell_arcsec <= ARCSEC_PER_DEG * (SIZE_DEG + BORDER_DEG) + 5e-4 * cell_arcsec:
         return 0, n - 1
-    wanted = _round_half_up(3600.0 * (SIZE_DEG + BORDER_DEG) / cell_arcsec)
+    wanted = _round_half_up(ARCSEC_PER_DEG * (SIZE_DEG + BORDER_DEG) / cell_arcsec)
     low = n // 2 - wanted // 2
     return low, low + wanted + (1 if convention == "archive" else -1)
 

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import casacore_tables
+from vlasscube.constants import DAY_S
 from vlasscube.errors import ImagingError
 from vlasscube.mosaic.visibilities import ObservationInfo, Visibilities
-from vlasscube.naming import TcleanProduct, parse_phasecenter
+from vlasscube.naming import TcleanProduct
 from vlasscube.records import STOKES, Beam, ImageGeometry
+from vlasscube.sky import direction_at, parse_phasecenter, rad_from_arcsec
 from vlasscube.workspace.files import discard, publish, remove
 
 _UNITS: dict[str, str] = {"image": "Jy/beam", "model": "Jy/pixel"}
@@ -181,17 +183,17 @@ def coordinate_record(header: ImageHeader) -> dict[str, Any]:
     geometry, observation = header.geometry, header.observation
     ra_deg, dec_deg, frame = parse_phasecenter(geometry.phasecenter)
     ra, dec = math.radians(ra_deg), math.radians(dec_deg)
-    cell = math.radians(geometry.cell_arcsec / 3600)
+    cell = rad_from_arcsec(geometry.cell_arcsec)
     pixel = (float(geometry.nx // 2), float(geometry.ny // 2))
-    corner = _sky_position(ra, dec, pixel[0] * cell, -pixel[1] * cell)
+    corner_ra, corner_dec = direction_at(pixel[0] * cell, -pixel[1] * cell, ra, dec)
     return {
         "telescope": observation.telescope,
         "observer": observation.observer,
         "obsdate": {
             "type": "epoch",
             "refer": "UTC",
-            # Not divided by 86400: CASA multiplies, and the last digit shows in FITS headers.
-            "m0": {"value": observation.start_mjd_s * (1 / 86400), "unit": "d"},
+            # Not divided by the day: CASA multiplies, and the last digit shows in FITS headers.
+            "m0": {"value": observation.start_mjd_s * (1 / DAY_S), "unit": "d"},
         },
         "pointingcenter": {"value": np.array([math.remainder(ra, 2 * math.pi), dec]), "initial": False},
         "telescopeposition": _position_record(observation),
@@ -218,15 +220,7 @@ def coordinate_record(header: ImageHeader) -> dict[str, Any]:
             "pc": np.identity(1),
         },
         "spectral2": _spectral_record(header),
-    } | _axes_record(corner, header.reference_frequency_hz)
-
-
-def _sky_position(ra: float, dec: float, east: float, north: float) -> tuple[float, float]:
-    """Position at direction cosines from the centre."""
-    up = math.sqrt(1 - east**2 - north**2)
-    sine = north * math.cos(dec) + up * math.sin(dec)
-    turn = math.atan2(east, up * math.cos(dec) - north * math.sin(dec))
-    return (ra + turn) % (2 * math.pi), math.asin(sine)
+    } | _axes_record((corner_ra % (2 * math.pi), corner_dec), header.reference_frequency_hz)
 
 
 def _position_record(observation: ObservationInfo) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.constants import MAD_TO_SIGMA_CASA
 from vlasscube.errors import ProductError
 from vlasscube.records import CutoutStatistics, PlaneStatistics
 
 FloatArray = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]
 
-MAD_TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian in units of its median absolute deviation, as CASA's users round it."""
 
 RMS_LIMIT_JY = 800e-6
@@ -74,7 +74,7 @@ def plane_statistics(array: FloatArray, mask: BoolArray | None = None) -> PlaneS
     mean = float(values.mean(dtype=np.float64))
     sigma = float(np.sqrt(_squared_deviations(values, mean) / (values.size - 1))) if values.size > 1 else 0.0
     median, mad = _median_and_mad(values)
-    return PlaneStatistics(values.size, high, low, mean, median, sigma, MAD_TO_SIGMA * mad)
+    return PlaneStatistics(values.size, high, low, mean, median, sigma, MAD_TO_SIGMA_CASA * mad)
 
 
 def _squared_deviations(values: FloatArray, mean: float) -> float:
@@ -97,7 +97,7 @@ def scaled_mad(array: FloatArray, mask: BoolArray | None = None) -> float | None
         True where a pixel takes part.
     """
     values = _usable(array, mask)
-    return MAD_TO_SIGMA * _median_and_mad(values)[1] if values.size else None
+    return MAD_TO_SIGMA_CASA * _median_and_mad(values)[1] if values.size else None
 
 
 def fraction_within(array: FloatArray, low: float, high: float) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from vlasscube import naming
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
 from vlasscube.imaging.engine import Gridding
 from vlasscube.mosaic.grid import ImageGrid
@@ -12,15 +11,16 @@ from vlasscube.mosaic.imager import ImagerSettings
 from vlasscube.mosaic.iteration_control import CleanControl
 from vlasscube.parameters.quantities import parse_flux_jy, parse_taper
 from vlasscube.records import ImageGeometry
+from vlasscube.sky import parse_phasecenter, rad_from_arcsec
 
 
 def image_grid(geometry: ImageGeometry) -> ImageGrid:
     """Return the pixel grid of an image geometry."""
-    ra_deg, dec_deg, _ = naming.parse_phasecenter(geometry.phasecenter)
+    ra_deg, dec_deg, _ = parse_phasecenter(geometry.phasecenter)
     return ImageGrid(
         geometry.nx,
         geometry.ny,
-        math.radians(geometry.cell_arcsec / 3600),
+        rad_from_arcsec(geometry.cell_arcsec),
         math.radians(ra_deg),
         math.radians(dec_deg),
     )

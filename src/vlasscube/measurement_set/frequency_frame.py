@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-_SPEED_OF_LIGHT = 299_792_458.0
+from vlasscube.constants import DAY_S, JD_OF_MJD_ZERO, SPEED_OF_LIGHT_M_S
+from vlasscube.sky import unit_vector
+
 _EARTH_ROTATION_RAD_S = 7.292115e-5
 _AU_M = 149_597_870_700.0
-_DAY_S = 86400.0
-_MJD_ZERO = 2_400_000.5
 _SOLAR_MOTION_M_S = np.array([289.99706839, -17317.26478972, 10001.41199546])
 """20 km/s towards 18h +30° of B1900, in J2000: the kinematic local standard of rest."""
 
@@ -39,13 +39,11 @@ def lsrk_factor(
         the telescope about the geocentre, of the Earth about the barycentre, and of the latter among the
         stars.
     """
-    direction = np.array(
-        [math.cos(dec_rad) * math.cos(ra_rad), math.cos(dec_rad) * math.sin(ra_rad), math.sin(dec_rad)]
-    )
+    direction = unit_vector(ra_rad, dec_rad)
     telescope, earth = _velocities_m_s(time_mjd_s, np.asarray(position_m, dtype=np.float64))
     factor = 1.0
     for velocity in (telescope, earth, _SOLAR_MOTION_M_S):
-        beta = float(velocity @ direction) / _SPEED_OF_LIGHT
+        beta = float(velocity @ direction) / SPEED_OF_LIGHT_M_S
         factor *= math.sqrt((1 - beta) / (1 + beta))
     return factor
 
@@ -55,14 +53,14 @@ def _velocities_m_s(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     import erfa
 
-    day = time_mjd_s / _DAY_S
+    day = time_mjd_s / DAY_S
     with warnings.catch_warnings():
         # A leap second announced after the release of ERFA is worth 6 mm/s.
         warnings.simplefilter("ignore", erfa.ErfaWarning)
-        tt = erfa.taitt(*erfa.utctai(_MJD_ZERO, day))
+        tt = erfa.taitt(*erfa.utctai(JD_OF_MJD_ZERO, day))
     # UT1 is within a second of UTC: at most 3 cm/s of the telescope's 400 m/s.
-    to_itrf = erfa.c2tcio(erfa.c2i06a(*tt), erfa.era00(_MJD_ZERO, day), np.identity(3))
+    to_itrf = erfa.c2tcio(erfa.c2i06a(*tt), erfa.era00(JD_OF_MJD_ZERO, day), np.identity(3))
     spin = np.array([0.0, 0.0, _EARTH_ROTATION_RAD_S])
     telescope = to_itrf.T @ np.cross(spin, position_m)
     _, barycentric = erfa.epv00(*tt)
-    return telescope, np.asarray(barycentric["v"], dtype=np.float64) * (_AU_M / _DAY_S)
+    return telescope, np.asarray(barycentric["v"], dtype=np.float64) * (_AU_M / DAY_S)

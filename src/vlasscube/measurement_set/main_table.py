@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlasscube.constants import DAY_S
+
 _CHUNK_ROWS = 1_000_000
-_DAY_S = 86400.0
 _TIMES_MJD = (42778.0, 88069.0)
 """From 1976, the first antennas of the VLA, to 2100: what lies outside is no time of an observation, and
 would end CASA's process instead of raising an error."""
@@ -93,8 +94,8 @@ def _check_ids(name: str, values: NDArray[np.int64], low: int, high: int) -> Non
 
 
 def _check_span(found: MainTableRows) -> None:
-    start = min(start for start, _, _ in found.scans.values()) / _DAY_S
-    end = max(end for _, end, _ in found.scans.values()) / _DAY_S
+    start = min(start for start, _, _ in found.scans.values()) / DAY_S
+    end = max(end for _, end, _ in found.scans.values()) / DAY_S
     if end - start > _MAX_DAYS:
         raise ValueError(
             f"its times go from MJD {start:.8g} to {end:.8g}, expected one observation (at most "
@@ -105,7 +106,7 @@ def _check_span(found: MainTableRows) -> None:
 def _check_times(times: NDArray[np.float64], intervals: NDArray[np.float64]) -> None:
     if not (np.isfinite(times).all() and np.isfinite(intervals).all()):
         raise ValueError("TIME or INTERVAL is not finite")
-    low, high = float(times.min()) / _DAY_S, float(times.max()) / _DAY_S
+    low, high = float(times.min()) / DAY_S, float(times.max()) / DAY_S
     if not _TIMES_MJD[0] <= low <= high <= _TIMES_MJD[1]:
         raise ValueError(
             f"its times go from MJD {low:.6g} to {high:.6g}, expected between {_TIMES_MJD[0]:.0f} (1976) "

@@ -16,11 +16,11 @@ from vlasscube.measurement_set.main_table import MainTableRows, scan_main_table
 from vlasscube.measurement_set.selection import TARGET_INTENT
 from vlasscube.processes.isolation import UNREADABLE, reason_text
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Scan, SpectralWindow
+from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS, correlation_name
 from vlasscube.texts import plain_text as _clean
 
 TELESCOPES = ("EVLA", "VLA")
 S_BAND_HZ = (1.9e9, 4.1e9)
-CIRCULAR_CORRELATIONS = ("RR", "RL", "LR", "LL")
 
 # All that version 2 of the measurement set requires: CASA's tasks do not do without any of them.
 SUBTABLES = (
@@ -37,7 +37,6 @@ _TOPOCENTRIC = 5
 _SHOWN = 5
 _MAX_ID = 1_000_000
 """Of what has no subtable, or one that need not have it; CASA makes lists as long as the highest one."""
-_CORRELATIONS = dict(enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"), start=1))
 
 
 def summarise_measurement_set(path: Path) -> MeasurementSetSummary:
@@ -302,7 +301,7 @@ def _spectral_windows(path: Path, rows: dict[int, int]) -> tuple[tuple[SpectralW
 def _correlations(path: Path, polarizations: set[int]) -> tuple[str, ...]:
     with casa.table(path / "POLARIZATION") as table:
         found = [
-            tuple(_CORRELATIONS.get(int(code), str(code)) for code in table.getcell("CORR_TYPE", number))
+            tuple(correlation_name(int(code)) for code in table.getcell("CORR_TYPE", number))
             for number in sorted(polarizations)
         ]
     if len(set(found)) != 1:

@@ -9,9 +9,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.errors import MeasurementSetError
-from vlasscube.naming import is_vlass_field_name, parse_phasecenter
+from vlasscube.naming import is_vlass_field_name
 from vlasscube.records import Antenna, DataSelection, Field, MeasurementSetSummary, SpectralWindow
+from vlasscube.sky import arcsec_from_rad, offsets_arcsec, parse_phasecenter
 
 FLAG_BOX_HALF_WIDTH_ARCSEC = 1800.0
 """Half-width of the central square degree, in which the flags of a plane are judged."""
@@ -21,7 +23,6 @@ TARGET_INTENT = "OBSERVE_TARGET"
 
 # A field on the edge is outside, whatever the last bit of its offset is.
 _EDGE_ARCSEC = 1e-6
-_SPEED_OF_LIGHT = 299_792_458.0
 _PLAIN_INTENT = re.compile(r"[A-Z_]+#[A-Z0-9_]+")
 
 
@@ -53,33 +54,6 @@ def field_box_half_widths(
     return FLAG_BOX_HALF_WIDTH_ARCSEC + radius, FLAG_BOX_HALF_WIDTH_ARCSEC + radius
 
 
-def sky_offsets_arcsec(
-    ra_deg: np.ndarray, dec_deg: np.ndarray, centre_ra_deg: float, centre_dec_deg: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Longitude and latitude in the frame whose origin is the centre and whose equator runs east.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg : array
-        Positions.
-    centre_ra_deg, centre_dec_deg : float
-        The origin.
-
-    Returns
-    -------
-    tuple of array
-        Offsets in arcsec, longitude in ±180° (as astropy's ``SkyOffsetFrame``).
-    """
-    dec, dec0 = np.radians(dec_deg), math.radians(centre_dec_deg)
-    turn = np.radians(np.asarray(ra_deg) - centre_ra_deg)
-    x = np.cos(dec) * np.cos(turn) * math.cos(dec0) + np.sin(dec) * math.sin(dec0)
-    y = np.cos(dec) * np.sin(turn)
-    z = np.sin(dec) * math.cos(dec0) - np.cos(dec) * np.cos(turn) * math.sin(dec0)
-    # atan2 instead of asin: exact also near the poles of the frame.
-    longitude, latitude = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
-    return np.degrees(longitude) * 3600, np.degrees(latitude) * 3600
-
-
 def fields_in_box(
     fields: Sequence[Field],
     phasecenter: str | tuple[float, float],
@@ -104,7 +78,7 @@ def fields_in_box(
     ra0, dec0 = parse_phasecenter(phasecenter)[:2] if isinstance(phasecenter, str) else phasecenter
     widths = half_width_arcsec if isinstance(half_width_arcsec, tuple) else (half_width_arcsec,) * 2
     candidates = [field for field in fields if field.intent_target and is_vlass_field_name(field.name)]
-    lon, lat = sky_offsets_arcsec(
+    lon, lat = offsets_arcsec(
         np.array([field.ra_deg for field in candidates]),
         np.array([field.dec_deg for field in candidates]),
         ra0,
@@ -254,5 +228,5 @@ def cutout_image_size(
     The cutout and a margin of three quarters of the primary beam (1.22 λ/D at the lowest frequency) on each
     side, rounded up by `optimum_size`.
     """
-    beam_arcsec = math.degrees(1.22 * _SPEED_OF_LIGHT / lowest_frequency_hz / diameter_m) * 3600
+    beam_arcsec = arcsec_from_rad(1.22 * SPEED_OF_LIGHT_M_S / lowest_frequency_hz / diameter_m)
     return optimum_size(size + 2 * math.ceil(0.5 * 1.5 * beam_arcsec / cell_arcsec))

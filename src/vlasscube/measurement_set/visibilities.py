@@ -21,7 +21,6 @@ from vlasscube.measurement_set.row_selection import (
     selected_ids,
 )
 from vlasscube.mosaic.visibilities import (
-    CORRELATIONS,
     ObservationInfo,
     SpectralWindowData,
     Visibilities,
@@ -29,12 +28,9 @@ from vlasscube.mosaic.visibilities import (
 )
 from vlasscube.parameters.uv_ranges import parse_uvrange
 from vlasscube.records import DataSelection
+from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS, correlation_name
 
 _COLUMNS = {"data": "DATA", "corrected": "CORRECTED_DATA"}
-_CIRCULAR = (5, 6, 7, 8)
-_STOKES_CODES = dict(
-    enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "RX", "RY", "LX", "LY", "XR", "XL", "YR", "YL"), 1)
-) | {9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 _TOPOCENTRIC = 5
 _FRAMES = {"J2000": "J2000", "FK5": "J2000", "ICRS": "ICRS"}
 _SCAN_ROWS = 1_000_000
@@ -199,7 +195,7 @@ def _read_window(
 
     _require_circular(ms, spw, np.unique(cells("DATA_DESC_ID", np.int32)))
     name, frequencies, widths = _read_channels(ms, spw)
-    cell = (frequencies.size, len(CORRELATIONS))
+    cell = (frequencies.size, len(CIRCULAR_CORRELATIONS))
     _require_cells(ms, table, column or "FLAG", rows, cell)
     antenna1, antenna2 = (cells(antenna, np.int32) for antenna in ("ANTENNA1", "ANTENNA2"))
     row_usable = (antenna1 != antenna2) & ~cells("FLAG_ROW", np.bool_)
@@ -295,12 +291,12 @@ def _require_circular(ms: Path, spw: int, descriptions: Sequence[int] | npt.NDAr
         polarizations = {int(table.getcell("POLARIZATION_ID", int(number))) for number in descriptions}
     with casacore_tables.table(ms / "POLARIZATION") as table:
         for polarization in polarizations:
-            codes = tuple(int(code) for code in table.getcell("CORR_TYPE", polarization))
-            if codes != _CIRCULAR:
-                found = " ".join(_STOKES_CODES.get(code, str(code)) for code in codes)
+            codes = table.getcell("CORR_TYPE", polarization)
+            names = tuple(correlation_name(int(code)) for code in codes)
+            if names != CIRCULAR_CORRELATIONS:
                 raise MeasurementSetError(
-                    f"Spectral window {spw} of {ms.name} has the correlations {found}, "
-                    f"not {' '.join(CORRELATIONS)}.",
+                    f"Spectral window {spw} of {ms.name} has the correlations {' '.join(names)}, "
+                    f"not {' '.join(CIRCULAR_CORRELATIONS)}.",
                     hint="All four Stokes parameters are imaged, from both circular polarizations.",
                 )
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import _kernels
+from vlasscube.constants import MAD_TO_SIGMA_CASA
 from vlasscube.errors import ImagingError
 from vlasscube.mosaic.beam_model import psf_sidelobe
 from vlasscube.mosaic.iteration_control import (
-    MAD_TO_SIGMA,
     CleanControl,
     IterationControl,
     MinorCycleLimits,
@@ -202,7 +202,7 @@ class _CleanLoop:
             self._peaks.append(peak if is_empty else peak_in_mask)
             if self._control.nsigma > 0:
                 _, _, mad = _kernels.robust_statistics(residual, self._noise_region, self._threads)
-                noise.append(MAD_TO_SIGMA * mad)
+                noise.append(MAD_TO_SIGMA_CASA * mad)
         masked = [peak for peak, is_empty in zip(self._peaks, self._is_empty, strict=True) if not is_empty]
         return ResidualLevels(
             peak_jy=max(masked, default=unmasked), peak_unmasked_jy=unmasked, noise_jy=tuple(noise)

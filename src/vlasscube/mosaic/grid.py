@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.sky import direction_cosines, tangent_axes
+
 Array = npt.NDArray[np.float64]
 
 
@@ -85,11 +87,9 @@ def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayL
     """
     ra = np.atleast_1d(np.asarray(ra_rad, dtype=float))
     dec = np.atleast_1d(np.asarray(dec_rad, dtype=float))
-    delta = ra - grid.ra_rad
-    l = np.cos(dec) * np.sin(delta)  # noqa: E741
-    m = np.sin(dec) * np.cos(grid.dec_rad) - np.cos(dec) * np.sin(grid.dec_rad) * np.cos(delta)
-    east, north = uv_axes(ra, dec)
-    east0, north0 = uv_axes(np.array([grid.ra_rad]), np.array([grid.dec_rad]))
+    l, m, _ = direction_cosines(ra, dec, grid.ra_rad, grid.dec_rad)  # noqa: E741
+    east, north = tangent_axes(ra, dec)
+    east0, north0 = tangent_axes(np.array([grid.ra_rad]), np.array([grid.dec_rad]))
     rotation = np.empty((ra.size, 2, 2))
     rotation[:, 0, 0] = east @ east0[0]
     rotation[:, 0, 1] = north @ east0[0]
@@ -101,13 +101,3 @@ def locate_pointings(grid: ImageGrid, ra_rad: npt.ArrayLike, dec_rad: npt.ArrayL
         rotation,
         np.stack([l, m], axis=-1),
     )
-
-
-def uv_axes(ra_rad: Array, dec_rad: Array) -> tuple[Array, Array]:
-    """Return the unit vectors of u (east) and v (north) towards directions, shape (n, 3) each."""
-    zero = np.zeros_like(ra_rad)
-    east = np.stack([-np.sin(ra_rad), np.cos(ra_rad), zero], axis=-1)
-    north = np.stack(
-        [-np.sin(dec_rad) * np.cos(ra_rad), -np.sin(dec_rad) * np.sin(ra_rad), np.cos(dec_rad)], axis=-1
-    )
-    return east, north

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from vlasscube import _kernels
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.convolution import ConvolutionFunctions, PowerBeam, casa_convolution_functions
 from vlasscube.mosaic.exact_convolution import exact_convolution_functions
 from vlasscube.mosaic.expected_noise import channel_correlation, decorrelation, noise_sums
@@ -24,7 +25,7 @@ from vlasscube.mosaic.grid import ImageGrid, Pointings, locate_pointings
 from vlasscube.mosaic.primary_beam import beam_radius_rad, evla_power_beam
 from vlasscube.mosaic.uv_grid import UvGridShape, grid_to_images, images_to_grid, in_slabs
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData, Visibilities
-from vlasscube.mosaic.weighting import SPEED_OF_LIGHT_M_S, DensityGrid, UvTaper, WeightedBlock, taper_weights
+from vlasscube.mosaic.weighting import DensityGrid, UvTaper, WeightedBlock, taper_weights
 
 Float = npt.NDArray[np.float32]
 _TINY = float(np.finfo(np.float32).tiny)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-MAD_TO_SIGMA = 1.4826
 """As CASA rounds it."""
 
 _TOLERANCE = 0.01

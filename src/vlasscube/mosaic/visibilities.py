@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-CORRELATIONS = ("RR", "RL", "LR", "LL")
 """In the order of the last axis of the data; bit k of `SpectralWindowData.usable` stands for the k-th."""
 
 ALL_USABLE = 0b1111
@@ -71,7 +70,7 @@ class SpectralWindowData:
     field_index: npt.NDArray[np.int32]
     """Shape (n,): index into `Visibilities.fields`."""
     data: npt.NDArray[np.complex64]
-    """Shape (n, nchan, 4), Jy; `CORRELATIONS` along the last axis; zero where not finite."""
+    """Shape (n, nchan, 4), Jy; RR, RL, LR, LL along the last axis; zero where not finite."""
     usable: npt.NDArray[np.uint8]
     """Shape (n, nchan); bit k is set where correlation k is unflagged, finite, and of two antennas.
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.grid import ImageGrid
 
-SPEED_OF_LIGHT_M_S = 299_792_458.0
 _BATCH_ROWS = 16384
 
 Floats = TypeVar("Floats", npt.NDArray[np.float32], npt.NDArray[np.float64])

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlasscube.errors import QuantityError, VlassCubeError
 from vlasscube.id_lists import format_ids, parse_ids, parse_spw_group
-from vlasscube.naming import check_file_name, parse_image_name, parse_phasecenter
+from vlasscube.naming import check_file_name, parse_image_name
 from vlasscube.parameters.quantities import (
     NUMBER,
     parse_angle_arcsec,
@@ -19,6 +19,7 @@ from vlasscube.parameters.quantities import (
     parse_taper,
 )
 from vlasscube.parameters.uv_ranges import parse_uvrange
+from vlasscube.sky import parse_phasecenter
 from vlasscube.texts import shown
 
 CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.errors import ProductError
-
-SPEED_OF_LIGHT = 299792458.0
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -86,7 +85,7 @@ def rotation_measure(
         return None
     weight = (noise.min() / noise) ** 2
     # Mean of λ² over a channel, and its extent.
-    lambda2 = SPEED_OF_LIGHT**2 / (frequency**2 - (width / 2) ** 2)
+    lambda2 = SPEED_OF_LIGHT_M_S**2 / (frequency**2 - (width / 2) ** 2)
     extent = 2 * lambda2 * width / frequency
     center = float(np.average(lambda2, weights=weight))
     offset = lambda2 - center

@@ -14,6 +14,7 @@ from typing import Literal
 from vlasscube.errors import ProductError
 from vlasscube.images.beams import KernelPrediction, classify_kernel, common_beam
 from vlasscube.records import Beam
+from vlasscube.sky import arcsec_from_rad, meridian_turn_deg, small_offset_rad
 
 SIZE_TOLERANCE_DIAGONALS = 0.2
 """Kernels below this many pixel diagonals are not applied."""
@@ -118,8 +119,10 @@ def plan_common_beam(
     steps = []
     for plane in planes:
         prediction = classify_kernel(plane.beam, target, size_tolerance, ANGLE_TOLERANCE_DEG)
-        east, north, rotation = _offset(plane, nominal_ra_deg, nominal_dec_deg)
-        separation = math.degrees(math.asin(min(math.hypot(east, north), 1.0))) * 3600.0
+        east, north = small_offset_rad(
+            plane.corrected_ra_deg, plane.corrected_dec_deg, nominal_ra_deg, nominal_dec_deg
+        )
+        separation = arcsec_from_rad(math.asin(min(math.hypot(east, north), 1.0)))
         smooth, smooth_reason = _decide_smoothing(prediction, size_tolerance, always)
         shift = always or separation > shift_tolerance
         comparison = ">" if separation > shift_tolerance else "<="
@@ -138,10 +141,10 @@ def plan_common_beam(
                 separation_arcsec=separation,
                 # x grows to the west.
                 shift_pixels=(
-                    -math.degrees(east) * 3600.0 / cell_arcsec,
-                    math.degrees(north) * 3600.0 / cell_arcsec,
+                    -arcsec_from_rad(east) / cell_arcsec,
+                    arcsec_from_rad(north) / cell_arcsec,
                 ),
-                rotation_deg=rotation,
+                rotation_deg=meridian_turn_deg(plane.corrected_ra_deg, nominal_ra_deg, nominal_dec_deg),
                 beam=target if smooth else plane.beam,
                 reasons=(smooth_reason, shift_reason) if reachable else (smooth_reason,),
             )
@@ -159,13 +162,3 @@ def _decide_smoothing(prediction: KernelPrediction, tolerance: float, always: bo
     if always and not kernel.is_point:
         return True, f"smoothed: {size}, done always"
     return False, f"not smoothed: its beam is the common beam within {tolerance:.4f} arcsec"
-
-
-def _offset(plane: CommonBeamInput, ra_deg: float, dec_deg: float) -> tuple[float, float, float]:
-    """Offset of the corrected from the nominal position in the SIN projection (rad), and rotation (deg)."""
-    turn = math.radians((plane.corrected_ra_deg - ra_deg + 180.0) % 360.0 - 180.0)
-    dec, nominal = math.radians(plane.corrected_dec_deg), math.radians(dec_deg)
-    east = math.cos(dec) * math.sin(turn)
-    # sin δ cos δ₀ - cos δ sin δ₀ cos Δα, written so that small differences keep their digits.
-    north = math.sin(dec - nominal) + 2.0 * math.cos(dec) * math.sin(nominal) * math.sin(turn / 2.0) ** 2
-    return east, north, -math.degrees(turn * math.sin(nominal))

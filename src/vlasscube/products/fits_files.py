@@ -19,9 +19,10 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from vlasscube.errors import ProductError, ResourceLimitError
 from vlasscube.products.headers import header_number, header_value
+from vlasscube.stokes_codes import FITS_CODES
 from vlasscube.workspace.files import new_file
 
-_STOKES_BY_CODE = {1: "I", 2: "Q", 3: "U", 4: "V"}
+_STOKES_BY_CODE = {code: name for name, code in FITS_CODES.items()}
 _MAGIC = b"SIMPLE  ="
 _RECORD, _CARD = 2880, 80
 _MAX_HEADER_RECORDS = 1000

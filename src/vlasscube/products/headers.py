@@ -11,12 +11,13 @@ import textwrap
 import unicodedata
 import warnings
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from vlasscube.constants import ARCSEC_PER_DEG, MJD_EPOCH
 from vlasscube.errors import ProductError
 from vlasscube.records import Beam, Outcome
 
@@ -121,10 +122,10 @@ def iso_time(mjd_seconds: float) -> str:
         If it is not a date.
     """
     try:
-        moment = datetime(1858, 11, 17) + timedelta(seconds=mjd_seconds)
+        moment = MJD_EPOCH + timedelta(seconds=mjd_seconds)
     except (OverflowError, ValueError) as error:
         raise ProductError(f"not a time: MJD {mjd_seconds} s") from error
-    return moment.isoformat(timespec="microseconds")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def vlass_image_type(image_name: str) -> str:
@@ -367,7 +368,7 @@ def beams_of(hdus: fits.HDUList) -> tuple[Beam, ...]:
             beams = tuple(Beam(float(major), float(minor), float(angle)) for major, minor, angle in rows)
         else:
             major, minor, angle = (header_number(header, keyword) for keyword in ("BMAJ", "BMIN", "BPA"))
-            beams = (Beam(major * 3600.0, minor * 3600.0, angle),)
+            beams = (Beam(major * ARCSEC_PER_DEG, minor * ARCSEC_PER_DEG, angle),)
     except (*_TABLE_ERRORS, ProductError) as error:
         raise ProductError(f"the image has no usable beam: {error}") from error
     if not beams:
@@ -436,7 +437,11 @@ def set_single_beam(hdus: fits.HDUList, beam: Beam) -> fits.HDUList:
 
 
 def _set_primary_beam(header: fits.Header, beam: Beam) -> None:
-    values = {"BMAJ": beam.bmaj_arcsec / 3600.0, "BMIN": beam.bmin_arcsec / 3600.0, "BPA": beam.bpa_deg}
+    values = {
+        "BMAJ": beam.bmaj_arcsec / ARCSEC_PER_DEG,
+        "BMIN": beam.bmin_arcsec / ARCSEC_PER_DEG,
+        "BPA": beam.bpa_deg,
+    }
     place = "BZERO" if "BZERO" in header else None
     for keyword, value in values.items():
         header.set(keyword, value, None if keyword in header else "[deg] restoring beam", after=place)

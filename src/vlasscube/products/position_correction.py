@@ -14,8 +14,10 @@ from typing import Literal
 
 from astropy.io import fits
 
+from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.errors import ProductError
 from vlasscube.products.headers import header_number, header_value
+from vlasscube.sky import position_at, wrapped_deg, zenith_distance_and_parallactic_angle
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,67 +61,6 @@ class PositionCorrection:
     """Whether the image was made with w-correction: then the displacement is 0, and the header says why."""
 
 
-def sidereal_time_deg(mjd_utc: float, longitude_deg: float, ut1_minus_utc_s: float = 0.0) -> float:
-    """Local mean sidereal time (IAU 1982) in degrees, [0, 360).
-
-    The formula of Aoki et al. 1982, A&A 105, 359. Neglecting UT1 - UTC (below 0.9 s) changes the correction
-    by less than 2e-4 of itself.
-    """
-    days = (mjd_utc - 51544.5) + ut1_minus_utc_s / 86400.0
-    centuries = days / 36525.0
-    seconds = 67310.54841 + centuries * (8640184.812866 + centuries * (0.093104 - 6.2e-6 * centuries))
-    # The 876600 h per century of the published polynomial are whole turns but for the fraction of the day.
-    turn = (days % 1.0) * 360.0 + seconds / 240.0
-    return (turn + longitude_deg) % 360.0
-
-
-def zenith_distance_and_parallactic_angle(
-    ra_deg: float,
-    dec_deg: float,
-    mjd_utc: float,
-    *,
-    longitude_deg: float = LONGITUDE_DEG,
-    latitude_deg: float = LATITUDE_DEG["geocentric"],
-    ut1_minus_utc_s: float = 0.0,
-) -> tuple[float, float]:
-    """Zenith distance and parallactic angle, both in degrees.
-
-    Mean sidereal time and the catalogue position are used as they are: precession, nutation and refraction
-    are neglected, as in the archive.
-
-    Returns
-    -------
-    zenith_distance_deg : float
-        In [0, 180].
-    parallactic_angle_deg : float
-        Position angle of the zenith, in (-180, 180]: negative east of the meridian, and 180° on the meridian
-        between pole and zenith.
-    """
-    sidereal = sidereal_time_deg(mjd_utc, longitude_deg, ut1_minus_utc_s)
-    hour_angle = math.radians((sidereal - ra_deg + 180.0) % 360.0 - 180.0)
-    dec, latitude = math.radians(dec_deg), math.radians(latitude_deg)
-    east = math.sin(hour_angle) * math.cos(latitude)
-    north = math.cos(dec) * math.sin(latitude) - math.sin(dec) * math.cos(latitude) * math.cos(hour_angle)
-    up = math.sin(latitude) * math.sin(dec) + math.cos(latitude) * math.cos(dec) * math.cos(hour_angle)
-    # (north, east) is sin(ZD) times the unit vector to the zenith: no loss of digits near it, unlike acos.
-    return math.degrees(math.atan2(math.hypot(north, east), up)), math.degrees(math.atan2(east, north))
-
-
-def spherical_offset(
-    ra_deg: float, dec_deg: float, angle_deg: float, distance_deg: float
-) -> tuple[float, float]:
-    """Position at a distance along a position angle; right ascension in [0, 360)."""
-    dec, angle, distance = math.radians(dec_deg), math.radians(angle_deg), math.radians(distance_deg)
-    # In the frame whose first axis points at the position, second to the east and third to the north.
-    forward = math.cos(distance)
-    east = math.sin(distance) * math.sin(angle)
-    north = math.sin(distance) * math.cos(angle)
-    outward = math.cos(dec) * forward - math.sin(dec) * north
-    up = math.sin(dec) * forward + math.cos(dec) * north
-    ra = (ra_deg + math.degrees(math.atan2(east, outward))) % 360.0
-    return ra, math.degrees(math.atan2(up, math.hypot(outward, east)))
-
-
 def position_correction(
     ra_deg: float,
     dec_deg: float,
@@ -144,7 +85,7 @@ def position_correction(
         ``'geocentric'`` reproduces the archive; ``'geodetic'`` is the true zenith (they differ by 2.7 mas at
         2 GHz and a zenith distance of 37°).
     ut1_minus_utc_s : float
-        Negligible for the product.
+        Below 0.9 s; changes the correction by less than 2e-4 of itself.
     w_corrected : bool
         The image was made with w-correction: sources are where they are, and nothing is to be corrected.
 
@@ -157,7 +98,12 @@ def position_correction(
     if not frequency_hz > 0:
         raise ProductError(f"position correction: the frequency of the plane is {frequency_hz} Hz")
     zenith_distance, angle = zenith_distance_and_parallactic_angle(
-        ra_deg, dec_deg, mjd_utc, latitude_deg=LATITUDE_DEG[latitude], ut1_minus_utc_s=ut1_minus_utc_s
+        ra_deg,
+        dec_deg,
+        mjd_utc,
+        longitude_deg=LONGITUDE_DEG,
+        latitude_deg=LATITUDE_DEG[latitude],
+        ut1_minus_utc_s=ut1_minus_utc_s,
     )
     if not zenith_distance < 90.0:
         raise ProductError(
@@ -167,7 +113,7 @@ def position_correction(
         )
     scale = (REFERENCE_FREQUENCY_HZ / frequency_hz) ** 2
     delta = 0.0 if w_corrected else AMPLITUDE_ARCSEC * math.tan(math.radians(zenith_distance)) * scale
-    corrected = spherical_offset(ra_deg, dec_deg, angle + 180.0, delta / 3600.0)
+    corrected = position_at(ra_deg, dec_deg, angle + 180.0, delta / ARCSEC_PER_DEG)
     return PositionCorrection(
         zd_deg=zenith_distance,
         parallactic_angle_deg=angle,
@@ -224,7 +170,7 @@ def apply_position_correction(header: fits.Header, correction: PositionCorrectio
         return False
     nominal = header_number(header, "CRVAL1") % 360.0, header_number(header, "CRVAL2")
     expected = correction.nominal_ra_deg % 360.0, correction.nominal_dec_deg
-    turn = abs((nominal[0] - expected[0] + 180.0) % 360.0 - 180.0)
+    turn = abs(wrapped_deg(nominal[0] - expected[0]))
     # A header rounds to 12 digits or more; 1e-8 degree is 36 microarcseconds.
     if turn > 1e-8 or abs(nominal[1] - expected[1]) > 1e-8:
         raise ProductError(

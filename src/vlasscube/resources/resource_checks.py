@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import casacore_tables
+from vlasscube.constants import ARCSEC_PER_DEG, DAY_S
 from vlasscube.errors import ResourceMismatchError
 from vlasscube.measurement_set.inspection import read_rows
-from vlasscube.measurement_set.selection import sky_offsets_arcsec
-from vlasscube.naming import parse_phasecenter
+from vlasscube.parameters.quantities import ANGLE_ARCSEC
 from vlasscube.processes.isolation import (
     UNREADABLE,
     IsolatedReader,
@@ -30,12 +30,12 @@ from vlasscube.processes.isolation import (
 )
 from vlasscube.records import STOKES, ImageGeometry, Message
 from vlasscube.resources.archive import ResourceReport
+from vlasscube.sky import FRAMES, offsets_arcsec, parse_phasecenter
 from vlasscube.texts import plain_text
 
 _TOLERANCE_PIXELS = 0.1
 """Images of one grid agree far better; those of the next tile or another pixel size far worse."""
 _TOLERANCE_S = 10.0
-_EQUATORIAL = ("J2000", "ICRS")
 _ROWS_PER_PIECE = 512
 _SCAN_ROWS = 1_000_000
 _SHOWN = 5
@@ -155,7 +155,7 @@ def image_problems(path: Path, geometry: ImageGeometry) -> list[str]:
 def _direction_problems(direction: Any, geometry: ImageGeometry) -> Iterator[str]:
     ra, dec, frame = parse_phasecenter(geometry.phasecenter)
     found_frame = str(direction["system"])
-    if found_frame != frame and not {found_frame, frame} <= set(_EQUATORIAL):
+    if found_frame != frame and not {found_frame, frame} <= set(FRAMES):
         yield f"expected the frame {frame}, found {found_frame}"
         return
     parameters = np.atleast_1d(direction.get("projection_parameters", ()))
@@ -163,9 +163,10 @@ def _direction_problems(direction: Any, geometry: ImageGeometry) -> Iterator[str
         shown = " ".join(f"{value:g}" for value in parameters)
         yield f"expected the projection SIN, found {direction['projection']} {shown}".rstrip()
     units = [str(unit) for unit in direction["units"]]
-    scale = [_DEGREES[unit] for unit in units]
-    centre = [float(value) * factor for value, factor in zip(direction["crval"], scale, strict=True)]
-    step = [float(value) * factor * 3600 for value, factor in zip(direction["cdelt"], scale, strict=True)]
+    scale = [_ARCSEC[unit] for unit in units]
+    values = zip(direction["crval"], scale, strict=True)
+    centre = [float(value) * factor / ARCSEC_PER_DEG for value, factor in values]
+    step = [float(value) * factor for value, factor in zip(direction["cdelt"], scale, strict=True)]
     pixel = [float(value) for value in direction["crpix"]]
     cell = geometry.cell_arcsec
     # At the edge of the image a difference of the pixels' sizes is largest.
@@ -174,7 +175,7 @@ def _direction_problems(direction: Any, geometry: ImageGeometry) -> Iterator[str
         yield f"expected pixels of -{cell:g} x {cell:g} arcsec, found {step[0]:g} x {step[1]:g} arcsec"
     if not np.allclose(direction["pc"], np.eye(2), atol=1e-6):
         yield "expected axes along right ascension and declination, found them turned"
-    lon, lat = sky_offsets_arcsec(np.array(centre[0]), np.array(centre[1]), ra, dec)
+    lon, lat = offsets_arcsec(centre[0], centre[1], ra, dec)
     if not float(np.hypot(lon, lat)) <= _TOLERANCE_PIXELS * cell:
         yield (
             f"expected the centre at RA {ra:.6f} Dec {dec:+.6f} deg, "
@@ -185,14 +186,7 @@ def _direction_problems(direction: Any, geometry: ImageGeometry) -> Iterator[str
         yield f"expected the centre in pixel {middle[0]}, {middle[1]}, found {pixel[0]:g}, {pixel[1]:g}"
 
 
-_DEGREES = {
-    "rad": 180.0 / np.pi,
-    "deg": 1.0,
-    "'": 1 / 60,
-    '"': 1 / 3600,
-    "arcmin": 1 / 60,
-    "arcsec": 1 / 3600,
-}
+_ARCSEC = {**ANGLE_ARCSEC, "'": 60.0, '"': 1.0}
 
 
 def stokes_of(path: Path) -> tuple[str, ...]:
@@ -427,6 +421,6 @@ def _time_problems(
             max(high for _, high in facts.scans.values()),
         )
         yield (
-            f"expected solutions in the scans of {ms_name} (MJD {start / 86400:.5f} to {end / 86400:.5f}), "
-            f"found MJD {times.min() / 86400:.5f} to {times.max() / 86400:.5f}"
+            f"expected solutions in the scans of {ms_name} (MJD {start / DAY_S:.5f} to {end / DAY_S:.5f}), "
+            f"found MJD {times.min() / DAY_S:.5f} to {times.max() / DAY_S:.5f}"
         )

@@ -30,6 +30,7 @@ from vlasscube.products.manifest import (
 from vlasscube.recipe import GATHER
 from vlasscube.records import Outcome
 from vlasscube.results.types import CubeImages, ExportedPlane, ExportResult, ImportResult
+from vlasscube.stokes_codes import FITS_CODES
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_plain
 
@@ -38,7 +39,6 @@ NATIVE_STOKES = ("IQU", "V")
 FREQUENCY_TOLERANCE = 1e-9
 """Relative."""
 POSITION_TOLERANCE_DEG = 1e-9
-_STOKES_CODES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _axis_problems(header: fits.Header, stokes: str) -> Iterator[str]:
     if header["NAXIS3"] != 1:
         yield f"{header['NAXIS3']} channels; 1 is expected"
     start, step, pixel = (_number(header, key) for key in ("CRVAL4", "CDELT4", "CRPIX4"))
-    wanted = [_STOKES_CODES[letter] for letter in stokes]
+    wanted = [FITS_CODES[letter] for letter in stokes]
     # One more than wanted shows that there are too many; a header can claim any number.
     codes = [start + step * (index + 1 - pixel) for index in range(min(header["NAXIS4"], len(wanted) + 1))]
     if len(codes) != len(wanted) or not np.allclose(codes, wanted, atol=1e-6):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube import naming
+from vlasscube.constants import DAY_S
 from vlasscube.errors import ParameterFileError, StageOrderError
 from vlasscube.images.cutouts import cutout_box
 from vlasscube.imaging.clean_sequence import PB_MASK
@@ -26,6 +27,7 @@ from vlasscube.results.types import (
     PbcorResult,
     TransformResult,
 )
+from vlasscube.sky import parse_phasecenter
 from vlasscube.stages.analyze_stokes_cubes import PlaneCutout, StokesInputs, analyze_stokes_cubes
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.edit_image_list import (
@@ -231,9 +233,9 @@ def _cutout_inputs(workspace: Workspace, options: RunOptions, plane: str | None)
 def _position(workspace: Workspace, options: RunOptions, frequency_hz: float) -> PositionCorrection:
     imported: ImportResult = require_result(workspace, "import_data")
     plan: CubePlan = require_result(workspace, "edit_image_list_cube")
-    ra, dec, _ = naming.parse_phasecenter(plan.geometry.phasecenter)
+    ra, dec, _ = parse_phasecenter(plan.geometry.phasecenter)
     summary = imported.summary
-    middle = 0.5 * (summary.start_mjd_s + summary.end_mjd_s) / 86400.0
+    middle = 0.5 * (summary.start_mjd_s + summary.end_mjd_s) / DAY_S
     return position_correction(
         ra, dec, frequency_hz, middle, latitude=options.latitude, w_corrected=options.w_correction
     )

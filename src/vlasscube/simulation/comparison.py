@@ -16,6 +16,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from scipy.optimize import least_squares
 
 from vlasscube import naming
+from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.errors import StageOrderError
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
@@ -25,6 +26,7 @@ from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation
 from vlasscube.records import Beam
 from vlasscube.results.types import CubePlan, ImportResult, RestoreResult
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
+from vlasscube.sky import image_wcs, parse_phasecenter, separation_rad
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_plain
 
@@ -84,9 +86,9 @@ def read_planes(products: Path) -> Iterable[_Plane]:
             label=naming.parse_product_name(path.name).label or "",
             data=np.concatenate(data).astype(float),
             wcs=_celestial(header),
-            beam=Beam(header["BMAJ"] * 3600, header["BMIN"] * 3600, header["BPA"]),
+            beam=Beam(header["BMAJ"] * ARCSEC_PER_DEG, header["BMIN"] * ARCSEC_PER_DEG, header["BPA"]),
             frequency_hz=float(header["CRVAL3"]),
-            cell_arcsec=abs(float(header["CDELT2"])) * 3600,
+            cell_arcsec=abs(float(header["CDELT2"])) * ARCSEC_PER_DEG,
         )
 
 
@@ -105,10 +107,8 @@ def mosaic_response(
     def power(ra: float, dec: float) -> float:
         total = 0.0
         for pointing_ra, pointing_dec in pointings_deg:
-            cosine = math.sin(math.radians(dec)) * math.sin(math.radians(pointing_dec)) + math.cos(
-                math.radians(dec)
-            ) * math.cos(math.radians(pointing_dec)) * math.cos(math.radians(ra - pointing_ra))
-            radius = math.degrees(math.acos(min(1.0, cosine))) * 60
+            there = math.radians(pointing_ra), math.radians(pointing_dec)
+            radius = math.degrees(separation_rad(math.radians(ra), math.radians(dec), *there)) * 60
             total += float(evla_power_beam(np.array([radius]), np.array([frequency_hz])).ravel()[0]) ** 2
         return total
 
@@ -231,12 +231,8 @@ def compare_run(workspace: Workspace) -> tuple[SourceMeasurement, ...]:
     names = (restored.tier1_mask, restored.tier2_mask)
     mask = np.minimum(*(read_plane(workspace.working / name) for name in names))
     ny, nx = mask.shape
-    ra, dec, _ = naming.parse_phasecenter(plan.geometry.phasecenter)
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
-    wcs.wcs.crval = [ra, dec]
-    wcs.wcs.crpix = [nx // 2 + 1, ny // 2 + 1]
-    wcs.wcs.cdelt = np.array([-1.0, 1.0]) * plan.geometry.cell_arcsec / 3600.0
+    ra, dec, _ = parse_phasecenter(plan.geometry.phasecenter)
+    wcs = image_wcs(ra, dec, plan.geometry.cell_arcsec, (nx // 2, ny // 2))
     pixels = wcs.wcs_world2pix([[source.ra_deg, source.dec_deg] for source in sources], 0)
     return compare_with_truth(
         workspace.products,

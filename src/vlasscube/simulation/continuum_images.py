@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube import casa
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.measurement_set import channel_frequencies_hz
 from vlasscube.simulation.presets import FieldSimulation
-from vlasscube.simulation.sky import SPEED_OF_LIGHT_M_S, Source, direction_cosines, stokes_spectrum
+from vlasscube.simulation.sky import Source, stokes_spectrum
+from vlasscube.sky import arcsec_from_rad, direction_cosines, rad_from_arcsec, separation_rad
 
 CONTINUUM_REFERENCE_HZ = 3.0e9
 _FWHM_TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
@@ -45,7 +47,7 @@ class _Patch:
 def beam_fwhm_arcsec(parameters: FieldSimulation, longest_baseline_m: float) -> float:
     """Estimate the synthesized beam at the lowest frequency."""
     wavelength = SPEED_OF_LIGHT_M_S / channel_frequencies_hz(parameters, parameters.science_spws[0])[0]
-    return math.degrees(wavelength / longest_baseline_m) * 3600
+    return arcsec_from_rad(wavelength / longest_baseline_m)
 
 
 def catalogue(sources: Iterable[Source], beam_arcsec: float) -> tuple[Ellipse, ...]:
@@ -113,8 +115,7 @@ def mosaic_beam(
     def weight(ra: float, dec: float) -> float:
         total = 0.0
         for pointing in pointings:
-            haversine = -direction_cosines(ra, dec, pointing.ra_rad, pointing.dec_rad)[2] / 2
-            radius = math.degrees(2 * math.asin(math.sqrt(float(haversine)))) * 60
+            radius = math.degrees(separation_rad(ra, dec, pointing.ra_rad, pointing.dec_rad)) * 60
             total += float(np.sum(evla_power_beam(radius, freq_hz) ** 2))
         return total
 
@@ -127,7 +128,7 @@ def _create_image(path: Path, parameters: FieldSimulation, template: Path, unit:
     tclean does not take a model whose spectral axis is not exactly that which it derives from the data.
     """
     nx, ny = parameters.imsize
-    cell = math.radians(parameters.cell_arcsec / 3600)
+    cell = rad_from_arcsec(parameters.cell_arcsec)
     with casa.image(template) as image:
         axes = image.coordsys()
     try:
@@ -158,7 +159,7 @@ def _combine(image: Any, patch: _Patch, *, maximum: bool) -> None:
 def pixel_position(parameters: FieldSimulation, ra_deg: float, dec_deg: float) -> tuple[float, float]:
     """0-based pixel coordinates of a position in the images."""
     east, north, _ = direction_cosines(math.radians(ra_deg), math.radians(dec_deg), *parameters.centre_rad)
-    cell = math.radians(parameters.cell_arcsec / 3600)
+    cell = rad_from_arcsec(parameters.cell_arcsec)
     nx, ny = parameters.imsize
     return nx // 2 - float(east) / cell, ny // 2 + float(north) / cell
 

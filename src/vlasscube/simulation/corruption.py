@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from vlasscube.polarization.sefd import sefd_jy
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.presets import FieldSimulation
-
-CORRELATIONS = ("RR", "RL", "LR", "LL")
+from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 
 
 def noise_jy(
@@ -118,8 +117,8 @@ def initial_flags(
         # At least the fraction asked for, whatever the random rows above.
         chosen = rng.permutation(rows)[: math.ceil(p.heavily_flagged_fraction * rows)]
         row_flags[chosen] = True
-    flags = np.zeros((len(CORRELATIONS), p.channels, rows), dtype=bool)
+    flags = np.zeros((len(CIRCULAR_CORRELATIONS), p.channels, rows), dtype=bool)
     flags[:, :, row_flags] = True
     if p.flagged_correlation:
-        flags[CORRELATIONS.index(p.flagged_correlation)][:, first_antenna == 0] = True
+        flags[CIRCULAR_CORRELATIONS.index(p.flagged_correlation)][:, first_antenna == 0] = True
     return flags

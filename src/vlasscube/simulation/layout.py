@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube import naming
+from vlasscube.constants import DAY_S, JD_OF_MJD_ZERO
 from vlasscube.errors import CasaUnavailableError
 from vlasscube.simulation.presets import FieldSimulation
-from vlasscube.simulation.sky import direction_at
+from vlasscube.sky import direction_at
 
 VLA_LONGITUDE_RAD = math.radians(-107.618283)
-_DAY_S = 86400.0
 _SIDEREAL_RATE = 1.00273790935
-_MJD_ZERO = 2400000.5
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
     p = parameters
     row_s = p.fields_per_row * p.dumps_per_field * p.integration_s
     total_s = p.rows * row_s + (p.rows - 1) * p.row_gap_s
-    start = _middle_mjd(p) * _DAY_S - total_s / 2
+    start = _middle_mjd(p) * DAY_S - total_s / 2
     scan = p.first_scan
     result = []
     for row in range(p.rows):
@@ -129,8 +128,9 @@ def _middle_mjd(parameters: FieldSimulation) -> float:
 
 
 def _sidereal_time(mjd: float) -> float:
-    tt1, tt2 = erfa.taitt(*erfa.utctai(_MJD_ZERO, mjd))
-    return float(erfa.gst06a(_MJD_ZERO, mjd, tt1, tt2))
+    # Apparent, by erfa itself: independent of the mean sidereal time that the products are corrected with.
+    tt1, tt2 = erfa.taitt(*erfa.utctai(JD_OF_MJD_ZERO, mjd))
+    return float(erfa.gst06a(JD_OF_MJD_ZERO, mjd, tt1, tt2))
 
 
 def array(parameters: FieldSimulation, seed: int) -> Array:
@@ -154,9 +154,10 @@ def uvw_m(
     baselines_itrf_m: NDArray[np.float64], time_mjd_s: float, ra_rad: float, dec_rad: float
 ) -> NDArray[np.float64]:
     """Project ITRF baselines (n, 3) onto u, v, w of a J2000 direction; polar motion and UT1 − UTC are 0."""
-    mjd = time_mjd_s / _DAY_S
-    tt = erfa.taitt(*erfa.utctai(_MJD_ZERO, mjd))
-    celestial = baselines_itrf_m @ erfa.c2t06a(*tt, _MJD_ZERO, mjd, 0.0, 0.0)
+    # The imager's tangent planes have no part in it, nor `vlasscube.sky`: it is what they are judged by.
+    mjd = time_mjd_s / DAY_S
+    tt = erfa.taitt(*erfa.utctai(JD_OF_MJD_ZERO, mjd))
+    celestial = baselines_itrf_m @ erfa.c2t06a(*tt, JD_OF_MJD_ZERO, mjd, 0.0, 0.0)
     east = np.array([-math.sin(ra_rad), math.cos(ra_rad), 0.0])
     source = np.array(
         [math.cos(dec_rad) * math.cos(ra_rad), math.cos(dec_rad) * math.sin(ra_rad), math.sin(dec_rad)]

@@ -16,6 +16,7 @@ from vlasscube.simulation.layout import Array, Pointing, empty_fields, uvw_m
 from vlasscube.simulation.presets import BANDWIDTH_HZ, SPW_COUNT, FieldSimulation, spw_mean_frequency_hz
 from vlasscube.simulation.sky import Source
 from vlasscube.simulation.visibilities import predict
+from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 
 INTENT = "OBSERVE_TARGET#UNSPECIFIED"
 _XBAND_HZ = (8.332e9, 8.460e9)
@@ -224,7 +225,7 @@ def _create_skeleton(path: Path, observation: Observation) -> None:
                 deltafreq=width,
                 freqresolution=width,
                 nchannels=len(frequencies),
-                stokes="RR RL LR LL",
+                stokes=" ".join(CIRCULAR_CORRELATIONS),
             )
         simulator.setfield(
             sourcename="skeleton", sourcedirection=["J2000", f"{p.ra_deg}deg", f"{p.dec_deg}deg"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vlasscube.errors import ProblemListError
+from vlasscube.errors import ProblemListError, QuantityError
+from vlasscube.id_lists import parse_spw_group
+from vlasscube.sky import format_phasecenter, right_ascension_parts, sexagesimal_parts
+from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 
 ALL_SPWS = tuple(range(2, 18))
 SPW_COUNT = 18
@@ -137,11 +140,7 @@ class FieldSimulation:
     @property
     def phasecenter(self) -> str:
         """Image centre as the parameter lists write it."""
-        hours, minutes, seconds = _sexagesimal(self.ra_deg / 15, 3)
-        degrees, arcminutes, arcseconds = _sexagesimal(abs(self.dec_deg), 4)
-        sign = "-" if self.dec_deg < 0 else "+"
-        dec = f"{sign}{degrees:02d}.{arcminutes:02d}.{arcseconds:07.4f}"
-        return f"J2000 {hours:02d}:{minutes:02d}:{seconds:06.3f} {dec}"
+        return format_phasecenter(self.ra_deg, self.dec_deg)
 
     @property
     def input_ms(self) -> str:
@@ -155,8 +154,8 @@ class FieldSimulation:
 
     def image_name(self, product: Literal["se", "cc"]) -> str:
         """Image name of the continuum (``se``) or cube (``cc``) product."""
-        hours, minutes, seconds = _sexagesimal(self.ra_deg / 15, 0)
-        degrees, arcminutes, arcseconds = _sexagesimal(abs(self.dec_deg), 0)
+        hours, minutes, seconds = right_ascension_parts(self.ra_deg, 0)
+        degrees, arcminutes, arcseconds = sexagesimal_parts(abs(self.dec_deg), 0)
         sign = "-" if self.dec_deg < 0 else "+"
         position = (
             f"J{hours:02d}{minutes:02d}{seconds:02.0f}{sign}{degrees:02d}{arcminutes:02d}{arcseconds:02.0f}"
@@ -169,13 +168,6 @@ class FieldSimulation:
 def spw_mean_frequency_hz(spw: int) -> float:
     """Mean frequency of a VLASS science spectral window, 2.028 GHz + 128 MHz per window from number 2."""
     return 2.028e9 + BANDWIDTH_HZ * (spw - 2)
-
-
-def _sexagesimal(value: float, decimals: int) -> tuple[int, int, float]:
-    total = round(value * 3600, decimals)
-    minutes, seconds = divmod(total, 60)
-    units, minutes = divmod(int(minutes), 60)
-    return units, minutes, round(seconds, decimals)
 
 
 def _problems(p: FieldSimulation) -> list[str]:
@@ -208,9 +200,17 @@ def _instrument_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield bool(spws) and ascending, "science_spws must be different, ascending numbers within 2…17"
     # The official pipeline takes windows of 1 and 4 channels for channel averages and radiometers.
     yield p.channels >= 2 and p.channels != 4, "channels must be at least 2, and not 4"
-    parts = [part for plane in p.cube_spws for part in plane.split(",")]
-    known = all(part.isdecimal() and int(part) in spws for part in parts)
-    yield known, "cube_spws must consist of science_spws, comma-separated within a plane"
+    yield (
+        all(_is_group(plane, spws) for plane in p.cube_spws),
+        "cube_spws must consist of science_spws, comma-separated within a plane",
+    )
+
+
+def _is_group(text: str, spws: Collection[int]) -> bool:
+    try:
+        return set(parse_spw_group(text)) <= set(spws)
+    except QuantityError:
+        return False
 
 
 def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
@@ -230,7 +230,7 @@ def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield affected <= set(p.science_spws), "rfi_spws, flagged_spws, heavily_flagged_spws must be science_spws"
     fields = p.rows * p.fields_per_row
     yield 0 <= p.heavily_flagged_fields <= fields, f"heavily_flagged_fields must lie within 0…{fields}"
-    is_known = p.flagged_correlation in ("", "RR", "RL", "LR", "LL")
+    is_known = p.flagged_correlation in ("", *CIRCULAR_CORRELATIONS)
     yield is_known, "flagged_correlation must be empty, RR, RL, LR or LL"
     yield p.beam_at in ("field", "dump"), "beam_at must be 'field' or 'dump'"
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
+from vlasscube.sky import direction_at, rad_from_arcsec
+
 REFERENCE_FREQUENCY_HZ = 3.0e9
-SPEED_OF_LIGHT_M_S = 299792458.0
 
 _UNITS = {
     "ra_deg": "deg",
@@ -140,7 +142,7 @@ def random_sky(
     for index in range(count):
         x, y = np.radians(offsets[index] / 60.0)
         if pixel_grid_arcsec is not None:
-            pixel = math.radians(pixel_grid_arcsec / 3600.0)
+            pixel = rad_from_arcsec(pixel_grid_arcsec)
             x, y = round(x / pixel) * pixel, round(y / pixel) * pixel
         ra, dec = direction_at(x, y, *np.radians(centre_deg))
         alpha, linear, angle, rotation, major, ratio, position_angle, circular = (
@@ -190,30 +192,6 @@ def _offsets(
     if len(accepted) < count:
         raise ValueError(f"{count} sources {separation_arcmin}' apart do not fit into ±{half_width_arcmin}'")
     return np.array(accepted).reshape(count, 2)
-
-
-def direction_at(l: float, m: float, ra0: float, dec0: float) -> tuple[float, float]:  # noqa: E741
-    """Right ascension and declination (rad) at direction cosines (l, m) from a centre (SIN projection)."""
-    n = math.sqrt(max(0.0, 1.0 - l * l - m * m))
-    sin_dec = n * math.sin(dec0) + m * math.cos(dec0)
-    return ra0 + math.atan2(l, n * math.cos(dec0) - m * math.sin(dec0)), math.asin(
-        max(-1.0, min(1.0, sin_dec))
-    )
-
-
-def direction_cosines(
-    ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Direction cosines l (east), m (north) and n − 1 of positions about a centre, all in rad.
-
-    n − 1 = −2 sin²(r/2) from the haversine, which keeps its precision near the centre.
-    """
-    ra, dec = np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)
-    difference = ra - ra0
-    east = np.cos(dec) * np.sin(difference)
-    north = np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(difference)
-    haversine = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin(difference / 2) ** 2
-    return east, north, -2.0 * haversine
 
 
 def write_truth(path: Path, sources: Sequence[Source], metadata: dict[str, Any] | None = None) -> None:

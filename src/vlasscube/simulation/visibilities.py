@@ -13,8 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.primary_beam import evla_power_beam
-from vlasscube.simulation.sky import SPEED_OF_LIGHT_M_S, Source, direction_cosines, stokes_spectrum
+from vlasscube.simulation.sky import Source, stokes_spectrum
+from vlasscube.sky import direction_cosines, separation_rad
 
 _CHUNK_SAMPLES = 1 << 19
 
@@ -57,8 +59,7 @@ def predict(
     for source in sources:
         position = math.radians(source.ra_deg), math.radians(source.dec_deg)
         lmn = np.array(direction_cosines(*position, *phase_centre_rad))
-        haversine = -direction_cosines(*position, *(pointing_rad or phase_centre_rad))[2] / 2
-        radius_arcmin = math.degrees(2 * math.asin(math.sqrt(float(haversine)))) * 60
+        radius_arcmin = math.degrees(separation_rad(*position, *(pointing_rad or phase_centre_rad))) * 60
         brightness = coherency(source, freq_hz, radius_arcmin)
         if np.any(brightness):
             terms.append((source, lmn, brightness))

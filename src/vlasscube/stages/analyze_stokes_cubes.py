@@ -26,6 +26,7 @@ from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
 from vlasscube.products.position_correction import PositionCorrection
 from vlasscube.records import STOKES, Beam, PixelBox, RegionSpectrum, StokesMeasurement
 from vlasscube.results.types import StokesAnalysis
+from vlasscube.sky import image_wcs
 from vlasscube.stages.context import StageContext
 
 Cube = npt.NDArray[np.float32]
@@ -199,14 +200,8 @@ def _regions(
 
 
 def _sky(x: int, y: int, facts: ImageFacts) -> tuple[float, float]:
-    """RA and Dec of a pixel (SIN projection)."""
-    from astropy.wcs import WCS
-
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
-    wcs.wcs.crval = [facts.reference_ra_deg, facts.reference_dec_deg]
-    wcs.wcs.crpix = [facts.reference_pixel[0] + 1, facts.reference_pixel[1] + 1]
-    wcs.wcs.cdelt = [-facts.cell_arcsec / 3600.0, facts.cell_arcsec / 3600.0]
+    """RA and Dec of a pixel."""
+    wcs = image_wcs(facts.reference_ra_deg, facts.reference_dec_deg, facts.cell_arcsec, facts.reference_pixel)
     ra, dec = wcs.wcs_pix2world([[x, y]], 0)[0]
     return float(ra), float(dec)
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vlasscube import naming
+from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.records import (
     STOKES,
     Field,
@@ -22,6 +22,7 @@ from vlasscube.records import (
     StokesMeasurement,
 )
 from vlasscube.results.types import CubePlan, PlaneVerdict
+from vlasscube.sky import offsets_arcsec, parse_phasecenter
 from vlasscube.weblog.figure_style import (
     ACCENT,
     MUTED,
@@ -59,14 +60,15 @@ def finder(fields: Sequence[Field], imaged: Collection[int], geometry: ImageGeom
     """
     figure = new_figure(3.6, 3.4)
     axes = figure.subplots()
-    ra0, dec0, system = naming.parse_phasecenter(geometry.phasecenter)
-    x = [((f.ra_deg - ra0 + 180) % 360 - 180) * np.cos(np.deg2rad(dec0)) for f in fields]
-    y = [f.dec_deg - dec0 for f in fields]
+    ra0, dec0, system = parse_phasecenter(geometry.phasecenter)
+    ra, dec = (np.array([getattr(f, name) for f in fields]) for name in ("ra_deg", "dec_deg"))
+    x, y = (offset / ARCSEC_PER_DEG for offset in offsets_arcsec(ra, dec, ra0, dec0))
     used = np.array([f.id in imaged for f in fields], dtype=bool)
     for chosen, colour, name in ((~used, "#b9bec7", "not imaged"), (used, ACCENT, "imaged")):
         if chosen.any():
-            axes.plot(np.array(x)[chosen], np.array(y)[chosen], ".", color=colour, markersize=4, label=name)
-    sides = geometry.nx * geometry.cell_arcsec / 3600, geometry.ny * geometry.cell_arcsec / 3600
+            axes.plot(x[chosen], y[chosen], ".", color=colour, markersize=4, label=name)
+    cell_deg = geometry.cell_arcsec / ARCSEC_PER_DEG
+    sides = geometry.nx * cell_deg, geometry.ny * cell_deg
     axes.add_patch(
         Rectangle((-sides[0] / 2, -sides[1] / 2), *sides, fill=False, color="#3b3f46", linewidth=1.2)
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from vlasscube import texts
+from vlasscube.constants import MJD_EPOCH
+from vlasscube.sky import right_ascension_parts, sexagesimal_parts
 
 DASH = "–"
 MAX_TEXT = 4000
 """Longest text shown of a record; error messages can hold whole logs."""
-
-_MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
 def _is_number(value: Any) -> bool:
@@ -69,7 +69,7 @@ def utc(mjd_s: float | None) -> str:
     """Time from seconds of modified Julian date."""
     if mjd_s is None or not _is_number(mjd_s) or not 0 < mjd_s < 2e10:
         return DASH
-    return (_MJD_EPOCH + timedelta(seconds=mjd_s)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (MJD_EPOCH + timedelta(seconds=mjd_s)).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def timestamp(text: str) -> str:
@@ -81,10 +81,10 @@ def sky_position(ra_deg: float | None, dec_deg: float | None) -> str:
     """Right ascension and declination in sexagesimal notation."""
     if ra_deg is None or dec_deg is None or not (_is_number(ra_deg) and _is_number(dec_deg)):
         return DASH
-    hundredths = round(ra_deg % 360 / 15 * 360000) % 8640000
-    tenths = round(abs(dec_deg) * 36000)
-    ra = f"{hundredths // 360000:02d}:{hundredths // 6000 % 60:02d}:{hundredths % 6000 / 100:05.2f}"
-    dec = f"{tenths // 36000:02d}°{tenths // 600 % 60:02d}′{tenths % 600 / 10:04.1f}″"
+    hours, minutes, seconds = right_ascension_parts(ra_deg, 2)
+    degrees, arcmin, arcsec = sexagesimal_parts(abs(dec_deg), 1)
+    ra = f"{hours:02d}:{minutes:02d}:{seconds:05.2f}"
+    dec = f"{degrees:02d}°{arcmin:02d}′{arcsec:04.1f}″"
     return f"{ra} {'-' if dec_deg < 0 else '+'}{dec}"
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vlasscube.images.statistics import MAD_TO_SIGMA
+from vlasscube.constants import MAD_TO_SIGMA_CASA
 
 SIGMA_LEVELS = (3.0, 4.0, 5.0, 6.0)
 """Deviations from the median of all planes, in σ, from which a cell is shaded more strongly."""
@@ -49,7 +49,7 @@ def outliers(
     if len(known) < MIN_PLANES:
         return [Cell(form(value)) for value in values]
     middle = statistics.median(known)
-    sigma = MAD_TO_SIGMA * statistics.median(abs(v - middle) for v in known)
+    sigma = MAD_TO_SIGMA_CASA * statistics.median(abs(v - middle) for v in known)
     cells = []
     for value, size in zip(values, judged, strict=True):
         deviation = (size - middle) / sigma if size is not None and sigma > 0 else 0.0

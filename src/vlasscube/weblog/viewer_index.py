@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from vlasscube import naming
-from vlasscube.errors import NamingError
+from vlasscube.constants import ARCSEC_PER_DEG
+from vlasscube.errors import QuantityError
 from vlasscube.records import ImageGeometry, PixelBox
 from vlasscube.results.run_records import PlaneState
 from vlasscube.results.types import CutoutResult, ExportResult
+from vlasscube.sky import parse_phasecenter
 from vlasscube.weblog.previews import DIRECTORY
 from vlasscube.weblog.shown_images import CUBE, CUBE_RMS, frame_of
 from vlasscube.weblog.site import Site
@@ -81,8 +82,8 @@ def _frames(site: Site) -> dict[str, Any]:
     if plan is None:
         return {}
     try:
-        ra_deg, dec_deg, system = naming.parse_phasecenter(plan.geometry.phasecenter)
-    except NamingError:
+        ra_deg, dec_deg, system = parse_phasecenter(plan.geometry.phasecenter)
+    except QuantityError:
         return {}
     geometry, position = plan.geometry, (ra_deg, dec_deg)
     boxes = (site.run.result(CutoutResult, "make_cutout_images", target.label) for target in site.run.targets)
@@ -95,7 +96,7 @@ def _frames(site: Site) -> dict[str, Any]:
 def _frame(
     geometry: ImageGeometry, position_deg: tuple[float, float], system: str, box: PixelBox
 ) -> dict[str, Any]:
-    cell_deg = geometry.cell_arcsec / 3600
+    cell_deg = geometry.cell_arcsec / ARCSEC_PER_DEG
     return {
         # CASA's images have their reference in the middle.
         "crpix": [geometry.nx // 2 - box.blc_x, geometry.ny // 2 - box.blc_y],
