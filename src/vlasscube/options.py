@@ -82,5 +82,4 @@ class RunOptions:
     @property
     def excluded_spw_ids(self) -> frozenset[int]:
         """Spectral windows that are never rejected."""
-        text = self.reject_exclude_spw.strip()
-        return frozenset(parse_ids(text)) if text else frozenset()
+        return frozenset(parse_ids(self.reject_exclude_spw)) if self.reject_exclude_spw else frozenset()
