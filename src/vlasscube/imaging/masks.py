@@ -19,10 +19,11 @@ from vlasscube.resources.resource_checks import (
     stokes_of,
     survey_pixels,
 )
+from vlasscube.sky import FRAMES
 from vlasscube.workspace.files import digest
 
 _TOLERANCE_PIXELS = 0.1
-_EQUATORIAL = ("J2000", "ICRS", "B1950")
+_EQUATORIAL = (*FRAMES, "B1950")
 """Frames that imregrid takes masks from."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vlasscube.constants import SPEED_OF_LIGHT_M_S
+from vlasscube.constants import ARCSEC_PER_DEG, SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.sky import direction_cosines, separation_rad
@@ -85,7 +85,7 @@ def _gaussian_taper(
     angle = math.radians(source.position_angle_deg)
     along_major = baselines_m[:, 0] * math.sin(angle) + baselines_m[:, 1] * math.cos(angle)
     along_minor = baselines_m[:, 0] * math.cos(angle) - baselines_m[:, 1] * math.sin(angle)
-    axes = np.radians(np.array([source.major_arcsec, source.minor_arcsec]) / 3600)
+    axes = np.radians(np.array([source.major_arcsec, source.minor_arcsec]) / ARCSEC_PER_DEG)
     size = (axes[0] * along_major) ** 2 + (axes[1] * along_minor) ** 2
     taper: NDArray[np.float64] = np.exp(
         -(np.pi**2) / (4 * math.log(2)) * wavenumber[:, None] ** 2 * size[None, :]

@@ -9,6 +9,7 @@ from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.derived_images import derived_image
 from vlasscube.images.rms_map import STEP_PIXELS, WIDTH_ARCSEC, rms_map
 from vlasscube.images.statistics import plane_statistics
+from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.results.types import RmsResult
 from vlasscube.stages.context import StageContext
@@ -36,8 +37,8 @@ def make_rms_image(inputs: RmsInputs, context: StageContext) -> RmsResult:
         outfile=target.name,
         grid=[STEP_PIXELS, STEP_PIXELS],
         anchor="ref",
-        xlength=f"{WIDTH_ARCSEC:g}arcsec",
-        ylength=f"{WIDTH_ARCSEC:g}arcsec",
+        xlength=format_angle_arcsec(WIDTH_ARCSEC),
+        ylength=format_angle_arcsec(WIDTH_ARCSEC),
         interp="cubic",
         stattype="xmadm",
         statalg="chauvenet",
