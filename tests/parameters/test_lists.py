@@ -346,7 +346,7 @@ def test_every_documented_key_has_a_converter():
         ("threshold='-1mJy'", "negative"),
         ("uvrange='; rm -rf /'", "not understood"),
         ("uvrange='<12parsec'", "not understood"),
-        ("uvtaper=['2.6parsec']", "'2.6parsec' in uvtaper"),
+        ("uvtaper=['2.6parsec']", "'2.6parsec' is not the width of a uv taper"),
         ("uvtaper=['1arcsec','1arcsec','0deg','5m']", "more than three parts"),
         ("reffreq='3.0parsec'", "'3.0parsec' is not a frequency"),
         ("reffreq='-3.0GHz'", "not a frequency"),
