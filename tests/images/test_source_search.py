@@ -76,6 +76,16 @@ def test_what_is_blanked_or_negative_is_no_source():
     assert brightest_sources(image, sigma) == ()
 
 
+def test_where_the_rms_image_swings_through_zero_there_is_no_source():
+    image, sigma = noise((300, 300)), rms((300, 300))
+    image[150, 150] = 0.01
+    image[5, 50], image[10, 100], image[20, 200] = -0.01, 0.01, 0.01
+    sigma[5, 50], sigma[10, 100], sigma[20, 200] = -2e-4, 0.09 * 2e-4, 0.11 * 2e-4
+    found = brightest_sources(image, sigma)
+    assert places(found) == [(200, 20), (150, 150)]
+    assert found[0].snr == pytest.approx(0.01 / 0.22e-4, rel=0.05)
+
+
 def test_shapes_must_agree():
     with pytest.raises(ProductError, match="rms image of shape"):
         brightest_sources(noise((10, 10)), rms((10, 11)))

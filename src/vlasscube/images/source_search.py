@@ -17,6 +17,8 @@ MOST_SOURCES = 48
 FAINTEST_SNR = 7.0
 APART_PIXELS = 32
 """Of two sources whose blocks are not further apart, in either axis, the brighter one is kept."""
+LEAST_NOISE = 0.1
+"""In units of the median rms: below, an rms image does not tell the noise."""
 
 _CANDIDATES = 40 * MOST_SOURCES
 
@@ -41,14 +43,20 @@ def brightest_sources(intensity: FloatArray, rms: FloatArray) -> tuple[BrightSou
 
     Notes
     -----
-    The ratio is that of the value of largest size in a block to the mean of the rms image there.
+    The ratio is that of the value of largest size in a block to the mean of the rms image there. Where that
+    mean is less than a tenth of the median rms it is none of the noise: the interpolation of rms images
+    swings through zero at the edge of the mosaic.
     """
     if intensity.shape != rms.shape:
         raise ProductError(f"rms image of shape {rms.shape} for an image of shape {intensity.shape}")
     size = blocks_for(intensity.shape, SEARCH_PIXELS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = block_extreme(intensity, size) / block_mean(rms, size)
-    ratio = np.nan_to_num(ratio, nan=0.0, posinf=0.0, neginf=0.0)
+    noise = block_mean(rms, size)
+    known = np.isfinite(noise) & (noise > 0)
+    if known.any():
+        known &= noise >= LEAST_NOISE * np.median(noise[known])
+    ratio = np.zeros_like(noise)
+    np.divide(block_extreme(intensity, size), noise, out=ratio, where=known)
+    ratio[~np.isfinite(ratio)] = 0.0
     order = np.argsort(ratio, axis=None)[::-1][:_CANDIDATES]
     found: list[BrightSource] = []
     corners: list[tuple[int, int]] = []
