@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from vlasscube.errors import MissingResourcesError, WorkspaceError
 from vlasscube.options import RunOptions
-from vlasscube.records import Beam, ErrorInfo, FieldFlags, FlagCount, Message, Outcome, PlaneStatistics
+from vlasscube.records import (
+    Beam,
+    ErrorInfo,
+    FieldFlags,
+    FlagCount,
+    Iteration,
+    IterationStatistics,
+    Message,
+    Outcome,
+    PlaneImages,
+    PlaneStatistics,
+)
+from vlasscube.results.types import FlagResult
 from vlasscube.workspace.record_json import from_json, from_plain, to_json, to_plain
 
 finite = st.floats(0.01, 1e4)
@@ -94,3 +106,24 @@ def test_texts_that_are_not_unicode_are_written():
     assert from_json(Message, text).text == "no such file: a?"
     text = to_json(ErrorInfo("x", "", "", "", {"\udcff": ["\ud800", math.nan, Outcome.FAILED]}))
     assert from_json(ErrorInfo, text).details == {"?": ["?", None, "failed"]}
+
+
+def test_flags_of_a_group_of_windows():
+    fields = (
+        FieldFlags(0, "a", 1, {2: FlagCount(1, 10), 3: FlagCount(5, 20)}),
+        FieldFlags(1, "b", 1, {3: FlagCount(2, 30)}),
+    )
+    assert fields[0].over((2, 3, 9)) == FlagCount(6, 30)
+    assert fields[1].over((2,)) == FlagCount(0, 0)
+    result = FlagResult("", (), {}, fields, {})
+    assert result.after == {2: FlagCount(1, 10), 3: FlagCount(7, 50)}
+
+
+def test_numbers_that_follow_from_an_iteration():
+    iteration = Iteration(3, "pb", 4.5, 1, 1, 2, "", {}, {}, "", 1.0, ())
+    statistics = IterationStatistics(None, 2e-4, None, None, None, 0.0, 0.0, 0.0)
+    assert iteration.nsigma_level_jy(statistics) == pytest.approx(9e-4)
+    assert iteration.nsigma_level_jy(None) is None
+    assert iteration.nsigma_level_jy(IterationStatistics(*[None] * 5, 0.0, 0.0, 0.0)) is None
+    images = PlaneImages(None, "casa", (iteration,), Beam(3.0, 2.0, 0.0), 3.2e9, 1.28e8, 1e8)
+    assert images.fractional_bandwidth == pytest.approx(0.04)

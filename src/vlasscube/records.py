@@ -7,7 +7,7 @@ Every record is a frozen dataclass of plain values: it serialises to JSON and ba
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -173,6 +173,10 @@ class FieldFlags:
     scan: int
     by_spw: Mapping[int, FlagCount]
 
+    def over(self, spw_ids: Collection[int]) -> FlagCount:
+        """Sum over a group of spectral windows."""
+        return sum((count for spw, count in self.by_spw.items() if spw in spw_ids), FlagCount(0, 0))
+
 
 # ------------------------------------------------------------------------------------------------ imaging
 
@@ -256,6 +260,11 @@ class PlaneStatistics:
             return None
         return self.max if abs(self.max) > abs(self.min) else self.min
 
+    @property
+    def max_over_madrms(self) -> float | None:
+        """Maximum over scaled MAD; None without pixels or without noise."""
+        return self.max / self.madrms if self.max is not None and self.madrms else None
+
 
 @dataclass(frozen=True)
 class IterationStatistics:
@@ -297,6 +306,11 @@ class Iteration:
     expected_noise_jy: float | None = None
     """Noise by the weights of the data, Jy/beam; of the first iteration."""
 
+    def nsigma_level_jy(self, statistics: IterationStatistics | None) -> float | None:
+        """The n-sigma level of a residual, `nsigma` times its scaled MAD, Jy/beam; None where not known."""
+        noise = statistics.residual_madrms if statistics else None
+        return self.nsigma * noise if noise is not None else None
+
 
 @dataclass(frozen=True)
 class PlaneImages:
@@ -321,6 +335,11 @@ class PlaneImages:
         statistics = self.last.statistics.get(stokes) if self.iterations else None
         measured = statistics.residual_madrms if statistics else None
         return measured / self.expected_noise_jy if measured is not None and self.expected_noise_jy else None
+
+    @property
+    def fractional_bandwidth(self) -> float:
+        """Width of the images' channel over its frequency."""
+        return self.bandwidth_hz / self.frequency_hz
 
     @property
     def last(self) -> Iteration:
@@ -414,6 +433,19 @@ class RegionSpectrum:
     dec_deg: float
     measurements: tuple[StokesMeasurement, ...]
     power_law: PowerLaw | None
+
+
+@dataclass(frozen=True)
+class BrightSource:
+    """A bright peak of Stokes I."""
+
+    pixel_x: int
+    """0-based, of the cutout."""
+    pixel_y: int
+    peak_jy: float
+    """Jy/beam, primary-beam corrected."""
+    snr: float
+    """Peak over the mean of the rms image around it."""
 
 
 # ------------------------------------------------------------------------------------------------- records

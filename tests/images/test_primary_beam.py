@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vlasscube.errors import ProductError
-from vlasscube.images.primary_beam import correct_primary_beam
+from vlasscube.images.primary_beam import correct_primary_beam, corrected_noise
 from vlasscube.testing.casa_images import run_task
 
 
@@ -37,3 +37,12 @@ def test_equals_impbcor(tmp_path):
         "impbcor", tmp_path, image[None], 3.0, companions={"pbimage": pb[None]}, **parameters
     )[0]
     np.testing.assert_array_equal(correct_primary_beam(image, pb), expected)
+
+
+def test_noise_grows_by_the_correction():
+    """Half the response, twice the noise."""
+    assert corrected_noise(2e-4, 0.5) == pytest.approx(4e-4)
+    assert corrected_noise(2e-4, 1.0) == 2e-4
+    assert corrected_noise(None, 0.5) is None
+    assert corrected_noise(2e-4, None) is None
+    assert corrected_noise(2e-4, 0.0) is None

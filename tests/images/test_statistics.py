@@ -14,9 +14,9 @@ from scipy import stats
 from vlasscube.errors import ProductError
 from vlasscube.images.statistics import (
     cutout_statistics,
+    deviations,
     fraction_within,
     masked_fraction,
-    max_over_madrms,
     plane_statistics,
     scaled_mad,
 )
@@ -80,7 +80,7 @@ def test_nothing_left(plane):
     assert plane_statistics(plane).peak is None
     assert fraction_within(plane, 0, 1) is None
     assert masked_fraction(plane) == 1.0
-    assert max_over_madrms(NOTHING) is None
+    assert NOTHING.max_over_madrms is None
 
 
 def test_single_finite_pixel():
@@ -88,7 +88,7 @@ def test_single_finite_pixel():
     plane[2, 2] = -3.0
     assert plane_statistics(plane) == PlaneStatistics(1, -3.0, -3.0, -3.0, -3.0, 0.0, 0.0)
     assert masked_fraction(plane) == pytest.approx(24 / 25)
-    assert max_over_madrms(plane_statistics(plane)) is None
+    assert plane_statistics(plane).max_over_madrms is None
 
 
 def test_noise_with_sources():
@@ -98,7 +98,7 @@ def test_noise_with_sources():
     found = plane_statistics(plane)
     assert found.madrms == pytest.approx(1.2e-4, rel=0.01)
     assert found.sigma > 10 * found.madrms
-    assert max_over_madrms(found) == pytest.approx(1.0 / found.madrms)
+    assert found.max_over_madrms == pytest.approx(1.0 / found.madrms)
 
 
 def test_float32_plane_with_offset_keeps_the_digits():
@@ -126,5 +126,16 @@ def test_cutout_page():
     assert found.rms_fraction_below_800ujy == pytest.approx(6 / 7)
     assert found.rms_masked_fraction == pytest.approx(1 / 8)
     # max / (1.4826 MAD), not max / MAD × 1.4826: median 0.5, deviations 4.5, 0.5, 1.5, 0.5.
-    assert max_over_madrms(found.image) == pytest.approx(5.0 / (1.4826 * 1.0))
+    assert found.image.max_over_madrms == pytest.approx(5.0 / (1.4826 * 1.0))
     assert from_json(type(found), to_json(found)) == found
+
+
+def test_deviations_in_units_of_the_scatter():
+    """Median 4; deviations 3, 2, 0, 2, 6, so the MAD is 2."""
+    found = deviations([1.0, None, 2.0, 4.0, 6.0, 10.0])
+    assert found[1] is None
+    expected = [-3 / 2.9652, -2 / 2.9652, 0.0, 2 / 2.9652, 6 / 2.9652]
+    assert [value for value in found if value is not None] == pytest.approx(expected)
+    assert deviations([7.0, 7.0, 7.0, 8.0]) == [0.0] * 4
+    assert deviations([None, None]) == [None, None]
+    assert deviations([]) == []

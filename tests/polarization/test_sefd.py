@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vlasscube.errors import ProductError
-from vlasscube.polarization.sefd import FREQUENCY_RANGE_HZ, sefd_jy, sefd_scale
+from vlasscube.polarization.sefd import FREQUENCY_RANGE_HZ, receiver_noise, sefd_jy, sefd_scale
 
 # Copied a second time, in columns, from the measurements of the VLA's sensitivity in S band that the survey's
 # web logs draw: MHz, Jy.
@@ -66,3 +66,16 @@ def test_scale():
     assert sefd_scale([1e9], {"Q": [1.0]}) is None
     with pytest.raises(ProductError, match="2 noise values of Stokes Q for 3 planes"):
         sefd_scale(frequencies, {"Q": [1.0, 2.0]})
+
+
+def test_receiver_noise_is_a_line_through_the_scaled_samples():
+    """Noise of Q three times the SEFD of the table, in microjansky: 1233 at 2401.5 MHz is 3 × 411."""
+    found = receiver_noise([2.4015e9, 3.054e9], {"Q": [1233e-6, 1056e-6], "I": [9.0, 9.0]})
+    assert found.scale == pytest.approx(3e-6)
+    assert len(found.frequencies_hz) == len(found.noise_jy) == 34
+    assert (found.frequencies_hz[0], found.frequencies_hz[-1]) == FREQUENCY_RANGE_HZ
+    at = dict(zip(found.frequencies_hz, found.noise_jy, strict=True))
+    assert at[3.438e9] == pytest.approx(879e-6)
+    assert at[1.8505e9] == pytest.approx(3576e-6)
+    assert np.interp(2.0175e9, found.frequencies_hz, found.noise_jy) == pytest.approx(3 * 384e-6)
+    assert receiver_noise([2.4015e9], {"I": [1.0]}) is None

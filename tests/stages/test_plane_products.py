@@ -78,7 +78,7 @@ def made(tmp_path_factory):
     contexts = [StageContext(workspace, stage, "spw2") for stage in ("pbcor", "rms", "cutouts")]
     pbcor = correct_primary_beam(PbcorInputs(ROOT, PixelBox(40, 40, 79, 59), ()), contexts[0])
     rms = make_rms_image(RmsInputs(pbcor.image, ()), contexts[1])
-    cutouts = make_cutout_images(CutoutInputs(ROOT, GEOMETRY, (100, 90), "archive", ()), contexts[2])
+    cutouts = make_cutout_images(CutoutInputs(ROOT, GEOMETRY, (100, 90), "archive", 5e-5, ()), contexts[2])
     by_casa = directory / "casa"
     by_casa.mkdir()
     for kind, name in (("image", pbcor.image), ("residual", pbcor.residual)):
@@ -145,6 +145,21 @@ def test_results_are_of_the_images(made):
     assert made.cutouts.pb == plane_statistics(read_plane(pb))
     assert image_facts(pb).reference_pixel == (60 - BOX.blc_x, 50 - BOX.blc_y)
     assert len(made.contexts[2].outputs) == 7
+
+
+def test_noise_beside_what_the_weights_let_expect(made):
+    """The residual has noise of 90 µJy/beam, 50 are expected; medians by numpy."""
+    pb = read_plane(made.working / made.cutouts.images["pb"])
+    expected = 5e-5 / float(np.nanmedian(pb))
+    assert made.cutouts.expected_noise_jy == 5e-5
+    assert made.cutouts.expected_corrected_noise_jy == pytest.approx(expected, rel=1e-6)
+    assert expected > 1.2 * 5e-5
+    assert set(made.cutouts.noise_ratio) == set(STOKES)
+    for index, stokes in enumerate(STOKES):
+        residual = read_plane(made.working / made.cutouts.images["residual"], index)[np.isfinite(pb)]
+        mad = np.nanmedian(np.abs(residual - np.nanmedian(residual)))
+        assert made.cutouts.noise_ratio[stokes] == pytest.approx(1.4826 * mad / 5e-5, rel=1e-5)
+        assert 1.5 < made.cutouts.noise_ratio[stokes] < 2.1
 
 
 def test_nothing_is_left_of_a_failure(made, tmp_path, monkeypatch):

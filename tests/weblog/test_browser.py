@@ -13,7 +13,7 @@ import pytest
 from astropy.wcs import WCS
 from playwright.sync_api import Browser, Page, expect
 
-from vlasscube.records import STOKES
+from vlasscube.records import STOKES, BrightSource
 from vlasscube.sky import parse_phasecenter
 from vlasscube.testing.synthetic_run import SyntheticRun, fake_plane, use_planes
 from vlasscube.weblog.picture_making import make_missing_pictures
@@ -392,7 +392,9 @@ class TestViewer:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> FivePlanes:
-    run = FivePlanes(tmp_path_factory.mktemp("large"), spws=range(2, 4)).finished()
+    run = FivePlanes(tmp_path_factory.mktemp("large"), spws=range(2, 4))
+    run.sources = (BrightSource(801, 900, 0.075, 375.0),)
+    run.finished()
     with pytest.MonkeyPatch.context() as patch:
         use_planes(patch, large_plane)
         for spw in run.imaged_spws():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.records import CleanCycles, RegionSpectrum
 from vlasscube.testing.synthetic_run import HOSTILE, SyntheticRun
 from vlasscube.weblog import figures
@@ -53,6 +54,11 @@ class TestPlanes:
         with style():
             figure = drawn(figures.plane_summary(run.verdicts.planes, 0.2, 0.8))
         assert len(figure.axes[1].patches) == 16
+        above = figure.axes[0].get_lines()
+        line = next(line for line in above if line.get_label() == "major axis, expected ∝ 1/ν")
+        # The reference is spw 9, 3.1 arcsec at 3 GHz; the line ends at the frequencies of spw 2 and 15.
+        assert line.get_ydata()[0] == pytest.approx(3.1 * 3.0 / 2.028)
+        assert line.get_ydata()[-1] == pytest.approx(3.1 * 3.0 / 3.692)
 
     def test_summary_without_images(self, run: SyntheticRun) -> None:
         run.gather()
@@ -170,6 +176,14 @@ class TestSpectra:
         assert ("expected from weights" in lines) == (expected is not None)
         if expected is not None:
             assert list(lines["expected from weights"].get_ydata()) == [0.15]
+
+    def test_receivers_are_drawn_as_recorded(self) -> None:
+        receivers = ReceiverNoise(2e-7, (2.0e9, 3.5e9), (1.5e-4, 1.25e-4))
+        with style():
+            figure = drawn(figures.noise_spectrum("n", {"spw2": 2e9}, (), {"spw2": {}}, {}, receivers))
+        line = next(line for line in figure.axes[0].get_lines() if line.get_label() == "SEFD, scaled")
+        assert list(line.get_xdata()) == [2.0, 3.5]
+        assert list(line.get_ydata()) == pytest.approx([0.15, 0.125])
 
 
 def test_nothing_of_pyplot_is_touched() -> None:

@@ -224,6 +224,7 @@ class TestFinishedRun:
         assert "81.200 mJy/beam at 3 GHz, α = -0.950 ± 0.020" in text_of(page)
         assert "81.200 mJy/beam at 3 GHz, α = -0.720 ± 0.020" in text_of(page)
         assert len(list(page.iter("img"))) == 9
+        assert "not recorded" not in text_of(page)
 
     def test_products_are_linked(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "stage12-export_vlass_data.html")
@@ -236,6 +237,38 @@ class TestFinishedRun:
         shown = {i.get("src", "").rpartition("/")[2] for i in page.iter("img")}
         for name in ("psf.I", "pb.I", "model.V", "iter0.residual.Q", "iter2.cleanmask.I", "cutout.pbcor.U"):
             assert shown & {f"{name}.jpg", f"{name}.png"}
+
+
+class TestRecordsOfEarlierVersions:
+    """Without what stages 10 and 11 did not record then."""
+
+    def test_pages_say_what_is_not_recorded(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.finished()
+        new = {
+            "make_cutout_images": {"expected_noise_jy", "expected_corrected_noise_jy", "noise_ratio"},
+            "analyze_stokes_cubes": {"receivers_by_image", "receivers_by_rms", "sources"},
+        }
+        for stage, names in new.items():
+            for label in ["spw2", "spw3", "spw4", "spw5"] if stage == "make_cutout_images" else [None]:
+                record = run.workspace.read_record(stage, label)
+                assert record is not None
+                assert names <= record.result.keys()
+                result = {key: value for key, value in record.result.items() if key not in names}
+                run.workspace.write_record(replace(record, result=result))
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        cutouts = parse(run.workspace.weblog / "stage10-make_cutout_images.html")
+        row = next(row for row in rows_of(cutouts) if row[0] == "2")
+        assert row[7:9] == ["not recorded", "–"]
+        analysis = text_of(parse(run.workspace.weblog / "stage11-analyze_stokes_cubes.html"))
+        for text in (
+            "The brightest sources are not recorded",
+            "expected from the weights of the data is not recorded",
+            "flux density of the receivers, scaled to the planes, is not recorded",
+        ):
+            assert text in analysis, text
+        assert "could not be drawn" not in analysis
 
 
 class TestRestoreFailed:

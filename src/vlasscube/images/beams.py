@@ -268,6 +268,12 @@ class BeamVerdict:
     """Whether the expected sizes are scaled from this plane."""
 
 
+def expected_beam(reference: Beam, reference_hz: float, frequency_hz: float) -> Beam:
+    """Beam that the same antennas have at another frequency: its axes scale with 1/ν."""
+    scale = reference_hz / frequency_hz
+    return Beam(reference.bmaj_arcsec * scale, reference.bmin_arcsec * scale, reference.bpa_deg)
+
+
 def reject_by_beam(
     beams: Sequence[Beam | None],
     frequencies_hz: Sequence[float],
@@ -317,11 +323,8 @@ def reject_by_beam(
         if beam is None or reference_beam is None:
             verdicts.append(BeamVerdict(False, "no image", None, None, False))
             continue
-        scale = frequencies_hz[reference] / frequencies_hz[index]
-        ratios = (
-            beam.bmaj_arcsec / (reference_beam.bmaj_arcsec * scale),
-            beam.bmin_arcsec / (reference_beam.bmin_arcsec * scale),
-        )
+        expected = expected_beam(reference_beam, frequencies_hz[reference], frequencies_hz[index])
+        ratios = beam.bmaj_arcsec / expected.bmaj_arcsec, beam.bmin_arcsec / expected.bmin_arcsec
         reasons = [
             f"{axis} axis of the beam is {ratio:.3f} of the expected"
             for axis, ratio in zip(("major", "minor"), ratios, strict=True)

@@ -32,3 +32,21 @@ def correct_primary_beam(plane: FloatArray, pb: FloatArray) -> FloatArray:
         corrected: FloatArray = plane / pb
     corrected[~np.isfinite(corrected)] = np.nan
     return corrected
+
+
+def corrected_noise(noise_jy: float | None, response: float | None) -> float | None:
+    """Noise that the primary-beam correction makes of that of a flat-noise image.
+
+    Parameters
+    ----------
+    noise_jy : float or None
+        Before the correction, Jy/beam.
+    response : float or None
+        Of the primary beam; the median over a region gives the median noise there.
+
+    Returns
+    -------
+    float or None
+        Jy/beam; None where one of them is not known, or without response.
+    """
+    return noise_jy / response if noise_jy is not None and response else None

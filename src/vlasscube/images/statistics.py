@@ -5,6 +5,7 @@ Planes are arrays of any shape (usually [y, x], Jy/beam). Pixels that are NaN or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,22 @@ def cutout_statistics(
     )
 
 
-def max_over_madrms(statistics: PlaneStatistics) -> float | None:
-    """Maximum over scaled MAD, max / (1.4826 · MAD); None without pixels or without noise."""
-    return statistics.max / statistics.madrms if statistics.max is not None and statistics.madrms else None
+def deviations(values: Sequence[float | None]) -> list[float | None]:
+    """Deviations from the median in units of the scaled median absolute deviation.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        One for each plane; None where there is none.
+
+    Returns
+    -------
+    list of float or None
+        None for None; 0 for all if the values do not scatter.
+    """
+    known = np.array([value for value in values if value is not None], np.float64)
+    if not known.size:
+        return [None for _ in values]
+    middle = float(np.median(known))
+    sigma = MAD_TO_SIGMA_CASA * float(np.median(np.abs(known - middle)))
+    return [None if v is None else (v - middle) / sigma if sigma > 0 else 0.0 for v in values]

@@ -220,14 +220,8 @@ def group_flags(
         Total 0 without data (whose fraction is None, not NaN).
     """
     chosen = None if field_ids is None else set(field_ids)
-    flagged = total = 0
-    for field in field_flags:
-        if chosen is None or field.field_id in chosen:
-            for spw, count in field.by_spw.items():
-                if spw in spw_ids:
-                    flagged += count.flagged
-                    total += count.total
-    return FlagCount(flagged, total)
+    counts = (field.over(spw_ids) for field in field_flags if chosen is None or field.field_id in chosen)
+    return sum(counts, FlagCount(0, 0))
 
 
 def flags_by_spw(field_flags: Sequence[FieldFlags]) -> dict[int, FlagCount]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,17 @@ FREQUENCY_RANGE_HZ = (float(_SAMPLES[0, 0]) * 1e6, float(_SAMPLES[-1, 0]) * 1e6)
 """Where the SEFD is known."""
 
 _SCALING_STOKES = ("Q", "U", "V")
+
+
+@dataclass(frozen=True)
+class ReceiverNoise:
+    """The SEFD scaled to the noise of the planes: a broken line, one entry for each sample of the SEFD."""
+
+    scale: float
+    """Noise over SEFD."""
+    frequencies_hz: tuple[float, ...]
+    noise_jy: tuple[float, ...]
+    """In the unit of the planes' noise, Jy/beam."""
 
 
 def sefd_jy(frequency_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -77,3 +89,24 @@ def sefd_scale(frequencies_hz: Sequence[float], noise: Mapping[str, Sequence[flo
     finite = np.concatenate(ratios) if ratios else np.empty(0)
     finite = finite[np.isfinite(finite)]
     return float(np.median(finite)) if finite.size else None
+
+
+def receiver_noise(
+    frequencies_hz: Sequence[float], noise_jy: Mapping[str, Sequence[float | None]]
+) -> ReceiverNoise | None:
+    """Scale the SEFD to the noise of the planes, as `sefd_scale`; None without any noise.
+
+    Raises
+    ------
+    ProductError
+        If a Stokes parameter has not one noise for each plane.
+    """
+    scale = sefd_scale(frequencies_hz, noise_jy)
+    if scale is None:
+        return None
+    samples = _SAMPLES.tolist()
+    return ReceiverNoise(
+        scale,
+        frequencies_hz=tuple(megahertz * 1e6 for megahertz, _ in samples),
+        noise_jy=tuple(scale * jansky for _, jansky in samples),
+    )

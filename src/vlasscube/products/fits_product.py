@@ -97,7 +97,8 @@ def fits_product(
     ProductError
         If the beams are unusable, or the reference position is not the one that the correction is for.
     """
-    primary = fits.PrimaryHDU(exported[0].data, exported[0].header.copy())
+    # A new HDU has a header of its own.
+    primary = fits.PrimaryHDU(exported[0].data, exported[0].header)
     header, product = primary.header, fits.HDUList([primary, *exported[1:]])
     product = normalize_beams(product) if common is None else set_single_beam(product, common.beam)
     # A regridded image has the nominal position: its pixels have been moved instead.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vlasscube.imaging.clean_sequence import CleanParameters
+from vlasscube.measurement_set.flags import flags_by_spw
 from vlasscube.parameters.lists import ImageListParameters
+from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.products.manifest import FileKind
 from vlasscube.recipe import GATHER
 from vlasscube.records import (
     Beam,
+    BrightSource,
     CutoutStatistics,
     DataSelection,
     FieldFlags,
@@ -105,6 +108,11 @@ class FlagResult:
     """After the template, by field and spectral window."""
     unflagged_channels: Mapping[int, int]
     """Channels that are not completely flagged, by spectral window id."""
+
+    @property
+    def after(self) -> dict[int, FlagCount]:
+        """By spectral window id, after the template."""
+        return flags_by_spw(self.fields)
 
 
 @dataclass(frozen=True)
@@ -203,6 +211,12 @@ class CutoutResult:
     statistics: Mapping[str, CutoutStatistics]
     """By Stokes parameter."""
     pb: PlaneStatistics
+    expected_noise_jy: float | None = None
+    """By the weights of the data, not primary-beam corrected, Jy/beam; None: not known, or not recorded."""
+    expected_corrected_noise_jy: float | None = None
+    """The same over the median response of the primary beam."""
+    noise_ratio: Mapping[str, float] = field(default_factory=dict)
+    """Scaled MAD of the residual over the expected noise, by Stokes parameter, as far as it is known."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +231,13 @@ class StokesAnalysis:
     common_beam: Beam
     rms_median: Mapping[str, Mapping[str, float]]
     """Median of the rms image by plane label and Stokes parameter, Jy/beam."""
+    receivers_by_image: ReceiverNoise | None = None
+    """The SEFD scaled to the scaled MAD of the restored images (not corrected); None: no noise, or not
+    recorded."""
+    receivers_by_rms: ReceiverNoise | None = None
+    """The SEFD scaled to the medians of the rms images."""
+    sources: tuple[BrightSource, ...] | None = None
+    """The brightest sources of the lowest-frequency plane; None: not recorded."""
 
 
 @dataclass(frozen=True)

@@ -219,13 +219,14 @@ def _rms_inputs(workspace: Workspace, options: RunOptions, plane: str | None) ->
 
 
 def _cutout_inputs(workspace: Workspace, options: RunOptions, plane: str | None) -> CutoutInputs:
-    _, root = _last_root(workspace, plane)
+    images, root = _last_root(workspace, plane)
     plan: CubePlan = require_result(workspace, "edit_image_list_cube")
     return CutoutInputs(
         iteration_root=root,
         geometry=plan.geometry,
         cutout_imsize=plan.parameters.cutout_imsize,
         convention=options.cutout,
+        expected_noise_jy=images.expected_noise_jy,
         upstream=_keys(workspace, "make_images", "pbcor", "make_rms_images", plane=plane),
     )
 
@@ -258,6 +259,7 @@ def _stokes_inputs(workspace: Workspace, options: RunOptions, plane: str | None)
                 kept=verdict.outcome == "imaged",
                 pbcor=cutouts.images["pbcor"],
                 rms=cutouts.images["rms"],
+                image_noise={stokes: cutouts.statistics[stokes].image.madrms for stokes in STOKES},
                 rms_median={stokes: cutouts.statistics[stokes].rms.median for stokes in STOKES},
                 position=_position(workspace, options, images.frequency_hz),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from vlasscube.errors import ProductError
 from vlasscube.images.casa_images import ImageFacts, image_facts, read_cube, read_plane
 from vlasscube.images.smoothing import smooth_and_shift
+from vlasscube.images.source_search import brightest_sources
 from vlasscube.images.statistics import plane_statistics
+from vlasscube.polarization.sefd import ReceiverNoise, receiver_noise
 from vlasscube.polarization.stokes import (
     PeakPixel,
     derive,
@@ -44,7 +46,10 @@ class PlaneCutout:
     kept: bool
     pbcor: str
     rms: str
+    image_noise: Mapping[str, float | None]
+    """Scaled MAD of the restored image, not corrected, by Stokes parameter, Jy/beam."""
     rms_median: Mapping[str, float | None]
+    """Median of the rms image by Stokes parameter, Jy/beam."""
     position: PositionCorrection
 
 
@@ -123,6 +128,20 @@ def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesA
             plane.label: {stokes: value for stokes, value in plane.rms_median.items() if value is not None}
             for plane in planes
         },
+        receivers_by_image=_receiver_noise(planes, lambda plane: plane.image_noise),
+        receivers_by_rms=_receiver_noise(planes, lambda plane: plane.rms_median),
+        sources=brightest_sources(read_plane(working / planes[0].pbcor), read_plane(working / planes[0].rms)),
+    )
+
+
+def _receiver_noise(
+    planes: Sequence[PlaneCutout], noise: Callable[[PlaneCutout], Mapping[str, float | None]]
+) -> ReceiverNoise | None:
+    """Scale the SEFD to the planes that are not rejected."""
+    kept = [plane for plane in planes if plane.kept]
+    return receiver_noise(
+        [plane.frequency_hz for plane in kept],
+        {stokes: [noise(plane).get(stokes) for plane in kept] for stokes in STOKES},
     )
 
 

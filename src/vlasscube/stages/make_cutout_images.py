@@ -13,6 +13,7 @@ from vlasscube import casa, naming
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.cutouts import cutout_box
 from vlasscube.images.derived_images import AddPlane, derived_image
+from vlasscube.images.primary_beam import corrected_noise
 from vlasscube.images.statistics import cutout_statistics, plane_statistics
 from vlasscube.records import CutoutStatistics, ImageGeometry, PixelBox
 from vlasscube.results.types import CutoutResult
@@ -27,6 +28,8 @@ class CutoutInputs:
     geometry: ImageGeometry
     cutout_imsize: tuple[int, int] | None
     convention: Literal["archive", "current"]
+    expected_noise_jy: float | None
+    """By the weights of the data, Jy/beam; None where it is not known."""
     upstream: tuple[str, ...]
 
 
@@ -72,7 +75,19 @@ def make_cutout_images(inputs: CutoutInputs, context: StageContext) -> CutoutRes
                 response = plane_statistics(planes["pb"])
     for name in images.values():
         context.add_output(working / name)
-    return CutoutResult(box=box, images=images, statistics=statistics, pb=response)
+    return CutoutResult(
+        box=box,
+        images=images,
+        statistics=statistics,
+        pb=response,
+        expected_noise_jy=inputs.expected_noise_jy,
+        expected_corrected_noise_jy=corrected_noise(inputs.expected_noise_jy, response.median),
+        noise_ratio={
+            stokes: found.residual.madrms / inputs.expected_noise_jy
+            for stokes, found in statistics.items()
+            if found.residual.madrms is not None and inputs.expected_noise_jy
+        },
+    )
 
 
 def _cutout(target: Path, source: Path, box: PixelBox) -> contextlib.AbstractContextManager[AddPlane]:

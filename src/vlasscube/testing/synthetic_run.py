@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import naming
+from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.polarization.stokes import derive
 from vlasscube.recipe import GATHER
 from vlasscube.records import (
     STOKES,
     Beam,
+    BrightSource,
     CleanCycles,
     CutoutStatistics,
     ErrorInfo,
@@ -56,6 +58,8 @@ __all__ = ["HOSTILE", "SyntheticRun", "fake_plane", "noise_jy", "spw_frequency",
 
 class SyntheticRun(SyntheticField):
     """Adds planes, their comparison, and the last stages."""
+
+    sources: tuple[BrightSource, ...] = ()
 
     # ---------------------------------------------------------------------------------------------- planes
 
@@ -194,6 +198,12 @@ class SyntheticRun(SyntheticField):
                 for s in STOKES
             },
             pb=PlaneStatistics(65536, 1.0, 0.42, 0.9, 0.95, 0.1, 0.05),
+            expected_noise_jy=self.images(spw).expected_noise_jy,
+            expected_corrected_noise_jy=4.2e-4,
+            noise_ratio={
+                s: noise_jy(spw, s) / (noise_jy(spw, "Q") / (2 if spw == self.noisy else 1.05))
+                for s in STOKES
+            },
         )
         upstream = tuple(self.key(s, f"spw{spw}") for s in ("make_images", "pbcor", "make_rms_images"))
         self.write("make_cutout_images", result, f"spw{spw}", upstream)
@@ -263,6 +273,9 @@ class SyntheticRun(SyntheticField):
             common=(region("peak_stokesi", -0.72), region("peak_linpolint", -0.55)),
             common_beam=self.beam(2),
             rms_median={f"spw{s}": {p: noise_jy(s, p) for p in STOKES} for s in self.imaged_spws()},
+            receivers_by_image=ReceiverNoise(5e-7, (2.0e9, 3.0e9, 4.0e9), (1.9e-4, 1.7e-4, 1.6e-4)),
+            receivers_by_rms=ReceiverNoise(6e-7, (2.0e9, 3.0e9, 4.0e9), (2.3e-4, 2.1e-4, 2.0e-4)),
+            sources=self.sources,
         )
         self.write("analyze_stokes_cubes", result, upstream=(self.key(GATHER),))
         return self

@@ -1,4 +1,4 @@
-"""Figures, each a function of records. Nothing is computed here that is not only for the eye."""
+"""Figures, each a function of records: what they show has been computed before, by the stages."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from vlasscube.constants import ARCSEC_PER_DEG
+from vlasscube.images.beams import expected_beam
+from vlasscube.polarization.sefd import ReceiverNoise
+from vlasscube.polarization.stokes import power_law_flux
 from vlasscube.records import (
     STOKES,
     Field,
     FieldFlags,
-    FlagCount,
     ImageGeometry,
     RegionSpectrum,
     StokesMeasurement,
@@ -125,8 +127,8 @@ def flag_summary(plan: CubePlan) -> Figure:
 
 
 def _percent(field: FieldFlags, spw_ids: Sequence[int]) -> float:
-    counts = sum((field.by_spw[spw] for spw in spw_ids if spw in field.by_spw), FlagCount(0, 0))
-    return np.nan if counts.fraction is None else 100.0 * counts.fraction
+    fraction = field.over(spw_ids).fraction
+    return np.nan if fraction is None else 100.0 * fraction
 
 
 def _first_of_scans(fields: Sequence[FieldFlags]) -> list[int]:
@@ -166,7 +168,7 @@ def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None
     if not with_beam:
         no_data(axes, "no plane has a beam")
         return
-    reference = next((plane for plane in with_beam if plane.is_reference), None)
+    reference = next((plane for plane in planes if plane.is_reference and plane.beam is not None), None)
     frequencies = [plane.frequency_hz / 1e9 for plane in with_beam]
     ghz = np.linspace(min(frequencies), max(frequencies), 60)
     for axis, name, colour in (("bmaj_arcsec", "major axis", ACCENT), ("bmin_arcsec", "minor axis", SECOND)):
@@ -181,8 +183,9 @@ def _beams(axes: Axes, planes: Sequence[PlaneVerdict], deviation: float) -> None
                 markerfacecolor=colour if kept else "white",
                 linestyle="",
             )
-        if reference is not None:
-            expected = getattr(reference.beam, axis) * reference.frequency_hz / 1e9 / ghz
+        if reference is not None and reference.beam is not None:
+            beams = [expected_beam(reference.beam, reference.frequency_hz, x * 1e9) for x in ghz]
+            expected = np.array([getattr(beam, axis) for beam in beams])
             axes.plot(
                 ghz, expected, color=colour, linestyle="--", linewidth=1, label=f"{name}, expected ∝ 1/ν"
             )
@@ -202,7 +205,7 @@ def noise_spectrum(
     rejected: Collection[str],
     rms_jy: Mapping[str, Mapping[str, float | None]],
     expected_jy: Mapping[str, float | None],
-    sefd: tuple[FloatArray, FloatArray] | None,
+    receivers: ReceiverNoise | None,
 ) -> Figure:
     """Noise against frequency by Stokes parameter.
 
@@ -218,8 +221,8 @@ def noise_spectrum(
         Noise in Jy/beam by plane label and Stokes parameter.
     expected_jy : mapping
         Noise by the weights of the data in Jy/beam, by plane label.
-    sefd : tuple of ndarray, optional
-        Frequencies in Hz and the noise of the receivers in Jy/beam, scaled to the planes.
+    receivers : ReceiverNoise, optional
+        Noise of the receivers, scaled to the planes.
     """
     figure = new_figure(6.4, 4.4, margins_in=(0.7, 0.15, 1.0, 0.4))
     axes = figure.subplots()
@@ -265,8 +268,10 @@ def noise_spectrum(
             linewidth=1,
             label="expected from weights",
         )
-    if sefd is not None:
-        axes.plot(sefd[0] / 1e9, sefd[1] * 1e3, color=MUTED, linewidth=1, zorder=1, label="SEFD, scaled")
+    if receivers is not None:
+        ghz = [hertz / 1e9 for hertz in receivers.frequencies_hz]
+        mjy = [noise * 1e3 for noise in receivers.noise_jy]
+        axes.plot(ghz, mjy, color=MUTED, linewidth=1, zorder=1, label="SEFD, scaled")
     values = [
         v
         for known in (*rms_jy.values(), expected_jy)
@@ -290,14 +295,21 @@ def _ordered(region: RegionSpectrum) -> list[StokesMeasurement]:
     return sorted(region.measurements, key=lambda measurement: measurement.frequency_hz)
 
 
+def _fractions(measurement: StokesMeasurement) -> tuple[float, float] | None:
+    """Q/I and U/I; None without positive Stokes I."""
+    derived = measurement.derived
+    if measurement.stokes_i <= 0 or derived is None or derived.q_over_i is None or derived.u_over_i is None:
+        return None
+    return derived.q_over_i, derived.u_over_i
+
+
 def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
     """U/I against Q/I, one point per plane; both axes reach ±limit."""
     figure = new_figure(6.0, 4.2, margins_in=(0.75, 2.0, 0.55, 0.4))
     axes = figure.subplots()
-    measured = [m for m in _ordered(region) if m.stokes_i > 0]
-    for index, m in enumerate(measured):
+    measured = [(m, *found) for m in _ordered(region) if (found := _fractions(m)) is not None]
+    for index, (m, q, u) in enumerate(measured):
         colour = spectral_colour(index, len(measured))
-        q, u = m.stokes_q / m.stokes_i, m.stokes_u / m.stokes_i
         name = plane_name(m.label)
         axes.plot(
             q,
@@ -354,7 +366,7 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
         error = f" ± {law.alpha_error:.3f}" if law.alpha_error is not None else ""
         axes.plot(
             ghz,
-            law.flux_3ghz_jy * 1e3 * (ghz / 3) ** law.alpha,
+            [power_law_flux(law, x * 1e9) * 1e3 for x in ghz],
             color=WARNING,
             label=f"{law.flux_3ghz_jy * 1e3:.3g} mJy/beam at 3 GHz, α = {law.alpha:.3f}{error}",
         )
@@ -373,14 +385,8 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
 
 def shared_fraction_limit(regions: Sequence[RegionSpectrum]) -> float:
     """Reach of the axes of `stokes_u_vs_q` that suits several spectra."""
-    fractions = [
-        abs(value / m.stokes_i)
-        for region in regions
-        for m in region.measurements
-        if m.stokes_i > 0
-        for value in (m.stokes_q, m.stokes_u)
-    ]
-    return 1.2 * max(fractions, default=0.0) or 0.1
+    found = (_fractions(measurement) for region in regions for measurement in region.measurements)
+    return 1.2 * max((abs(value) for pair in found if pair for value in pair), default=0.0) or 0.1
 
 
 def shared_flux_limits(regions: Sequence[RegionSpectrum]) -> tuple[float, float]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vlasscube.constants import MAD_TO_SIGMA_CASA
+from vlasscube.images.statistics import deviations
 
 SIGMA_LEVELS = (3.0, 4.0, 5.0, 6.0)
 """Deviations from the median of all planes, in σ, from which a cell is shaded more strongly."""
@@ -45,14 +44,11 @@ def outliers(
         Judge the sizes of the values.
     """
     judged = [abs(v) if absolute and v is not None else v for v in values]
-    known = [v for v in judged if v is not None]
-    if len(known) < MIN_PLANES:
+    if sum(v is not None for v in judged) < MIN_PLANES:
         return [Cell(form(value)) for value in values]
-    middle = statistics.median(known)
-    sigma = MAD_TO_SIGMA_CASA * statistics.median(abs(v - middle) for v in known)
     cells = []
-    for value, size in zip(values, judged, strict=True):
-        deviation = (size - middle) / sigma if size is not None and sigma > 0 else 0.0
+    for value, found in zip(values, deviations(judged), strict=True):
+        deviation = found or 0.0
         level = bisect_right(SIGMA_LEVELS, deviation if only_high else abs(deviation))
         note = f"{deviation:+.1f} σ from the median of the planes" if level else ""
         cells.append(Cell(form(value), level, note))

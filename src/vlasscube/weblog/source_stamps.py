@@ -15,12 +15,12 @@ import numpy as np
 
 from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
-from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
+from vlasscube.images.reduction import blocks_for
 from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES, PixelBox
 from vlasscube.results.types import CubeImages, CutoutResult, StokesAnalysis
 from vlasscube.weblog.pictures import FloatArray
-from vlasscube.weblog.previews import DIRECTORY, read_strips
+from vlasscube.weblog.previews import DIRECTORY
 from vlasscube.weblog.shown_images import CUBE_PIXELS
 from vlasscube.weblog.viewer_data import encode_array, script
 from vlasscube.workspace.directory import Workspace
@@ -29,11 +29,8 @@ from vlasscube.workspace.record_json import from_json, from_plain, to_json
 
 STAGE = "analyze_stokes_cubes"
 """The stage after which all planes are there and the regions are known."""
-MAX_SOURCES = 48
 SIDE_PIXELS = 64
-FAINTEST_SNR = 7.0
 
-_SEARCH_PIXELS = 800
 _SIGMA_STEPS = 64
 
 
@@ -88,25 +85,19 @@ def make_source_stamps(workspace: Workspace) -> None:
     analysis = from_plain(StokesAnalysis, record.result)
     planes = from_plain(CubeImages, gathered.result).with_images
     cutouts = {plane.label: _cutouts(workspace, plane.label) for plane in planes}
-    lowest = min(
-        (plane for plane in planes if cutouts[plane.label]),
-        key=lambda plane: abs(plane.frequency_hz - analysis.lowest_frequency_hz),
-        default=None,
-    )
-    if lowest is None:
-        return
     with contextlib.ExitStack() as stack:
         images = {
             label: stack.enter_context(open_image(workspace.working / names["pbcor"]))
             for label, names in cutouts.items()
             if names
         }
-        brightest = images[lowest.label]
-        if blocks_for(brightest.shape, CUBE_PIXELS) == 1:
+        # Cutouts of all planes are of one shape.
+        shape = next((image.shape for image in images.values()), (0, 0))
+        if blocks_for(shape, CUBE_PIXELS) == 1:
             return
-        rms = stack.enter_context(open_image(workspace.working / cutouts[lowest.label]["rms"]))
         peaks = [(region.pixel_x, region.pixel_y) for region in analysis.native]
-        stamps = _stamps(peaks + _brightest(brightest, rms), brightest.shape)
+        peaks += [(source.pixel_x, source.pixel_y) for source in analysis.sources or ()]
+        stamps = _stamps(peaks, shape)
         directory = _directory(workspace)
         directory.mkdir(parents=True, exist_ok=True)
         remove(directory / "list.json")
@@ -134,47 +125,6 @@ def _cutouts(workspace: Workspace, label: str) -> Mapping[str, str]:
     if record is None or record.status != "done":
         return {}
     return from_plain(CutoutResult, record.result).images
-
-
-def _brightest(image: PlaneReader, rms: PlaneReader) -> list[tuple[int, int]]:
-    """Peaks of Stokes I by signal-to-noise ratio, in parts of the image that hold no more than one each."""
-    ny, nx = image.shape
-    size = blocks_for((ny, nx), _SEARCH_PIXELS)
-    whole = PixelBox(0, 0, nx - 1, ny - 1)
-    peaks = np.concatenate([block_extreme(strip, size) for strip in read_strips(image, "I", whole, size)])
-    noise = np.concatenate([block_mean(strip, size) for strip in read_strips(rms, "I", whole, size)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.nan_to_num(peaks / noise, nan=0.0, posinf=0.0, neginf=0.0)
-    order = np.argsort(ratio, axis=None)[::-1][: 40 * MAX_SOURCES]
-    found = []
-    for j, i in zip(*np.unravel_index(order, ratio.shape), strict=True):
-        if ratio[j, i] < FAINTEST_SNR:
-            break
-        blc_x, blc_y = int(i) * size, int(j) * size
-        box = PixelBox(blc_x, blc_y, min(blc_x + size, nx) - 1, min(blc_y + size, ny) - 1)
-        found.append((box, float(ratio[j, i])))
-    return [_peak(image, box) for box, _ in _spread(found)]
-
-
-def _spread(found: list[tuple[PixelBox, float]]) -> list[tuple[PixelBox, float]]:
-    """The brightest of those that would share a stamp."""
-    kept: list[tuple[PixelBox, float]] = []
-    for box, ratio in found:
-        if all(_distance(box, other) > SIDE_PIXELS // 2 for other, _ in kept):
-            kept.append((box, ratio))
-        if len(kept) == MAX_SOURCES:
-            break
-    return kept
-
-
-def _distance(one: PixelBox, other: PixelBox) -> int:
-    return max(abs(one.blc_x - other.blc_x), abs(one.blc_y - other.blc_y))
-
-
-def _peak(image: PlaneReader, box: PixelBox) -> tuple[int, int]:
-    plane = np.nan_to_num(image.read(0, box), nan=-np.inf)
-    y, x = np.unravel_index(int(np.argmax(plane)), plane.shape)
-    return box.blc_x + int(x), box.blc_y + int(y)
 
 
 def _apart(peaks: list[tuple[int, int]]) -> list[tuple[int, int]]:

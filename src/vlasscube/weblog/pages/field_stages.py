@@ -6,7 +6,6 @@ from dataclasses import fields
 from typing import Any
 
 from vlasscube.errors import VlassCubeError
-from vlasscube.measurement_set.flags import flags_by_spw
 from vlasscube.parameters.lists import ImageListParameters
 from vlasscube.resources.archive import ResourceReport
 from vlasscube.results.types import ContinuumTarget, FlagResult, ImportResult, RestoreResult, TransformResult
@@ -65,7 +64,7 @@ def restore_pims(site: Site) -> dict[str, Any]:
 def flag_targets_data(site: Site) -> dict[str, Any]:
     """Flags by spectral window before and after the template."""
     result = site.run.result(FlagResult, "flag_targets_data")
-    return {"result": result, "after": flags_by_spw(result.fields) if result else {}}
+    return {"result": result, "after": result.after if result else {}}
 
 
 def edit_image_list_cube(site: Site) -> dict[str, Any]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vlasscube.polarization.sefd import FREQUENCY_RANGE_HZ, sefd_jy, sefd_scale
+from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.recipe import GATHER
-from vlasscube.records import STOKES
-from vlasscube.results.types import CutoutResult, is_noise_unexpected
+from vlasscube.results.types import CutoutResult, StokesAnalysis, is_noise_unexpected
 from vlasscube.weblog import formats
 from vlasscube.weblog.shading import Cell
 from vlasscube.weblog.site import FigureLink, Site
@@ -41,40 +38,55 @@ def noise_figure(
 ) -> FigureLink:
     """Noise against frequency; planes count as kept or rejected as far as that is decided.
 
-    The noise that the weights let expect grows by the primary-beam correction, by as much as the median over
-    the cutout does.
+    The noise of the receivers is there once stage 11 has scaled it to all planes.
     """
     states = [state for state in site.run.plane_states() if state.label in rms_jy]
     rejected = {state.label for state in states if state.outcome == "rejected"}
     frequencies = {state.label: state.frequency_hz for state in states}
+    expected = {state.label: _expected_jy(site, state.label, corrected=corrected) for state in states}
+    analysis = site.run.result(StokesAnalysis, "analyze_stokes_cubes")
+    receivers = None
+    if analysis is not None:
+        receivers = analysis.receivers_by_rms if corrected else analysis.receivers_by_image
 
     def draw() -> Figure:
         from vlasscube.weblog.figures import noise_spectrum
 
-        kept = [label for label in frequencies if label not in rejected]
-        scale = sefd_scale(
-            [frequencies[label] for label in kept],
-            {stokes: [rms_jy[label].get(stokes) for label in kept] for stokes in STOKES},
-        )
-        grid = np.linspace(*FREQUENCY_RANGE_HZ, 200)
-        sefd = (grid, scale * sefd_jy(grid)) if scale is not None else None
-        return noise_spectrum(title, frequencies, rejected, rms_jy, expected, sefd)
+        return noise_spectrum(title, frequencies, rejected, rms_jy, expected, receivers)
 
-    def expected_jy(label: str) -> float | None:
-        images = site.run.images(label)
-        cutout = site.run.result(CutoutResult, "make_cutout_images", label)
-        response = 1.0 if not corrected else cutout.pb.median if cutout else None
-        noise = images.expected_noise_jy if images else None
-        return noise / response if noise is not None and response else None
-
-    expected = {state.label: expected_jy(state.label) for state in states}
     return site.figure(
         name,
-        [site.keys(GATHER), *(site.keys("make_cutout_images", plane=label) for label in rms_jy)],
+        [
+            site.keys(GATHER, "analyze_stokes_cubes"),
+            *(site.keys("make_cutout_images", plane=label) for label in rms_jy),
+        ],
         f"{title} against frequency, for Stokes I, Q, U and V of {len(states)} planes.",
-        f"{title} against frequency. Black: expected from the weights of the data"
-        + (_OF_RMS_IMAGES if corrected else ". ")
-        + "Grey: system equivalent flux density of the receivers, scaled to Q, U and V of the planes that "
-        "are not rejected.",
+        f"{title} against frequency. "
+        + _expected_caption(expected, corrected=corrected)
+        + _receivers_caption(analysis, receivers),
         draw,
     )
+
+
+def _expected_jy(site: Site, label: str, *, corrected: bool) -> float | None:
+    cutout = site.run.result(CutoutResult, "make_cutout_images", label)
+    if cutout is None:
+        return None
+    return cutout.expected_corrected_noise_jy if corrected else cutout.expected_noise_jy
+
+
+def _expected_caption(expected: Mapping[str, float | None], *, corrected: bool) -> str:
+    if all(noise is None for noise in expected.values()):
+        return "The noise expected from the weights of the data is not recorded. "
+    return "Black: expected from the weights of the data" + (_OF_RMS_IMAGES if corrected else ". ")
+
+
+def _receivers_caption(analysis: StokesAnalysis | None, receivers: ReceiverNoise | None) -> str:
+    if receivers is not None:
+        return (
+            "Grey: system equivalent flux density of the receivers, scaled to Q, U and V of the planes "
+            "that are not rejected."
+        )
+    if analysis is None:
+        return "The system equivalent flux density of the receivers follows once stage 11 is done."
+    return "The system equivalent flux density of the receivers, scaled to the planes, is not recorded."

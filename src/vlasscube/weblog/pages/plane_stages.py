@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlasscube import naming
-from vlasscube.images.statistics import max_over_madrms
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER
 from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
@@ -193,16 +192,11 @@ def _cutout_rows(site: Site, results: list[tuple[PlaneState, CutoutResult]], sto
         columns += [
             outliers(column(image, lambda s: s.peak), mjy, absolute=True),
             outliers(column(image, lambda s: s.madrms), mjy, only_high=True),
-            outliers(column(image, max_over_madrms), ratio, absolute=True),
+            outliers(column(image, lambda s: s.max_over_madrms), ratio, absolute=True),
         ]
-    expected = [images.expected_noise_jy if images else None for images in _images(site, results)]
-    measured = column("residual", lambda s: s.madrms)
     columns += [
-        [Cell(mjy(value)) for value in expected],
-        [
-            ratio_cell(stokes, noise / value if noise is not None and value else None)
-            for noise, value in zip(measured, expected, strict=True)
-        ],
+        [_expected_cell(site, state.label, result) for state, result in results],
+        [ratio_cell(stokes, result.noise_ratio.get(stokes)) for _, result in results],
         outliers(column("rms", lambda s: s.max), mjy),
         outliers(column("rms", lambda s: s.median), mjy, only_high=True),
         [_low_noise_cell(s.rms_fraction_below_800ujy if s else None) for s in statistics],
@@ -223,8 +217,11 @@ def _cutout_rows(site: Site, results: list[tuple[PlaneState, CutoutResult]], sto
     return _rows([state for state, _ in results], columns)
 
 
-def _images(site: Site, results: list[tuple[PlaneState, CutoutResult]]) -> list[PlaneImages | None]:
-    return [site.run.images(state.label) for state, _ in results]
+def _expected_cell(site: Site, label: str, result: CutoutResult) -> Cell:
+    images = site.run.images(label)
+    if result.expected_noise_jy is None and images is not None and images.expected_noise_jy is not None:
+        return Cell("not recorded")
+    return Cell(formats.mjy(result.expected_noise_jy))
 
 
 def _low_noise_cell(fraction: float | None) -> Cell:
