@@ -29,12 +29,11 @@ constexpr float kBorderScales = 1.5F;   // scales that a component keeps from th
 constexpr std::size_t kGroup = 64;      // tiles whose peaks are searched together
 constexpr int kMaxRadius = 160;         // of a kernel that is convolved in tiles
 
-// The zero-order prolate spheroidal function with m = 6, alpha = 1: rational approximation of F. Schwab (1984),
-// "Optimal gridding of visibility data in radio interferometry".
+// The zero-order prolate spheroidal function with m = 6, alpha = 1: rational approximation of F. Schwab
+// (1984), "Optimal gridding of visibility data in radio interferometry".
 double spheroidal(double nu) {
-  static constexpr double kTop[2][5] = {
-      {8.203343e-2, -3.644705e-1, 6.278660e-1, -5.335581e-1, 2.312756e-1},
-      {4.028559e-3, -3.697768e-2, 1.021332e-1, -1.201436e-1, 6.412774e-2}};
+  static constexpr double kTop[2][5] = {{8.203343e-2, -3.644705e-1, 6.278660e-1, -5.335581e-1, 2.312756e-1},
+                                        {4.028559e-3, -3.697768e-2, 1.021332e-1, -1.201436e-1, 6.412774e-2}};
   static constexpr double kBottom[2][3] = {{1.0, 8.212018e-1, 2.078043e-1}, {1.0, 9.599102e-1, 2.918724e-1}};
   if (nu <= 0.0) return 1.0;
   if (nu >= 1.0) return 0.0;
@@ -47,7 +46,8 @@ double spheroidal(double nu) {
 }
 
 int patch_side(float largest_scale, int ny, int nx) {
-  const int wanted = static_cast<int>(std::sqrt(kMainLobe * kMainLobe + largest_scale * largest_scale) * kPatchWidths);
+  const int wanted =
+      static_cast<int>(std::sqrt(kMainLobe * kMainLobe + largest_scale * largest_scale) * kPatchWidths);
   const int side = wanted > std::min(ny, nx) ? std::min(ny, nx) : wanted;
   return side - side % 2;
 }
@@ -156,7 +156,8 @@ WIDEST_VECTORS void subtract_row(float* row, const float* psf, float factor, int
 // The residual convolved with one scale, where that scale may place components.
 class ScaleResidual {
  public:
-  ScaleResidual(const ScaleMask& mask, const MinorCycle& cycle, const ScaleKernel& kernel, const float* residual)
+  ScaleResidual(const ScaleMask& mask, const MinorCycle& cycle, const ScaleKernel& kernel,
+                const float* residual)
       : mask_(&mask),
         nx_(cycle.nx()),
         across_(tiles_across(cycle.nx())),
@@ -194,10 +195,12 @@ class ScaleResidual {
     peak_x = 0;
     for (std::size_t group = 0; group < group_peaks_.size(); ++group) {
       if (group_peaks_[group] != peak) continue;
-      for (std::size_t index = group * kGroup; index < std::min((group + 1) * kGroup, peaks_.size()); ++index) {
+      for (std::size_t index = group * kGroup; index < std::min((group + 1) * kGroup, peaks_.size());
+           ++index) {
         if (peaks_[index] != peak) continue;
         const float* tile = &values_[index * kTile * kTile];
-        const float* pixel = std::find_if(tile, tile + kTile * kTile, [&](float v) { return std::fabs(v) == peak; });
+        const float* pixel =
+            std::find_if(tile, tile + kTile * kTile, [&](float v) { return std::fabs(v) == peak; });
         const int inside = static_cast<int>(pixel - tile);
         const int y = mask_->tiles[index] / across_ * kTile + inside / kTile;
         if (y < peak_y) {
@@ -306,13 +309,15 @@ MinorCycle::MinorCycle(const float* psf, int ny, int nx, const std::vector<float
     : ny_(ny), nx_(nx), patch_(0), threads_(threads) {
   for (const float size : scale_sizes) {
     if (!(size >= 0.0F)) throw std::invalid_argument("a scale is negative");
-    if (size > static_cast<float>(kMaxRadius)) throw std::invalid_argument("a scale is larger than 160 pixels");
+    if (size > static_cast<float>(kMaxRadius))
+      throw std::invalid_argument("a scale is larger than 160 pixels");
     if (size <= static_cast<float>(nx / 2) && size <= static_cast<float>(ny / 2)) kernels_.emplace_back(size);
   }
   if (kernels_.empty()) kernels_.emplace_back(0.0F);
   const float largest = kernels_.back().size;
   for (const ScaleKernel& kernel : kernels_) {
-    bias_.push_back(kernels_.size() > 1 && largest > 0.0F ? 1.0F - small_scale_bias * kernel.size / largest : 1.0F);
+    bias_.push_back(kernels_.size() > 1 && largest > 0.0F ? 1.0F - small_scale_bias * kernel.size / largest
+                                                          : 1.0F);
   }
   // An image of one row or column has no square of even side in it.
   patch_ = std::max(patch_side(largest, ny, nx), 2);
@@ -355,7 +360,8 @@ MinorCycle::MinorCycle(const float* psf, int ny, int nx, const std::vector<float
       }
     }
     const std::vector<double> once = convolve_square(square, side, kernels_[scale]);
-    const std::vector<double> twice = convolve_square(once, side - 2 * kernels_[scale].radius, kernels_[other]);
+    const std::vector<double> twice =
+        convolve_square(once, side - 2 * kernels_[scale].radius, kernels_[other]);
     std::copy(twice.begin(), twice.end(), &hessian_[(scale * scales + other) * area]);
     std::copy(twice.begin(), twice.end(), &hessian_[(other * scales + scale) * area]);
   });

@@ -60,8 +60,9 @@ void bind_minor_cycle(nb::module_& module) {
           [](minor_cycle::MinorCycle* self, const Plane& psf, const std::vector<float>& scales,
              float small_scale_bias, int threads) {
             nb::gil_scoped_release release;
-            new (self) minor_cycle::MinorCycle(psf.data(), static_cast<int>(psf.shape(0)),
-                                               static_cast<int>(psf.shape(1)), scales, small_scale_bias, threads);
+            new (self)
+                minor_cycle::MinorCycle(psf.data(), static_cast<int>(psf.shape(0)),
+                                        static_cast<int>(psf.shape(1)), scales, small_scale_bias, threads);
           },
           nb::arg("psf"), nb::arg("scales"), nb::arg("small_scale_bias"), nb::arg("threads"))
       .def_prop_ro("patch", &minor_cycle::MinorCycle::patch)
@@ -74,8 +75,8 @@ void bind_minor_cycle(nb::module_& module) {
             nb::gil_scoped_release release;
             return self.run(residual.data(), masks, threshold, max_components, gain, model.data());
           },
-          nb::arg("residual"), nb::arg("masks"), nb::arg("threshold"), nb::arg("max_components"), nb::arg("gain"),
-          nb::arg("model").noconvert());
+          nb::arg("residual"), nb::arg("masks"), nb::arg("threshold"), nb::arg("max_components"),
+          nb::arg("gain"), nb::arg("model").noconvert());
 
   module.def(
       "find_peaks",
@@ -85,7 +86,8 @@ void bind_minor_cycle(nb::module_& module) {
         plane_statistics::Peaks peaks;
         {
           nb::gil_scoped_release release;
-          peaks = plane_statistics::find_peaks(values.data(), inside.data(), mask.data(), values.size(), threads);
+          peaks =
+              plane_statistics::find_peaks(values.data(), inside.data(), mask.data(), values.size(), threads);
         }
         return nb::make_tuple(peaks.count, peaks.inside, peaks.within_mask);
       },

@@ -72,12 +72,14 @@ PIXEL_LOOP void find_deviations(const float* pixels, std::size_t size, double ce
 }
 
 // 1 for pixels in [low, high), others 0.
-PIXEL_LOOP void flag_inside(const float* pixels, std::size_t size, float low, float high, std::uint8_t* flags) {
+PIXEL_LOOP void flag_inside(const float* pixels, std::size_t size, float low, float high,
+                            std::uint8_t* flags) {
   for (std::size_t i = 0; i < size; ++i) flags[i] = (pixels[i] >= low) & (pixels[i] < high);
 }
 
 // 1 for pixels outside of [low, high] and for those that are not numbers, others 0.
-PIXEL_LOOP void flag_outside(const float* pixels, std::size_t size, float low, float high, std::uint8_t* flags) {
+PIXEL_LOOP void flag_outside(const float* pixels, std::size_t size, float low, float high,
+                             std::uint8_t* flags) {
   for (std::size_t i = 0; i < size; ++i) flags[i] = !((pixels[i] >= low) & (pixels[i] <= high));
 }
 
@@ -95,8 +97,12 @@ float round_down(double value) {
 class Box {
  public:
   explicit Box(std::size_t pixels)
-      : pixels_(pixels), deviations_(pixels), few_(pixels), flags_(pixels + sizeof(std::uint64_t)),
-        flagged_(pixels + sizeof(std::uint64_t)), limits_(pixels + 1, kUnknown) {}
+      : pixels_(pixels),
+        deviations_(pixels),
+        few_(pixels),
+        flags_(pixels + sizeof(std::uint64_t)),
+        flagged_(pixels + sizeof(std::uint64_t)),
+        limits_(pixels + 1, kUnknown) {}
 
   // Of ny rows of nx pixels, one of which is finite.
   float rms(const float* corner, std::int64_t ny, std::int64_t nx, std::int64_t row_stride) {
@@ -207,7 +213,8 @@ class Box {
 };
 
 bool within(std::int64_t first, std::int64_t count, std::int64_t step, std::int64_t size) {
-  return count >= 0 && first >= 0 && (count == 0 || (first < size && (count - 1) <= (size - 1 - first) / step));
+  return count >= 0 && first >= 0 &&
+         (count == 0 || (first < size && (count - 1) <= (size - 1 - first) / step));
 }
 
 }  // namespace
@@ -227,7 +234,8 @@ double chauvenet_limit(std::int64_t count) {
   return low;
 }
 
-void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid& grid, float* rms, int threads) {
+void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid& grid, float* rms,
+               int threads) {
   if (grid.step < 1 || grid.reach < 0 || !within(grid.first_y, grid.rows, grid.step, ny) ||
       !within(grid.first_x, grid.columns, grid.step, nx)) {
     throw std::invalid_argument("rms map: the grid does not lie in the image");
@@ -235,7 +243,8 @@ void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid&
   // Beyond the image there is nothing to reach.
   const std::int64_t reach = std::min(grid.reach, std::max(ny, nx));
   const std::int64_t largest = std::min(2 * reach + 1, ny) * std::min(2 * reach + 1, nx);
-  std::vector<Box> boxes(static_cast<std::size_t>(std::max(threads, 1)), Box(static_cast<std::size_t>(largest)));
+  std::vector<Box> boxes(static_cast<std::size_t>(std::max(threads, 1)),
+                         Box(static_cast<std::size_t>(largest)));
   vlasscube::parallel_for(static_cast<long>(grid.rows), threads, [&](long row, int thread) {
     const std::int64_t y = grid.first_y + row * grid.step;
     const std::int64_t bottom = std::max<std::int64_t>(y - reach, 0), top = std::min(y + reach + 1, ny);
@@ -247,7 +256,8 @@ void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid&
         continue;
       }
       const std::int64_t left = std::max<std::int64_t>(x - reach, 0), right = std::min(x + reach + 1, nx);
-      value = boxes[static_cast<std::size_t>(thread)].rms(image + bottom * nx + left, top - bottom, right - left, nx);
+      value = boxes[static_cast<std::size_t>(thread)].rms(image + bottom * nx + left, top - bottom,
+                                                          right - left, nx);
     }
   });
 }
