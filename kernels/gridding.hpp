@@ -99,8 +99,16 @@ class GriddingPlan {
   std::int64_t chunks() const { return static_cast<std::int64_t>(chunks_.size()); }
 
  private:
-  struct Place;
-  struct Tile;
+  // Where a visibility goes: the nearest cell, which tabulated kernel, and whether it is conjugated.
+  struct Place {
+    double x, y;   // exact position, cells, before folding
+    int ix, iy;    // nearest cell after folding
+    int ox, oy;    // index of the offset in the kernel table: the nearest, or the lower of the two around
+    float fx, fy;  // distance from there, steps; 0 unless interpolating
+    int plane;     // w plane of the kernel table
+    bool folded;
+    bool conjugate_kernel;
+  };
   void check() const;
   bool place(std::int64_t row, int channel, Place& place) const;
   void tabulated_position(const Place& place, double& x, double& y) const;

@@ -8,18 +8,10 @@
 #include <utility>
 
 #include "parallel.hpp"
+#include "vector_loops.hpp"
 
-// Compiled for several instruction sets; the one to use is chosen when the library is loaded.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDEST_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDEST_VECTORS
-#endif
-
-namespace minor_cycle {
+namespace vlasscube::minor_cycle {
 namespace {
-
-using vlasscube::parallel_for;
 
 constexpr float kMasked = std::numeric_limits<float>::quiet_NaN();
 constexpr float kMaskThreshold = 0.1F;  // of a scale's kernel that must lie on the mask
@@ -86,33 +78,8 @@ class Window {
   std::vector<float> values_;
 };
 
-// Sixteen neighbouring pixels, at any address; not to be deduced by `auto`, which forgets the alignment.
-using Lanes [[gnu::vector_size(64), gnu::aligned(4), gnu::may_alias]] = float;
-constexpr int kLanes = 16;
-
-// out[x] += taps[0] * sums[x] + sum over d of taps[d] * (sums[x + d] + sums[x - d])
-WIDEST_VECTORS void add_row(float* out, const float* sums, const float* taps, int count) {
-  for (int x = 0; x < kTile; x += 2 * kLanes) {
-    Lanes* to = reinterpret_cast<Lanes*>(out + x);
-    const Lanes* middle = reinterpret_cast<const Lanes*>(sums + x);
-    Lanes left = to[0] + taps[0] * middle[0];
-    Lanes right = to[1] + taps[0] * middle[1];
-    for (int d = 1; d < count; ++d) {
-      const Lanes* before = reinterpret_cast<const Lanes*>(sums + x - d);
-      const Lanes* after = reinterpret_cast<const Lanes*>(sums + x + d);
-      left += taps[d] * (before[0] + after[0]);
-      right += taps[d] * (before[1] + after[1]);
-    }
-    to[0] = left;
-    to[1] = right;
-  }
-}
-
-WIDEST_VECTORS void add_pair(float* sums, const float* above, const float* below, int count) {
-  for (int x = 0; x < count; ++x) sums[x] = above[x] + below[x];
-}
-
 void convolve_tile(const Window& window, const ScaleKernel& kernel, float* out) {
+  const VectorLoops& loops = vector_loops();
   const int radius = kernel.radius;
   const int width = kTile + 2 * radius;
   float sums[kTile + 2 * kMaxRadius];
@@ -126,31 +93,12 @@ void convolve_tile(const Window& window, const ScaleKernel& kernel, float* out) 
       if (count == 0) continue;
       const float* middle = window.at(y, -radius);
       if (dy > 0) {
-        add_pair(sums, window.at(y - dy, -radius), window.at(y + dy, -radius), width);
+        loops.add_rows(sums, window.at(y - dy, -radius), window.at(y + dy, -radius), width);
         middle = sums;
       }
-      add_row(row, middle + radius, taps, count);
+      loops.add_convolved(row, middle + radius, taps, count, kTile);
     }
   }
-}
-
-// Largest |value| of a tile; masked pixels are NaN and lose every comparison.
-WIDEST_VECTORS float tile_peak(const float* tile) {
-  float lanes[kTile] = {};
-  for (int y = 0; y < kTile; ++y) {
-    const float* row = tile + y * kTile;
-    for (int x = 0; x < kTile; ++x) {
-      const float value = std::fabs(row[x]);
-      lanes[x] = value > lanes[x] ? value : lanes[x];
-    }
-  }
-  float peak = 0.0F;
-  for (const float lane : lanes) peak = lane > peak ? lane : peak;
-  return peak;
-}
-
-WIDEST_VECTORS void subtract_row(float* row, const float* psf, float factor, int count) {
-  for (int x = 0; x < count; ++x) row[x] -= psf[x] * factor;
 }
 
 // The residual convolved with one scale, where that scale may place components.
@@ -177,7 +125,7 @@ class ScaleResidual {
           if ((bits >> x & 1U) == 0) tile[y * kTile + x] = kMasked;
         }
       }
-      peaks_[index] = tile_peak(tile);
+      peaks_[index] = vector_loops().largest_size(tile, kTile * kTile);
     });
     for (std::size_t group = 0; group < group_peaks_.size(); ++group) update_group(group);
   }
@@ -215,6 +163,7 @@ class ScaleResidual {
 
   // Subtract factor * patch, whose pixel (py, px) lies on pixel (y0 + py, x0 + px) of the image.
   void subtract(const float* patch, int side, int y0, int x0, int ny, float factor) {
+    const VectorLoops& loops = vector_loops();
     const int y1 = std::min(y0 + side, ny);
     const int x1 = std::min(x0 + side, nx_);
     const int first_y = std::max(y0, 0);
@@ -227,10 +176,10 @@ class ScaleResidual {
         const int left = std::max(first_x, tile_x * kTile);
         const int count = std::min(x1, (tile_x + 1) * kTile) - left;
         for (int y = std::max(first_y, tile_y * kTile); y < std::min(y1, (tile_y + 1) * kTile); ++y) {
-          subtract_row(tile + (y - tile_y * kTile) * kTile + (left - tile_x * kTile),
-                       patch + static_cast<std::size_t>(y - y0) * side + (left - x0), factor, count);
+          loops.subtract_scaled(tile + (y - tile_y * kTile) * kTile + (left - tile_x * kTile),
+                                patch + static_cast<std::size_t>(y - y0) * side + (left - x0), factor, count);
         }
-        peaks_[static_cast<std::size_t>(index)] = tile_peak(tile);
+        peaks_[static_cast<std::size_t>(index)] = loops.largest_size(tile, kTile * kTile);
         update_group(static_cast<std::size_t>(index) / kGroup);
       }
     }
@@ -489,4 +438,4 @@ Result MinorCycle::run(const float* residual, const ScaleMasks& masks, float thr
   return result;
 }
 
-}  // namespace minor_cycle
+}  // namespace vlasscube::minor_cycle

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace minor_cycle {
+namespace vlasscube::minor_cycle {
 
 constexpr int kTile = 64;
 
@@ -93,4 +93,4 @@ class ScaleMasks {
   std::vector<ScaleMask> scales_;
 };
 
-}  // namespace minor_cycle
+}  // namespace vlasscube::minor_cycle

@@ -8,9 +8,7 @@
 
 #include "parallel.hpp"
 
-namespace plane_statistics {
-
-using vlasscube::parallel_for;
+namespace vlasscube::plane_statistics {
 
 Peaks find_peaks(const float* values, const std::uint8_t* inside, const std::uint8_t* mask, std::size_t size,
                  int threads) {
@@ -132,4 +130,4 @@ RobustStatistics robust_statistics(const float* values, const std::uint8_t* use,
   return statistics;
 }
 
-}  // namespace plane_statistics
+}  // namespace vlasscube::plane_statistics

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace rms_map {
+namespace vlasscube::rms_map {
 
 // Where the points of the grid lie, `step` pixels apart from (first_y, first_x) on, and how many pixels their
 // boxes reach to each side. Boxes are cut at the border of the image.
@@ -28,4 +28,4 @@ void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid&
 // values.
 double chauvenet_limit(std::int64_t count);
 
-}  // namespace rms_map
+}  // namespace vlasscube::rms_map

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-namespace sample_arrays {
+namespace vlasscube::sample_arrays {
 
 namespace {
 
@@ -119,4 +119,4 @@ Coded encode(const float* values, std::size_t height, std::size_t width, double 
   return coded;
 }
 
-}  // namespace sample_arrays
+}  // namespace vlasscube::sample_arrays

@@ -1,5 +1,11 @@
-// The innermost loops of gridding and degridding, one set for each instruction set.
+// The innermost loops, one set for each instruction set. All that is written for vectors goes through here.
+//
+// Numbers do not depend on the set, as long as it has fused multiply-add (avx2 and avx512 have): what is
+// fused is written as such, and compilers may not fuse anything else (-ffp-contract=off in CMakeLists.txt).
 #pragma once
+
+#include <cstddef>
+#include <cstdint>
 
 namespace vlasscube {
 
@@ -8,6 +14,8 @@ constexpr int kCell = 8;
 
 struct VectorLoops {
   const char* name;
+
+  // --- gridding and degridding: multiplications and additions are fused where the processor can
 
   // patch[y][x] += kernel[y][x] * value, for `size` x `size` cells.
   //   patch          first cell of the kernel's footprint, 32-byte aligned
@@ -36,6 +44,38 @@ struct VectorLoops {
 
   // patch[x] = grid[x] * conj(ramp[x]).
   void (*fetch_row)(const float* grid, float* patch, const float* ramp, int cells);
+
+  // --- minor cycle: nothing is fused
+
+  // out[x] += taps[0] * sums[x] + sum over d of taps[d] * (sums[x + d] + sums[x - d]), for d < count;
+  // `pixels` of them, a multiple of 32.
+  void (*add_convolved)(float* out, const float* sums, const float* taps, int count, int pixels);
+
+  // out[x] = a[x] + b[x]
+  void (*add_rows)(float* out, const float* a, const float* b, int count);
+
+  // out[x] -= values[x] * factor
+  void (*subtract_scaled)(float* out, const float* values, float factor, int count);
+
+  // Largest |value| of `count` values, a multiple of 64; NaN loses every comparison.
+  float (*largest_size)(const float* values, int count);
+
+  // --- rms maps: nothing is fused
+
+  // Sums of (value - pivot) and of its square.
+  void (*sum_deviations)(const float* values, std::size_t count, double pivot, double* sum, double* square);
+
+  // How many values are below a threshold; fewer than 2^31.
+  std::size_t (*count_below)(const float* values, std::size_t count, float threshold);
+
+  // out[i] = |values[i] - centre|
+  void (*deviations)(const float* values, std::size_t count, double centre, float* out);
+
+  // 1 for values in [low, high), others 0.
+  void (*flag_inside)(const float* values, std::size_t count, float low, float high, std::uint8_t* flags);
+
+  // 1 for values outside of [low, high] and for those that are not numbers, others 0.
+  void (*flag_outside)(const float* values, std::size_t count, float low, float high, std::uint8_t* flags);
 };
 
 extern const VectorLoops plain_loops;
