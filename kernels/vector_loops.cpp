@@ -182,26 +182,29 @@ float largest_size(const float* values, int count) {
 }
 
 void sum_deviations(const float* values, std::size_t count, double pivot, double* sum, double* square) {
-  // Lane by lane: an order of summation that vectors keep.
-  double sums[kLanes] = {}, squares[kLanes] = {};
-  const std::size_t whole = count - count % kLanes;
-  for (std::size_t i = 0; i < whole; i += kLanes) {
-    for (std::size_t k = 0; k < kLanes; ++k) {
+  // Lane by lane: an order of summation that vectors keep. In local variables, which stay in registers.
+  constexpr std::size_t kSums = 16;
+  double sums[kSums] = {}, squares[kSums] = {};
+  const std::size_t whole = count - count % kSums;
+  for (std::size_t i = 0; i < whole; i += kSums) {
+    for (std::size_t k = 0; k < kSums; ++k) {
       const double deviation = values[i + k] - pivot;
       sums[k] += deviation;
       squares[k] += deviation * deviation;
     }
   }
-  *sum = *square = 0.0;
+  double all = 0.0, all_squares = 0.0;
   for (std::size_t i = whole; i < count; ++i) {
     const double deviation = values[i] - pivot;
-    *sum += deviation;
-    *square += deviation * deviation;
+    all += deviation;
+    all_squares += deviation * deviation;
   }
-  for (std::size_t k = 0; k < kLanes; ++k) {
-    *sum += sums[k];
-    *square += squares[k];
+  for (std::size_t k = 0; k < kSums; ++k) {
+    all += sums[k];
+    all_squares += squares[k];
   }
+  *sum = all;
+  *square = all_squares;
 }
 
 std::size_t count_below(const float* values, std::size_t count, float threshold) {
