@@ -4,13 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from observations import image_grid, observe
 
-from vlasscube.mosaic.clean import CleanState, clean
+from vlasscube.mosaic.clean_loop import CleanState, clean
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.iteration_control import CleanControl
 from vlasscube.mosaic.memory import further_bytes, imaging_bytes
 from vlasscube.mosaic.restoration import fit_beam, restore
+from vlasscube.testing.observations import image_grid, observe
 
 
 def image_a_plane(grid, visibilities):

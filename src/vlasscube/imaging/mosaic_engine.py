@@ -24,7 +24,7 @@ from vlasscube.imaging.clean_sequence import PB_MASK, IterationParameters, tclea
 from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding
 from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.mosaic.clean import CleanOutcome, CleanState, clean
+from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
 from vlasscube.mosaic.memory import further_bytes
