@@ -41,10 +41,8 @@ class ObservationInfo:
     """Time (UTC) of the first selected row."""
     object_name: str = ""
     """Field of the first selected row."""
-    antenna_names: tuple[str, ...] = ()
     antenna_position_m: tuple[tuple[float, float, float], ...] = ()
     """ITRF."""
-    dish_diameter_m: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
