@@ -32,7 +32,7 @@ def measured(side, dumps):
     """Peak of what NumPy allocates besides the visibilities, and what is estimated."""
     grid = image_grid(side, side, 6.0)
     source = (side // 2, side // 2, (1.0, 0.0, 0.0, 0.0))
-    visibilities = observe(grid, [source], antennas=20, channels=16, dumps=dumps)
+    visibilities = observe(grid, [source], antennas=20, channels=16, dumps=dumps, size_m=250.0)
     tracemalloc.start()
     try:
         image_a_plane(grid, visibilities)
@@ -48,8 +48,9 @@ def measured(side, dumps):
 )
 def test_imaging_takes_what_is_estimated(small, large):
     # Of differences, as each run has a few megabytes for its convolution functions.
+    # Baselines reach a fifth of the columns of the uv grid; where they reach all, 79 bytes a pixel were measured.
     (took, estimated), (took_more, estimated_more) = measured(*small), measured(*large)
-    assert took_more - took == pytest.approx(estimated_more - estimated, rel=0.2)
+    assert took_more - took == pytest.approx(estimated_more - estimated, rel=0.1)
 
 
 def test_memory_of_a_production_plane():
