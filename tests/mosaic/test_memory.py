@@ -48,7 +48,7 @@ def measured(side, dumps):
 )
 def test_imaging_takes_what_is_estimated(small, large):
     # Of differences, as each run has a few megabytes for its convolution functions.
-    # Baselines reach a fifth of the columns of the uv grid; where they reach all, 79 bytes a pixel were measured.
+    # Baselines reach a fifth of the uv grid's columns; where they reach all, 79 bytes a pixel were measured.
     (took, estimated), (took_more, estimated_more) = measured(*small), measured(*large)
     assert took_more - took == pytest.approx(estimated_more - estimated, rel=0.1)
 
