@@ -10,7 +10,7 @@ help:
 	@echo "make demo      simulate a VLASS field and make its coarse cube in demo/ (two minutes)"
 	@echo "make test      run the tests (a quarter of an hour and more)"
 	@echo "make accuracy  compare a 16-plane cube with the simulated truth, in accuracy/ (ten minutes)"
-	@echo "make lint      ruff and mypy"
+	@echo "make lint      ruff, mypy and, for the C++, clang-format"
 
 # An editable installation remembers where packages are.
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard kernels/*) $(wildcard src/vlasscube/*/__init__.py)
@@ -40,6 +40,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
+	@test ! -x $(BIN)/clang-format || $(BIN)/clang-format --dry-run --Werror $(wildcard kernels/*.cpp kernels/*.hpp)
 
 clean:
 	rm -rf $(VENV) demo accuracy

@@ -8,18 +8,10 @@
 #include <utility>
 
 #include "parallel.hpp"
+#include "vector_loops.hpp"
 
-// Compiled for several instruction sets; the one to use is chosen when the library is loaded.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDEST_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDEST_VECTORS
-#endif
-
-namespace minor_cycle {
+namespace vlasscube::minor_cycle {
 namespace {
-
-using vlasscube::parallel_for;
 
 constexpr float kMasked = std::numeric_limits<float>::quiet_NaN();
 constexpr float kMaskThreshold = 0.1F;  // of a scale's kernel that must lie on the mask
@@ -29,12 +21,11 @@ constexpr float kBorderScales = 1.5F;   // scales that a component keeps from th
 constexpr std::size_t kGroup = 64;      // tiles whose peaks are searched together
 constexpr int kMaxRadius = 160;         // of a kernel that is convolved in tiles
 
-// The zero-order prolate spheroidal function with m = 6, alpha = 1: rational approximation of F. Schwab (1984),
-// "Optimal gridding of visibility data in radio interferometry".
+// The zero-order prolate spheroidal function with m = 6, alpha = 1: rational approximation of F. Schwab
+// (1984), "Optimal gridding of visibility data in radio interferometry".
 double spheroidal(double nu) {
-  static constexpr double kTop[2][5] = {
-      {8.203343e-2, -3.644705e-1, 6.278660e-1, -5.335581e-1, 2.312756e-1},
-      {4.028559e-3, -3.697768e-2, 1.021332e-1, -1.201436e-1, 6.412774e-2}};
+  static constexpr double kTop[2][5] = {{8.203343e-2, -3.644705e-1, 6.278660e-1, -5.335581e-1, 2.312756e-1},
+                                        {4.028559e-3, -3.697768e-2, 1.021332e-1, -1.201436e-1, 6.412774e-2}};
   static constexpr double kBottom[2][3] = {{1.0, 8.212018e-1, 2.078043e-1}, {1.0, 9.599102e-1, 2.918724e-1}};
   if (nu <= 0.0) return 1.0;
   if (nu >= 1.0) return 0.0;
@@ -47,7 +38,8 @@ double spheroidal(double nu) {
 }
 
 int patch_side(float largest_scale, int ny, int nx) {
-  const int wanted = static_cast<int>(std::sqrt(kMainLobe * kMainLobe + largest_scale * largest_scale) * kPatchWidths);
+  const int wanted =
+      static_cast<int>(std::sqrt(kMainLobe * kMainLobe + largest_scale * largest_scale) * kPatchWidths);
   const int side = wanted > std::min(ny, nx) ? std::min(ny, nx) : wanted;
   return side - side % 2;
 }
@@ -86,33 +78,8 @@ class Window {
   std::vector<float> values_;
 };
 
-// Sixteen neighbouring pixels, at any address; not to be deduced by `auto`, which forgets the alignment.
-using Lanes [[gnu::vector_size(64), gnu::aligned(4), gnu::may_alias]] = float;
-constexpr int kLanes = 16;
-
-// out[x] += taps[0] * sums[x] + sum over d of taps[d] * (sums[x + d] + sums[x - d])
-WIDEST_VECTORS void add_row(float* out, const float* sums, const float* taps, int count) {
-  for (int x = 0; x < kTile; x += 2 * kLanes) {
-    Lanes* to = reinterpret_cast<Lanes*>(out + x);
-    const Lanes* middle = reinterpret_cast<const Lanes*>(sums + x);
-    Lanes left = to[0] + taps[0] * middle[0];
-    Lanes right = to[1] + taps[0] * middle[1];
-    for (int d = 1; d < count; ++d) {
-      const Lanes* before = reinterpret_cast<const Lanes*>(sums + x - d);
-      const Lanes* after = reinterpret_cast<const Lanes*>(sums + x + d);
-      left += taps[d] * (before[0] + after[0]);
-      right += taps[d] * (before[1] + after[1]);
-    }
-    to[0] = left;
-    to[1] = right;
-  }
-}
-
-WIDEST_VECTORS void add_pair(float* sums, const float* above, const float* below, int count) {
-  for (int x = 0; x < count; ++x) sums[x] = above[x] + below[x];
-}
-
 void convolve_tile(const Window& window, const ScaleKernel& kernel, float* out) {
+  const VectorLoops& loops = vector_loops();
   const int radius = kernel.radius;
   const int width = kTile + 2 * radius;
   float sums[kTile + 2 * kMaxRadius];
@@ -126,37 +93,19 @@ void convolve_tile(const Window& window, const ScaleKernel& kernel, float* out) 
       if (count == 0) continue;
       const float* middle = window.at(y, -radius);
       if (dy > 0) {
-        add_pair(sums, window.at(y - dy, -radius), window.at(y + dy, -radius), width);
+        loops.add_rows(sums, window.at(y - dy, -radius), window.at(y + dy, -radius), width);
         middle = sums;
       }
-      add_row(row, middle + radius, taps, count);
+      loops.add_convolved(row, middle + radius, taps, count, kTile);
     }
   }
-}
-
-// Largest |value| of a tile; masked pixels are NaN and lose every comparison.
-WIDEST_VECTORS float tile_peak(const float* tile) {
-  float lanes[kTile] = {};
-  for (int y = 0; y < kTile; ++y) {
-    const float* row = tile + y * kTile;
-    for (int x = 0; x < kTile; ++x) {
-      const float value = std::fabs(row[x]);
-      lanes[x] = value > lanes[x] ? value : lanes[x];
-    }
-  }
-  float peak = 0.0F;
-  for (const float lane : lanes) peak = lane > peak ? lane : peak;
-  return peak;
-}
-
-WIDEST_VECTORS void subtract_row(float* row, const float* psf, float factor, int count) {
-  for (int x = 0; x < count; ++x) row[x] -= psf[x] * factor;
 }
 
 // The residual convolved with one scale, where that scale may place components.
 class ScaleResidual {
  public:
-  ScaleResidual(const ScaleMask& mask, const MinorCycle& cycle, const ScaleKernel& kernel, const float* residual)
+  ScaleResidual(const ScaleMask& mask, const MinorCycle& cycle, const ScaleKernel& kernel,
+                const float* residual)
       : mask_(&mask),
         nx_(cycle.nx()),
         across_(tiles_across(cycle.nx())),
@@ -176,7 +125,7 @@ class ScaleResidual {
           if ((bits >> x & 1U) == 0) tile[y * kTile + x] = kMasked;
         }
       }
-      peaks_[index] = tile_peak(tile);
+      peaks_[index] = vector_loops().largest_size(tile, kTile * kTile);
     });
     for (std::size_t group = 0; group < group_peaks_.size(); ++group) update_group(group);
   }
@@ -194,10 +143,12 @@ class ScaleResidual {
     peak_x = 0;
     for (std::size_t group = 0; group < group_peaks_.size(); ++group) {
       if (group_peaks_[group] != peak) continue;
-      for (std::size_t index = group * kGroup; index < std::min((group + 1) * kGroup, peaks_.size()); ++index) {
+      for (std::size_t index = group * kGroup; index < std::min((group + 1) * kGroup, peaks_.size());
+           ++index) {
         if (peaks_[index] != peak) continue;
         const float* tile = &values_[index * kTile * kTile];
-        const float* pixel = std::find_if(tile, tile + kTile * kTile, [&](float v) { return std::fabs(v) == peak; });
+        const float* pixel =
+            std::find_if(tile, tile + kTile * kTile, [&](float v) { return std::fabs(v) == peak; });
         const int inside = static_cast<int>(pixel - tile);
         const int y = mask_->tiles[index] / across_ * kTile + inside / kTile;
         if (y < peak_y) {
@@ -212,6 +163,7 @@ class ScaleResidual {
 
   // Subtract factor * patch, whose pixel (py, px) lies on pixel (y0 + py, x0 + px) of the image.
   void subtract(const float* patch, int side, int y0, int x0, int ny, float factor) {
+    const VectorLoops& loops = vector_loops();
     const int y1 = std::min(y0 + side, ny);
     const int x1 = std::min(x0 + side, nx_);
     const int first_y = std::max(y0, 0);
@@ -224,10 +176,10 @@ class ScaleResidual {
         const int left = std::max(first_x, tile_x * kTile);
         const int count = std::min(x1, (tile_x + 1) * kTile) - left;
         for (int y = std::max(first_y, tile_y * kTile); y < std::min(y1, (tile_y + 1) * kTile); ++y) {
-          subtract_row(tile + (y - tile_y * kTile) * kTile + (left - tile_x * kTile),
-                       patch + static_cast<std::size_t>(y - y0) * side + (left - x0), factor, count);
+          loops.subtract_scaled(tile + (y - tile_y * kTile) * kTile + (left - tile_x * kTile),
+                                patch + static_cast<std::size_t>(y - y0) * side + (left - x0), factor, count);
         }
-        peaks_[static_cast<std::size_t>(index)] = tile_peak(tile);
+        peaks_[static_cast<std::size_t>(index)] = loops.largest_size(tile, kTile * kTile);
         update_group(static_cast<std::size_t>(index) / kGroup);
       }
     }
@@ -306,13 +258,15 @@ MinorCycle::MinorCycle(const float* psf, int ny, int nx, const std::vector<float
     : ny_(ny), nx_(nx), patch_(0), threads_(threads) {
   for (const float size : scale_sizes) {
     if (!(size >= 0.0F)) throw std::invalid_argument("a scale is negative");
-    if (size > static_cast<float>(kMaxRadius)) throw std::invalid_argument("a scale is larger than 160 pixels");
+    if (size > static_cast<float>(kMaxRadius))
+      throw std::invalid_argument("a scale is larger than 160 pixels");
     if (size <= static_cast<float>(nx / 2) && size <= static_cast<float>(ny / 2)) kernels_.emplace_back(size);
   }
   if (kernels_.empty()) kernels_.emplace_back(0.0F);
   const float largest = kernels_.back().size;
   for (const ScaleKernel& kernel : kernels_) {
-    bias_.push_back(kernels_.size() > 1 && largest > 0.0F ? 1.0F - small_scale_bias * kernel.size / largest : 1.0F);
+    bias_.push_back(kernels_.size() > 1 && largest > 0.0F ? 1.0F - small_scale_bias * kernel.size / largest
+                                                          : 1.0F);
   }
   // An image of one row or column has no square of even side in it.
   patch_ = std::max(patch_side(largest, ny, nx), 2);
@@ -355,7 +309,8 @@ MinorCycle::MinorCycle(const float* psf, int ny, int nx, const std::vector<float
       }
     }
     const std::vector<double> once = convolve_square(square, side, kernels_[scale]);
-    const std::vector<double> twice = convolve_square(once, side - 2 * kernels_[scale].radius, kernels_[other]);
+    const std::vector<double> twice =
+        convolve_square(once, side - 2 * kernels_[scale].radius, kernels_[other]);
     std::copy(twice.begin(), twice.end(), &hessian_[(scale * scales + other) * area]);
     std::copy(twice.begin(), twice.end(), &hessian_[(other * scales + scale) * area]);
   });
@@ -483,4 +438,4 @@ Result MinorCycle::run(const float* residual, const ScaleMasks& masks, float thr
   return result;
 }
 
-}  // namespace minor_cycle
+}  // namespace vlasscube::minor_cycle

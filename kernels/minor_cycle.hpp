@@ -7,11 +7,11 @@
 // pixels, so that an image of any size costs what its mask costs.
 #pragma once
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
-namespace minor_cycle {
+namespace vlasscube::minor_cycle {
 
 constexpr int kTile = 64;
 
@@ -42,9 +42,9 @@ struct Result {
 
 // Where a scale may place components: tiles that have such pixels, and which of their pixels they are.
 struct ScaleMask {
-  std::vector<int> tiles;            // numbers of the tiles, ascending
-  std::vector<int> slot;             // by tile number: index in `tiles`, or -1
-  std::vector<std::uint64_t> rows;   // kTile words a tile; bit x of word y
+  std::vector<int> tiles;           // numbers of the tiles, ascending
+  std::vector<int> slot;            // by tile number: index in `tiles`, or -1
+  std::vector<std::uint64_t> rows;  // kTile words a tile; bit x of word y
   std::int64_t pixels = 0;
 };
 
@@ -53,8 +53,8 @@ class ScaleMasks;
 // What belongs to a psf and a set of scales.
 class MinorCycle {
  public:
-  // `psf` has shape (ny, nx) and its peak near the centre. Scales that do not fit into the image are left out.
-  // Throws std::invalid_argument for a psf without a positive peak.
+  // `psf` has shape (ny, nx) and its peak near the centre. Scales that do not fit into the image are left
+  // out. Throws std::invalid_argument for a psf without a positive peak.
   MinorCycle(const float* psf, int ny, int nx, const std::vector<float>& scale_sizes, float small_scale_bias,
              int threads);
 
@@ -82,7 +82,8 @@ class MinorCycle {
   std::vector<float> inverse_peak_;  // of the hessian of a scale with itself
 };
 
-// The masks of all scales, from one mask of the image; they serve all cycles and Stokes planes with that mask.
+// The masks of all scales, from one mask of the image; they serve all cycles and Stokes planes with that
+// mask.
 class ScaleMasks {
  public:
   ScaleMasks(const MinorCycle& cycle, const std::uint8_t* mask);
@@ -92,4 +93,4 @@ class ScaleMasks {
   std::vector<ScaleMask> scales_;
 };
 
-}  // namespace minor_cycle
+}  // namespace vlasscube::minor_cycle

@@ -8,9 +8,7 @@
 
 #include "parallel.hpp"
 
-namespace plane_statistics {
-
-using vlasscube::parallel_for;
+namespace vlasscube::plane_statistics {
 
 Peaks find_peaks(const float* values, const std::uint8_t* inside, const std::uint8_t* mask, std::size_t size,
                  int threads) {
@@ -119,15 +117,17 @@ double median_of(const float* values, const std::uint8_t* use, std::size_t size,
 
 }  // namespace
 
-RobustStatistics robust_statistics(const float* values, const std::uint8_t* use, std::size_t size, int threads) {
+RobustStatistics robust_statistics(const float* values, const std::uint8_t* use, std::size_t size,
+                                   int threads) {
   RobustStatistics statistics;
-  statistics.median = median_of(values, use, size, threads, [](float value) { return value; }, statistics.count);
+  statistics.median =
+      median_of(values, use, size, threads, [](float value) { return value; }, statistics.count);
   const double median = statistics.median;
   std::int64_t count = 0;
   statistics.mad = median_of(
-      values, use, size, threads, [median](float value) { return static_cast<float>(std::fabs(value - median)); },
-      count);
+      values, use, size, threads,
+      [median](float value) { return static_cast<float>(std::fabs(value - median)); }, count);
   return statistics;
 }
 
-}  // namespace plane_statistics
+}  // namespace vlasscube::plane_statistics

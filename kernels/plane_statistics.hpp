@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace plane_statistics {
+namespace vlasscube::plane_statistics {
 
 struct Peaks {
   std::int64_t count = 0;    // pixels where `inside` is set, without NaN
@@ -23,6 +23,7 @@ struct RobustStatistics {
 };
 
 // Exact order statistics of the finite values where `use` is set, in a few passes and without a copy.
-RobustStatistics robust_statistics(const float* values, const std::uint8_t* use, std::size_t size, int threads);
+RobustStatistics robust_statistics(const float* values, const std::uint8_t* use, std::size_t size,
+                                   int threads);
 
-}  // namespace plane_statistics
+}  // namespace vlasscube::plane_statistics

@@ -8,22 +8,15 @@
 #include <vector>
 
 #include "parallel.hpp"
+#include "vector_loops.hpp"
 
-// Compiled for several instruction sets; the one to use is chosen when the library is loaded.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define PIXEL_LOOP __attribute__((noinline, target_clones("avx512f", "avx2", "default")))
-#else
-#define PIXEL_LOOP
-#endif
-
-namespace rms_map {
+namespace vlasscube::rms_map {
 namespace {
 
 constexpr double kMadToSigma = 1.482602218505602;  // 1 / Φ⁻¹(3/4)
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLargest = std::numeric_limits<float>::max();
 
-constexpr std::size_t kLanes = 16;
 constexpr int kThresholds = 6;
 constexpr double kFirstStep = 0.03;  // between thresholds, standard deviations
 constexpr int kPasses = 12;
@@ -35,50 +28,11 @@ struct Moments {
 };
 
 // `pivot` is a value near the mean, which keeps the digits of the variance.
-PIXEL_LOOP void find_moments(const float* pixels, std::size_t size, double pivot, Moments& result) {
-  // Lane by lane: an order of summation that vectors keep.
-  double sums[kLanes] = {}, squares[kLanes] = {};
-  const std::size_t whole = size - size % kLanes;
-  for (std::size_t i = 0; i < whole; i += kLanes) {
-    for (std::size_t k = 0; k < kLanes; ++k) {
-      const double deviation = pixels[i + k] - pivot;
-      sums[k] += deviation;
-      squares[k] += deviation * deviation;
-    }
-  }
-  double sum = 0.0, square = 0.0;
-  for (std::size_t i = whole; i < size; ++i) {
-    const double deviation = pixels[i] - pivot;
-    sum += deviation;
-    square += deviation * deviation;
-  }
-  for (std::size_t k = 0; k < kLanes; ++k) {
-    sum += sums[k];
-    square += squares[k];
-  }
+Moments find_moments(const float* pixels, std::size_t size, double pivot) {
+  double sum, square;
+  vector_loops().sum_deviations(pixels, size, pivot, &sum, &square);
   const double n = static_cast<double>(size);
-  result.mean = pivot + sum / n;
-  result.sigma = size > 1 ? std::sqrt(std::max(square - sum * sum / n, 0.0) / (n - 1.0)) : 0.0;
-}
-
-PIXEL_LOOP std::size_t count_below(const float* pixels, std::size_t size, float threshold) {
-  std::int32_t count = 0;
-  for (std::size_t i = 0; i < size; ++i) count += pixels[i] < threshold;
-  return static_cast<std::size_t>(count);
-}
-
-PIXEL_LOOP void find_deviations(const float* pixels, std::size_t size, double centre, float* result) {
-  for (std::size_t i = 0; i < size; ++i) result[i] = static_cast<float>(std::abs(pixels[i] - centre));
-}
-
-// 1 for pixels in [low, high), others 0.
-PIXEL_LOOP void flag_inside(const float* pixels, std::size_t size, float low, float high, std::uint8_t* flags) {
-  for (std::size_t i = 0; i < size; ++i) flags[i] = (pixels[i] >= low) & (pixels[i] < high);
-}
-
-// 1 for pixels outside of [low, high] and for those that are not numbers, others 0.
-PIXEL_LOOP void flag_outside(const float* pixels, std::size_t size, float low, float high, std::uint8_t* flags) {
-  for (std::size_t i = 0; i < size; ++i) flags[i] = !((pixels[i] >= low) & (pixels[i] <= high));
+  return {pivot + sum / n, size > 1 ? std::sqrt(std::max(square - sum * sum / n, 0.0) / (n - 1.0)) : 0.0};
 }
 
 // Least float that is not below a double, and greatest that is not above.
@@ -95,23 +49,26 @@ float round_down(double value) {
 class Box {
  public:
   explicit Box(std::size_t pixels)
-      : pixels_(pixels), deviations_(pixels), few_(pixels), flags_(pixels + sizeof(std::uint64_t)),
-        flagged_(pixels + sizeof(std::uint64_t)), limits_(pixels + 1, kUnknown) {}
+      : pixels_(pixels),
+        deviations_(pixels),
+        few_(pixels),
+        flags_(pixels + sizeof(std::uint64_t)),
+        flagged_(pixels + sizeof(std::uint64_t)),
+        limits_(pixels + 1, kUnknown) {}
 
   // Of ny rows of nx pixels, one of which is finite.
   float rms(const float* corner, std::int64_t ny, std::int64_t nx, std::int64_t row_stride) {
     size_ = static_cast<std::size_t>(ny * nx);
     for (std::int64_t y = 0; y < ny; ++y) std::copy_n(corner + y * row_stride, nx, pixels_.data() + y * nx);
-    Moments moments;
-    find_moments(pixels_.data(), size_, 0.0, moments);
+    Moments moments = find_moments(pixels_.data(), size_, 0.0);
     if (!std::isfinite(moments.mean)) {
       remove(find_outside(-kLargest, kLargest));
-      find_moments(pixels_.data(), size_, 0.0, moments);
+      moments = find_moments(pixels_.data(), size_, 0.0);
     }
     clip(moments);
     if (moments.sigma == 0.0) return 0.0F;
     const double median = middle(pixels_.data(), moments.mean + median_guess_ * moments.sigma, moments.sigma);
-    find_deviations(pixels_.data(), size_, median, deviations_.data());
+    vector_loops().deviations(pixels_.data(), size_, median, deviations_.data());
     const double mad = middle(deviations_.data(), mad_guess_ * moments.sigma, moments.sigma);
     median_guess_ = (median - moments.mean) / moments.sigma;
     mad_guess_ = mad / moments.sigma;
@@ -129,12 +86,12 @@ class Box {
       // All are outside where sigma is nothing but rounding.
       if (outside == 0 || outside == size_) break;
       remove(outside);
-      find_moments(pixels_.data(), size_, moments.mean, moments);
+      moments = find_moments(pixels_.data(), size_, moments.mean);
     }
   }
 
   std::size_t find_outside(float low, float high) {
-    flag_outside(pixels_.data(), size_, low, high, flags_.data());
+    vector_loops().flag_outside(pixels_.data(), size_, low, high, flags_.data());
     return list_flagged();
   }
 
@@ -169,7 +126,7 @@ class Box {
       for (int t = 0; t < kThresholds; ++t) {
         const float threshold = static_cast<float>(start + t * step);
         if (threshold <= low || threshold >= high) continue;
-        const std::size_t below = count_below(values, size_, threshold);
+        const std::size_t below = vector_loops().count_below(values, size_, threshold);
         if (below <= first) {
           low = threshold;
           below_low = below;
@@ -186,7 +143,7 @@ class Box {
         start = low + step;
       }
     }
-    flag_inside(values, size_, low, high, flags_.data());
+    vector_loops().flag_inside(values, size_, low, high, flags_.data());
     const std::size_t candidates = list_flagged();
     for (std::size_t i = 0; i < candidates; ++i) few_[i] = values[flagged_[i]];
     float* const at = few_.data() + (first - below_low);
@@ -207,7 +164,8 @@ class Box {
 };
 
 bool within(std::int64_t first, std::int64_t count, std::int64_t step, std::int64_t size) {
-  return count >= 0 && first >= 0 && (count == 0 || (first < size && (count - 1) <= (size - 1 - first) / step));
+  return count >= 0 && first >= 0 &&
+         (count == 0 || (first < size && (count - 1) <= (size - 1 - first) / step));
 }
 
 }  // namespace
@@ -227,7 +185,8 @@ double chauvenet_limit(std::int64_t count) {
   return low;
 }
 
-void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid& grid, float* rms, int threads) {
+void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid& grid, float* rms,
+               int threads) {
   if (grid.step < 1 || grid.reach < 0 || !within(grid.first_y, grid.rows, grid.step, ny) ||
       !within(grid.first_x, grid.columns, grid.step, nx)) {
     throw std::invalid_argument("rms map: the grid does not lie in the image");
@@ -235,8 +194,9 @@ void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid&
   // Beyond the image there is nothing to reach.
   const std::int64_t reach = std::min(grid.reach, std::max(ny, nx));
   const std::int64_t largest = std::min(2 * reach + 1, ny) * std::min(2 * reach + 1, nx);
-  std::vector<Box> boxes(static_cast<std::size_t>(std::max(threads, 1)), Box(static_cast<std::size_t>(largest)));
-  vlasscube::parallel_for(static_cast<long>(grid.rows), threads, [&](long row, int thread) {
+  std::vector<Box> boxes(static_cast<std::size_t>(std::max(threads, 1)),
+                         Box(static_cast<std::size_t>(largest)));
+  parallel_for(static_cast<long>(grid.rows), threads, [&](long row, int thread) {
     const std::int64_t y = grid.first_y + row * grid.step;
     const std::int64_t bottom = std::max<std::int64_t>(y - reach, 0), top = std::min(y + reach + 1, ny);
     for (std::int64_t column = 0; column < grid.columns; ++column) {
@@ -247,9 +207,10 @@ void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid&
         continue;
       }
       const std::int64_t left = std::max<std::int64_t>(x - reach, 0), right = std::min(x + reach + 1, nx);
-      value = boxes[static_cast<std::size_t>(thread)].rms(image + bottom * nx + left, top - bottom, right - left, nx);
+      value = boxes[static_cast<std::size_t>(thread)].rms(image + bottom * nx + left, top - bottom,
+                                                          right - left, nx);
     }
   });
 }
 
-}  // namespace rms_map
+}  // namespace vlasscube::rms_map

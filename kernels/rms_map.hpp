@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
-namespace rms_map {
+namespace vlasscube::rms_map {
 
-// Where the points of the grid lie, `step` pixels apart from (first_y, first_x) on, and how many pixels their boxes
-// reach to each side. Boxes are cut at the border of the image.
+// Where the points of the grid lie, `step` pixels apart from (first_y, first_x) on, and how many pixels their
+// boxes reach to each side. Boxes are cut at the border of the image.
 struct Grid {
   std::int64_t first_y, first_x;
   std::int64_t rows, columns;
@@ -21,9 +21,11 @@ struct Grid {
 //   rms         grid.rows x grid.columns values; NaN where the pixel at the point itself is not finite
 //
 // Throws std::invalid_argument if a point lies outside of the image.
-void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid& grid, float* rms, int threads);
+void local_rms(const float* image, std::int64_t ny, std::int64_t nx, const Grid& grid, float* rms,
+               int threads);
 
-// Number of standard deviations from the mean beyond which Chauvenet's criterion rejects one of `count` values.
+// Number of standard deviations from the mean beyond which Chauvenet's criterion rejects one of `count`
+// values.
 double chauvenet_limit(std::int64_t count);
 
-}  // namespace rms_map
+}  // namespace vlasscube::rms_map

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-namespace sample_arrays {
+namespace vlasscube::sample_arrays {
 
 namespace {
 
@@ -14,8 +14,8 @@ constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
 bool is_finite(float value) { return std::fabs(value) <= std::numeric_limits<float>::max(); }
 
-// For each row of blocks calls clear(), take_row(y) for its rows and finish(place, first, last) for the columns of
-// each block: whole rows are worked on at once, for which compilers have vector instructions.
+// For each row of blocks calls clear(), take_row(y) for its rows and finish(place, first, last) for the
+// columns of each block: whole rows are worked on at once, for which compilers have vector instructions.
 template <class Clear, class TakeRow, class Finish>
 void by_blocks(std::size_t ny, std::size_t nx, std::size_t size, const Clear& clear, const TakeRow& take_row,
                const Finish& finish) {
@@ -32,7 +32,8 @@ int bit_length(std::uint32_t value) { return value == 0 ? 0 : 32 - __builtin_clz
 std::uint32_t size_of(std::int32_t value) { return static_cast<std::uint32_t>(std::abs(value)); }
 
 std::uint32_t code(std::int32_t multiple) {
-  return 1 + (multiple < 0 ? 2 * static_cast<std::uint32_t>(-multiple) - 1 : 2 * static_cast<std::uint32_t>(multiple));
+  return 1 + (multiple < 0 ? 2 * static_cast<std::uint32_t>(-multiple) - 1
+                           : 2 * static_cast<std::uint32_t>(multiple));
 }
 
 }  // namespace
@@ -118,4 +119,4 @@ Coded encode(const float* values, std::size_t height, std::size_t width, double 
   return coded;
 }
 
-}  // namespace sample_arrays
+}  // namespace vlasscube::sample_arrays

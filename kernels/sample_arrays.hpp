@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-namespace sample_arrays {
+namespace vlasscube::sample_arrays {
 
 // out[j][i]: mean of the finite pixels of a block, or their value of largest size (the positive one of two);
 // NaN where there is none. The last blocks may be smaller. `out` is [ceil(ny / size)][ceil(nx / size)].
@@ -22,4 +22,4 @@ struct Coded {
 // differences along the rows where these need fewer bits. Multiples must be below 2^28.
 Coded encode(const float* values, std::size_t height, std::size_t width, double step);
 
-}  // namespace sample_arrays
+}  // namespace vlasscube::sample_arrays

@@ -33,3 +33,13 @@ def browser():
         opened = playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def instruction_sets():
+    """Names of the instruction sets that the kernels can be run with here, fastest first, `plain` last."""
+    from vlasscube import _kernels
+
+    names = _kernels.available_instruction_sets()
+    yield names
+    _kernels.select_instruction_set(names[0])

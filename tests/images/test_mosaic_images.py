@@ -29,7 +29,7 @@ from vlasscube.testing.casa_images import describe
 
 KINDS = ("psf", "pb", "weight", "sumwt", "residual", "model", "image", "mask")
 GROUPS = ((3,), (5, 3))
-OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,))
+OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))
 SMALL = ImageHeader(
     ImageGeometry(6, 4, 1.0, "J2000 10:00:00.000 +34.00.00.0000"), 3e9, 128e6, 2.9e9, OBSERVATION
 )
@@ -207,7 +207,7 @@ from vlasscube.mosaic.visibilities import ObservationInfo
 from vlasscube.records import ImageGeometry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-observation = ObservationInfo("EVLA", "me", 5.1e9, "field", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,))
+observation = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))
 geometry = ImageGeometry(400, 400, 1.0, "J2000 10:00:00.000 +34.00.00.0000")
 header = ImageHeader(geometry, 3e9, 128e6, 2.9e9, observation)
 planes = [np.ones((400, 400), np.float32)] * 4

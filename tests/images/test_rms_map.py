@@ -270,3 +270,15 @@ def test_all_but_equals_imdev_with_another_reference_pixel(tmp_path):
     found = rms_map(plane, 0.6, (101, 117))
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     assert np.nanmedian(np.abs(found / expected - 1)) < 5e-3
+
+
+def test_instruction_sets_do_not_matter(instruction_sets):
+    values = sky(150, 170, 3, mask=False)
+    maps = []
+    for name in instruction_sets:
+        _kernels.select_instruction_set(name)
+        maps.append(np.empty((15, 17), np.float32))
+        _kernels.local_rms(values, maps[-1], 0, 0, 10, 31, 1)
+    assert maps[0].min() > 0
+    for found in maps:
+        np.testing.assert_array_equal(found, maps[-1])

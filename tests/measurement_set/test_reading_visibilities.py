@@ -149,14 +149,11 @@ def test_columns(filled_ms):
                 assert visibilities.fields[window.field_index[index]].id == table.getcell("FIELD_ID", row)
         with casa.table(filled_ms / "SPECTRAL_WINDOW") as table:
             np.testing.assert_array_equal(window.channel_frequency_hz, table.getcell("CHAN_FREQ", window.id))
-    count = sum(
-        np.unpackbits(window.usable[..., None], axis=-1).sum() for window in visibilities.spectral_windows
-    )
-    assert visibilities.usable_count == count > 0
+    assert visibilities.count == sum(window.usable.size for window in visibilities.spectral_windows) > 0
     assert visibilities.non_finite == visibilities.bad_weights == 0
     assert visibilities.observation.telescope == "EVLA"
     assert visibilities.observation.object_name == "0050003-023000"
-    assert visibilities.observation.antenna_names == ("ea01", "ea02", "ea03", "ea04")
+    assert len(visibilities.observation.antenna_position_m) == 4
 
 
 @pytest.mark.casa

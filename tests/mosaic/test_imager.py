@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.primary_beam import evla_power_beam
@@ -414,3 +415,21 @@ def test_threads_change_nothing(settings):
     one, three = (image(grid, visibilities, threads=threads, **settings) for threads in (1, 3))
     np.testing.assert_array_equal(one.residual, three.residual)
     np.testing.assert_array_equal(one.imager.psf(), three.imager.psf())
+
+
+@pytest.mark.parametrize("gridding", ["casa", "exact"])
+def test_threads_of_linear_algebra_change_nothing(gridding):
+    grid = image_grid(320, 288)
+    visibilities = observe(grid, SOURCES, channels=2)
+    results = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            results.append(image(grid, visibilities, gridding=gridding))
+            # The limit is the caller's again.
+            assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {
+                threads
+            }
+    one, two = results
+    np.testing.assert_array_equal(one.weight, two.weight)
+    np.testing.assert_array_equal(one.residual, two.residual)
+    assert one.imager.expected_noise_jy() == two.imager.expected_noise_jy()

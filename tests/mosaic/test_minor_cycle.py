@@ -183,6 +183,19 @@ def test_threads_do_not_matter():
     np.testing.assert_array_equal(first[0], second[0])
 
 
+def test_instruction_sets_do_not_matter(instruction_sets):
+    residual, mask = make_sky(120, 150)
+    psf = make_psf(120, 150)
+    results = []
+    for name in instruction_sets:
+        _kernels.select_instruction_set(name)
+        results.append(run(residual, psf, mask, SCALES, 0.0, 60))
+    for model, result, masks in results[:-1]:
+        np.testing.assert_array_equal(model, results[-1][0])
+        assert result.components == results[-1][1].components
+        assert masks.pixels == results[-1][2].pixels
+
+
 def test_nan_counts_as_zero():
     residual, mask = make_sky(80, 80)
     hole = residual.copy()

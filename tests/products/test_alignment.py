@@ -22,7 +22,7 @@ def gaussian(beam, x0, y0):
 
 @pytest.fixture
 def image(tmp_path):
-    info = ObservationInfo("EVLA", "", 5.1e9, "f", ("ea01",), ((0.0, 0.0, 0.0),), (25.0,))
+    info = ObservationInfo("EVLA", "", 5.1e9, "f", ((0.0, 0.0, 0.0),))
     header = ImageHeader(
         ImageGeometry(NX, NY, CELL, "J2000 10:00:00.000 +34.00.00.0000"), 3.0e9, 1.28e8, 3.0e9, info
     )

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.casa
 ROOT = "s7_0.name.spw2.IQUV.iter3"
 GEOMETRY = ImageGeometry(120, 100, 3.0, "J2000 10:00:00.000 +34.00.00.0000")
 BOX = PixelBox(10, 5, 109, 94)
-OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,))
+OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))
 IMPBCOR = dict(mode="divide", cutoff=-1.0, stretch=False)
 IMDEV = dict(
     grid=[10, 10],

@@ -20,6 +20,7 @@ from vlasscube.estimates.work_costs import (
     before_imaging,
     imaging,
 )
+from vlasscube.mosaic import memory
 
 FLOAT_BYTES = 4
 STOKES_COUNT = 4
@@ -58,8 +59,6 @@ LIBRARY_BYTES = 200_000_000
 LEADER_BYTES = 260_000_000
 """Of the leading process by itself, without libraries."""
 WORKER_BYTES = 230_000_000
-VISIBILITY_BYTES = 74
-"""Data, residual data, flags, weights of four correlations; while a plane is imaged."""
 PREDICTION_BYTES = 20
 """For each visibility of all spectral windows, while the continuum model is predicted."""
 PREDICTION_PIXEL_BYTES = 30
@@ -68,9 +67,8 @@ CUTOUT_BYTES = 76
 STATWT_INTEGRATION_BYTES = 1_000_000
 """For each integration in a spectral window, by CASA's statwt."""
 STATWT_VISIBILITY_BYTES = 25
-ENGINE_PIXEL_BYTES = {"casa": 350, "mosaic": 68}
-"""For each pixel of an IQUV image, while it is cleaned: with our engine four images of I, Q, U and V (44 with
-psf, primary beam and weights) and the larger of the uv grid and the transforms of restoration."""
+TCLEAN_PIXEL_BYTES = 350
+"""For each pixel of an IQUV image, while tclean makes it; of our engine, see `vlasscube.mosaic.memory`."""
 
 
 @dataclass(frozen=True)
@@ -183,22 +181,6 @@ def measurement_set_bytes(rows: int, visibilities: int) -> int:
 # ------------------------------------------------------------------------------------------------- memory
 
 
-def imaging_bytes(pixels: int, visibilities: int, engine: str = "mosaic") -> int:
-    """Peak memory that imaging a plane takes, beyond the process itself.
-
-    Parameters
-    ----------
-    pixels : int
-        Of one Stokes parameter.
-    visibilities : int
-        Rows × channels, flagged ones included.
-    engine : str
-        Imaging engine.
-    """
-    data = VISIBILITY_BYTES * visibilities if engine == "mosaic" else 0
-    return ENGINE_PIXEL_BYTES[engine] * pixels + data
-
-
 def worker_memory_bytes(
     nx: int, ny: int, engine: str = "mosaic", *, visibilities: int = 0, cutout_pixels: int = 0
 ) -> int:
@@ -206,8 +188,11 @@ def worker_memory_bytes(
 
     At 12500² with 15 million visibilities 12.2 GB, or 55 GB with tclean.
     """
-    largest = max(imaging_bytes(nx * ny, visibilities, engine), CUTOUT_BYTES * cutout_pixels)
-    return LIBRARY_BYTES + WORKER_BYTES + largest
+    pixels = nx * ny
+    engine_bytes = (
+        TCLEAN_PIXEL_BYTES * pixels if engine == "casa" else memory.imaging_bytes(pixels, visibilities)
+    )
+    return LIBRARY_BYTES + WORKER_BYTES + max(engine_bytes, CUTOUT_BYTES * cutout_pixels)
 
 
 def largest_worker_bytes(size: CubeSize, engine: str = "mosaic") -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import casa, casacore_tables
-from vlasscube.records import STOKES, Beam, PixelBox
+from vlasscube.records import Beam, PixelBox
 from vlasscube.sky import arcsec_from_rad
 
 FloatArray = npt.NDArray[np.float32]
@@ -179,8 +179,3 @@ def set_missing_beams(psf: Path, images: tuple[Path, ...]) -> tuple[str, ...]:
                     target.setrestoringbeam(beam=beam, channel=channel, polarization=polarization)
         mended.append(path.name)
     return tuple(mended)
-
-
-def stokes_index(name: str) -> int:
-    """Index of a Stokes parameter in an IQUV image."""
-    return STOKES.index(name)

@@ -18,16 +18,16 @@ import numpy.typing as npt
 
 from vlasscube import casa, naming
 from vlasscube.errors import ImagingError, MemoryLimitError
-from vlasscube.estimates.cost import imaging_bytes
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import PB_MASK, IterationParameters, tclean_arguments
 from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding
 from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.mosaic.clean import CleanOutcome, CleanState, clean
+from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
+from vlasscube.mosaic.memory import further_bytes
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.mosaic.visibilities import Visibilities
 from vlasscube.processes.parallel import available_memory_bytes, plane_threads
@@ -232,15 +232,13 @@ class MosaicEngine:
 
 
 def _require_memory(name: str, geometry: ImageGeometry, visibilities: Visibilities) -> None:
-    windows = visibilities.spectral_windows
-    count = sum(window.rows * window.channels for window in windows)
-    held = sum(window.data.nbytes + window.usable.nbytes + window.weight.nbytes for window in windows)
-    needed = imaging_bytes(geometry.nx * geometry.ny, count) - held
+    needed = further_bytes(geometry.nx * geometry.ny, visibilities)
     available = available_memory_bytes()
     if needed > available:
         raise MemoryLimitError(
-            f"{name}: {geometry.nx}x{geometry.ny} pixels and {count / 1e6:.3g} million visibilities need "
-            f"{needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free",
+            f"{name}: {geometry.nx}x{geometry.ny} pixels and "
+            f"{visibilities.count / 1e6:.3g} million visibilities need {needed / 1e9:.1f} GB of memory, "
+            f"{available / 1e9:.1f} GB are free",
             hint="Image fewer planes at once (--workers), or smaller ones, or on another machine.",
         )
 

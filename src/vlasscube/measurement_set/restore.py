@@ -34,11 +34,6 @@ def restore_flags(ms: Path, version: str) -> None:
     casa.run_task("flagmanager", vis=str(ms), mode="restore", versionname=version)
 
 
-def has_flag_version(ms: Path, version: str) -> bool:
-    """Whether a flag version was saved."""
-    return (ms.with_name(f"{ms.name}.flagversions") / f"flags.{version}").is_dir()
-
-
 def drop_virtual_model(ms: Path) -> None:
     """Delete a virtual model, which would shadow the model column."""
     with casa.table(ms) as table:

@@ -375,17 +375,12 @@ def _read_observation(
 ) -> ObservationInfo:
     with casacore_tables.table(ms / "OBSERVATION") as table:
         telescope, observer = (str(table.getcell(name, 0)) for name in ("TELESCOPE_NAME", "OBSERVER"))
-    with casacore_tables.table(ms / "ANTENNA") as table:
-        names = tuple(str(name) for name in table.getcol("NAME"))
-        diameters = casacore_tables.read_column(table, "DISH_DIAMETER", np.float64)
     return ObservationInfo(
         telescope=telescope,
         observer=observer,
         start_mjd_s=start_mjd_s,
         object_name=object_name,
-        antenna_names=names,
         antenna_position_m=tuple((float(x), float(y), float(z)) for x, y, z in positions_m),
-        dish_diameter_m=tuple(float(diameter) for diameter in diameters),
     )
 
 

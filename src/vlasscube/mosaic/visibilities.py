@@ -10,7 +10,6 @@ import numpy.typing as npt
 """In the order of the last axis of the data; bit k of `SpectralWindowData.usable` stands for the k-th."""
 
 ALL_USABLE = 0b1111
-_SET_BITS = np.array([value.bit_count() for value in range(16)])
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,11 @@ class VisibilityField:
     ra_rad: float
     dec_rad: float
     """Phase centre."""
-    frame: str
+    frame: str = "ICRS"
     """``'J2000'`` or ``'ICRS'``."""
-    time_mjd_s: float
-    """Mean time (UTC) of the selected data."""
-    lsrk_factor: float
+    time_mjd_s: float = 0.0
+    """Mean time (UTC) of the selected data; for headers."""
+    lsrk_factor: float = 1.0
     """LSRK over topocentric frequency, towards the phase centre at the mean time."""
 
 
@@ -35,16 +34,14 @@ class VisibilityField:
 class ObservationInfo:
     """Where, when and by whom the visibilities were observed, for the headers of images."""
 
-    telescope: str
-    observer: str
-    start_mjd_s: float
+    telescope: str = "EVLA"
+    observer: str = ""
+    start_mjd_s: float = 0.0
     """Time (UTC) of the first selected row."""
-    object_name: str
+    object_name: str = ""
     """Field of the first selected row."""
-    antenna_names: tuple[str, ...]
-    antenna_position_m: tuple[tuple[float, float, float], ...]
+    antenna_position_m: tuple[tuple[float, float, float], ...] = ()
     """ITRF."""
-    dish_diameter_m: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,26 +89,26 @@ class SpectralWindowData:
 
 @dataclass(frozen=True, eq=False)
 class Visibilities:
-    """The visibilities of a plane."""
+    """The visibilities of a plane.
+
+    The imager needs spectral windows and fields; what follows is for warnings and the headers of images.
+    """
 
     spectral_windows: tuple[SpectralWindowData, ...]
     """Those asked for that have selected rows, by ascending id."""
     fields: tuple[VisibilityField, ...]
     """Those with selected rows, by ascending id."""
-    observation: ObservationInfo
-    lsrk_range_hz: tuple[float, float]
+    observation: ObservationInfo = ObservationInfo()
+    lsrk_range_hz: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest channel edge over all times and fields, LSRK."""
-    rest_frequency_hz: float
+    rest_frequency_hz: float = 0.0
     """Of the first selected field's source; 0 if it has none."""
-    non_finite: int
+    non_finite: int = 0
     """Visibilities that no flag marks but that are infinite or not a number: they are not usable."""
-    bad_weights: int
+    bad_weights: int = 0
     """Weights (of a row and channel) that are negative, infinite or not a number: taken as zero."""
 
     @property
-    def usable_count(self) -> int:
-        """Number of usable visibilities, correlations counted one by one."""
-        return sum(
-            int(np.bincount(window.usable.ravel(), minlength=16)[:16] @ _SET_BITS)
-            for window in self.spectral_windows
-        )
+    def count(self) -> int:
+        """Number of visibilities of four correlations each, flagged ones included."""
+        return sum(window.rows * window.channels for window in self.spectral_windows)

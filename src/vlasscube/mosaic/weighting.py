@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,6 @@ from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.grid import ImageGrid
 
 _BATCH_ROWS = 16384
-
-Floats = TypeVar("Floats", npt.NDArray[np.float32], npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True)

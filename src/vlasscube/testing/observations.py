@@ -129,7 +129,7 @@ def observe(
         usable=np.full((rows, channels), ALL_USABLE, dtype=np.uint8),
         weight=rng.uniform(0.5, 1.5, (rows, channels)).astype(np.float32),
     )
-    info = ObservationInfo("EVLA", "", 5.1e9, "field0", ("ea01",), ((0.0, 0.0, 0.0),), (25.0,))
+    info = ObservationInfo("EVLA", "", 5.1e9, "field0", ((0.0, 0.0, 0.0),))
     edges = float(frequency[0]) - 8e6, float(frequency[-1]) + 8e6
     return Visibilities((window,), tuple(fields), info, edges, 0.0, 0, 0)
 

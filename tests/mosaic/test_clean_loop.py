@@ -12,7 +12,7 @@ from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts, read_cube, read_plane
 from vlasscube.imaging.tclean import clean_result
-from vlasscube.mosaic.clean import CleanState, clean
+from vlasscube.mosaic.clean_loop import CleanState, clean
 from vlasscube.mosaic.iteration_control import CleanControl
 from vlasscube.mosaic.masks import pb_mask, user_mask
 from vlasscube.records import STOKES, Beam
