@@ -15,6 +15,18 @@ if os.environ.get("CI"):
     settings.load_profile("repeatable")
 
 
+MARKS = {"browser": "browser", "dask": "slow", "separate_dask": "slow", "mpirun": "slow"}
+"""What a test with one of these fixtures is."""
+
+
+# Before tests are chosen by their marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for name in MARKS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKS[name])
+
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
