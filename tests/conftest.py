@@ -6,14 +6,14 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself.
+# Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself. How long an
+# example takes says more about what else the machine does than about us.
+settings.register_profile("exploring", deadline=None)
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile(
     "long", max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck)
 )
-if os.environ.get("CI"):
-    settings.load_profile("repeatable")
-
+settings.load_profile("repeatable" if os.environ.get("CI") else "exploring")
 
 MARKS = {"browser": "browser", "dask": "slow", "separate_dask": "slow", "mpirun": "slow"}
 """What a test with one of these fixtures is."""

@@ -473,6 +473,7 @@ _SLEEPING = "time.sleep(60)"
 _STUCK = "c = ctypes.CDLL(None); m = ctypes.create_string_buffer(64); [c.pthread_mutex_lock(m) for _ in '12']"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [_SLEEPING, _STUCK], ids=["in Python", "in C"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_the_run_with_a_line(tmp_path: Path, body: str, number: int, status: int) -> None:

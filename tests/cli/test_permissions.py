@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "vlasscube.cli"]
 PARAMETERS = "imagename='VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1'\n"
 

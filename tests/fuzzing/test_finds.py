@@ -97,6 +97,7 @@ def test_files_without_an_end_or_with_a_longer_one(tmp_path):
             read_fits(path)
 
 
+@pytest.mark.slow
 def test_any_value_of_any_card_is_read_or_refused():
     """Each card that has a value, in turn with values that it must not have."""
     content = fits_file(beams=3)

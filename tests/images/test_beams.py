@@ -243,6 +243,7 @@ def test_common_beam_algebra(given_beams, extra, factor):
     assert scaled.bmaj_arcsec * scaled.bmin_arcsec == pytest.approx(area * factor**2, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_common_beam_never_larger_than_radio_beam():
     rng = np.random.default_rng(4)
     for _ in range(5):

@@ -110,6 +110,7 @@ def by_the_rules(plane, reach, anchor):
     return result
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.integers(35, 61),

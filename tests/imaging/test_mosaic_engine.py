@@ -67,6 +67,7 @@ def planes(directory, name):
     return np.stack([read_plane(directory / name, stokes) for stokes in range(4)])
 
 
+@pytest.mark.casa
 def test_sources_are_cleaned(field, tmp_path):
     results = make(one_engine(), tmp_path, parameters())
     assert [r.stop_code for r in results][1:] != [0, 0]
@@ -80,6 +81,7 @@ def test_sources_are_cleaned(field, tmp_path):
     assert "gridder" in results[0].call
 
 
+@pytest.mark.casa
 def test_going_on_from_disk_is_going_on_from_memory(field, tmp_path):
     (tmp_path / "memory").mkdir()
     (tmp_path / "disk").mkdir()
@@ -117,6 +119,7 @@ def test_odd_and_oblong_images(field, tmp_path, size):
     assert np.unravel_index(np.argmax(image), image.shape) == (size[1] // 2, size[0] // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"gridding": "exact"}, {"gridding": "exact", "w_correction": True}])
 def test_better_kernels(field, tmp_path, options):
     results = make(one_engine(**options), tmp_path, parameters())
@@ -181,6 +184,7 @@ def noise_only(scale=1.0):
     return replace(observed, spectral_windows=(replace(window, data=data, weight=scale * window.weight),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"robust": -1.0}, {"uvtaper": ("20arcsec",)}, {"pblimit": 0.3}])
 def test_noise_is_expected_once_for_a_plane(field, tmp_path, changes):
     field(noise_only())

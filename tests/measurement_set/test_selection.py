@@ -31,6 +31,7 @@ def antennas_of(*diameters):
     return [Antenna(number, f"ea{number:02d}", diameter) for number, diameter in enumerate(diameters)]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.floats(0, 360, exclude_max=True),

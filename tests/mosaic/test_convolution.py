@@ -170,6 +170,7 @@ def exact_functions(request):
     return grid, exact_convolution_functions(grid, FREQUENCY, power_beam, RADIUS)
 
 
+@pytest.mark.slow
 def test_exact_functions_are_the_transform_of_the_beam(exact_functions):
     grid, functions = exact_functions
     cells = np.arange(-functions.support, functions.support + 1)
@@ -218,6 +219,7 @@ def test_casa_functions_transform_back_to_the_beam(casa_functions):
     np.testing.assert_allclose(found, power_beam(arcmin, FREQUENCY[0]), atol=0.03)
 
 
+@pytest.mark.slow
 def test_channels_in_descending_order_change_nothing():
     grid = image_grid(301, 288)
     ascending = exact_convolution_functions(grid, FREQUENCY, power_beam, RADIUS, 5_000.0)

@@ -91,6 +91,7 @@ def as_observed(visibilities):
     return visibilities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("observed", "alter", "settings"),
     [
@@ -120,6 +121,7 @@ def test_natural_weighting_of_one_pointing_in_closed_form():
     assert expected == pytest.approx(0.5 / np.sqrt(2 * window.weight.size), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alter", [as_observed, flags])
 def test_hanning_smoothing_adds_noise(alter):
     """The weights are those of single channels; the sum of correlated channels is noisier."""

@@ -404,6 +404,7 @@ def test_what_falls_off_the_grid_is_counted_and_ignored(shape, columns):
     assert gridder.weight_sum == pytest.approx(on_grid, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(32, 32), (33, 33), (32, 33), (33, 32)])
 def test_the_outermost_places_of_the_grid_are_safe(shape):
     nx, ny = shape

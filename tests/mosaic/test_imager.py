@@ -160,6 +160,7 @@ def peak_position(values):
     return np.array([x, y]) - np.linalg.solve([[2 * c[3], c[5]], [c[5], 2 * c[4]]], c[1:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tilt", [(20.0, 0.0), (0.0, -20.0), (15.0, 12.0)])
 def test_w_correction_puts_a_source_at_its_place(tilt):
     grid = image_grid(cell_arcsec=6.0, nx=300, ny=320)
@@ -190,6 +191,7 @@ def test_w_correction_takes_exact_kernels():
 # -------------------------------------------------------------------------------------------------------- psf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gridding", ["casa", "exact"])
 @pytest.mark.parametrize("shape", [(240, 200), (241, 201)])
 def test_psf_is_one_at_the_centre_and_symmetric(gridding, shape):
@@ -204,6 +206,7 @@ def test_psf_is_one_at_the_centre_and_symmetric(gridding, shape):
     np.testing.assert_allclose(inner[::-1, ::-1], inner, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_psf_is_the_dirty_image_of_a_source_at_the_centre_of_its_pointing():
     grid = image_grid()
     visibilities = observe(grid, [(120, 100, (1.0, 0, 0, 0))], pointings=((0.0, 0.0),))
@@ -233,6 +236,7 @@ def test_primary_beam_of_one_field_is_the_power_beam(gridding, tolerance):
     assert not made.pb[expected < 0.09].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gridding", "tolerance"), [("exact", 2e-3), ("casa", 2e-2)])
 def test_weights_of_a_mosaic_are_the_sum_of_squared_beams(gridding, tolerance):
     grid = image_grid()
@@ -271,6 +275,7 @@ def with_window(visibilities, **changes):
     return replace(visibilities, spectral_windows=(replace(window, **changes),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", range(4))
 def test_what_is_flagged_in_one_correlation_is_left_out(correlation):
     grid = image_grid()
@@ -302,6 +307,7 @@ def test_rows_without_weight_might_as_well_be_missing():
     np.testing.assert_allclose(first.residual, second.residual, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_two_spectral_windows_are_the_sum_of_each():
     grid = image_grid()
     low, high = (observe(grid, SOURCES, seed=seed, spw=seed) for seed in (1, 2))
@@ -324,6 +330,7 @@ def width(psf):
     return np.sqrt((psf > 0.5).sum())
 
 
+@pytest.mark.slow
 def test_robust_and_taper_shape_the_psf():
     grid = image_grid(cell_arcsec=1.5, nx=480, ny=400)
     visibilities = observe(grid, antennas=14, size_m=500.0)
@@ -344,6 +351,7 @@ def test_natural_weights_sum_to_those_of_the_data():
 # ---------------------------------------------------------------------------------------------- special cases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gridding", ["casa", "exact"])
 @pytest.mark.parametrize("shape", [(241, 199), (200, 241), (255, 160)])
 def test_images_may_be_odd_and_not_square(gridding, shape):
@@ -360,6 +368,7 @@ def test_images_may_be_odd_and_not_square(gridding, shape):
     assert np.abs(residual).max() < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gridding", ["casa", "exact"])
 @pytest.mark.parametrize(
     "few", [dict(pointings=((2.0, 1.0),)), dict(channels=1), dict(antennas=2, dumps=1, channels=1)], ids=str
@@ -375,6 +384,7 @@ def test_small_observations(gridding, few):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [dict(), dict(gridding="exact"), dict(gridding="exact", w_correction=True)]
 )

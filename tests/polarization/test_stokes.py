@@ -125,6 +125,7 @@ def test_agrees_with_curve_fit_and_its_error():
         assert law.alpha_error == pytest.approx(math.sqrt(covariance[1, 1]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_error_of_alpha_is_the_scatter():
     rng = np.random.default_rng(8)
     laws = [

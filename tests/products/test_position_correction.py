@@ -98,6 +98,7 @@ def test_size_and_direction(hours, dec):
         assert np.sign(moved[0]) == -np.sign(hours)
 
 
+@pytest.mark.slow
 @given(st.floats(-4.0, 4.0), st.floats(-30.0, 89.5))
 def test_continuity_in_hour_angle_and_declination(hours, dec):
     here = displacement_mas(at_hour_angle(hours, dec))

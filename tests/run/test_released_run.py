@@ -56,6 +56,7 @@ def test_products_are_verified(workspace: Workspace) -> None:
     assert len(listed["planes"]) == 2
 
 
+@pytest.mark.slow
 def test_status_plan_and_web_log(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", str(workspace.directory)]) == 0
     assert "12" in capsys.readouterr().out

@@ -351,6 +351,7 @@ class TestUnderWay:
         assert not stale.exists()
 
 
+@pytest.mark.slow
 class TestDamage:
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"stage": 3}', "\x00\xff"])
     def test_damaged_record(self, tmp_path: Path, text: str) -> None:
