@@ -10,6 +10,8 @@ The tests of vlasscube are made of these; so can yours be:
     Small CASA images, what CASA's tasks make of them, and all that CASA says of an image.
 `synthetic_field`, `synthetic_run`
     A run directory with the records that a run leaves, in every outcome of a plane.
+`durability`
+    What a machine that loses power would keep of files: the order of syncs and renames.
 `stand_in_stage`
     A stage that takes the place of an image-making one, to try workers and clusters with.
 
