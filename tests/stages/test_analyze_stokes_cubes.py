@@ -34,7 +34,7 @@ def analysis(tmp_path):
     casa.configure(tmp_path / "casa.log", tmp_path / "calls.py")
     workspace = Workspace(tmp_path)
     workspace.working.mkdir()
-    observation = ObservationInfo("EVLA", "me", 5.1e9, "f", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,))
+    observation = ObservationInfo("EVLA", "me", 5.1e9, "f", ((-1.6e6, -5e6, 3.5e6),))
     geometry = ImageGeometry(SIZE, SIZE, 1.0, "J2000 10:00:00.000 +34.00.00.0000")
     rng = np.random.default_rng(5)
     cutouts = []

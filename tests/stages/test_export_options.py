@@ -68,9 +68,7 @@ def image_name(label, kind):
 
 def plane(working, label, beam, outcome, latitude):
     frequency = FREQUENCIES[label]
-    observation = ObservationInfo(
-        "EVLA", "me", START_MJD_S, "f", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,)
-    )
+    observation = ObservationInfo("EVLA", "me", START_MJD_S, "f", ((-1.6e6, -5e6, 3.5e6),))
     header = ImageHeader(
         ImageGeometry(SIZE, SIZE, CELL, PHASECENTER), frequency, 128e6, frequency, observation
     )

@@ -41,7 +41,7 @@ from vlasscube.workspace.files import (
     write_text,
 )
 
-OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ("ea01",), ((-1.6e6, -5e6, 3.5e6),), (25.0,))
+OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))
 HEADER = ImageHeader(
     ImageGeometry(6, 4, 1.0, "J2000 10:00:00.000 +34.00.00.0000"), 3e9, 128e6, 2.9e9, OBSERVATION
 )
