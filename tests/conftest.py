@@ -2,9 +2,13 @@
 
 import os
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from vlasscube.testing import measurement_sets as small
 
 # Hypothesis explores anew on each run at a desk; in continuous integration it repeats itself. How long an
 # example takes says more about what else the machine does than about us.
@@ -55,3 +59,29 @@ def instruction_sets():
     names = _kernels.available_instruction_sets()
     yield names
     _kernels.select_instruction_set(names[0])
+
+
+@pytest.fixture(scope="session")
+def layout() -> SimpleNamespace:
+    """What the measurement set is made of."""
+    return SimpleNamespace(
+        fields=small.FIELDS,
+        mean_frequencies_hz=small.MEAN_FREQUENCIES_HZ,
+        channels=small.CHANNELS,
+        integration_s=small.INTEGRATION_S,
+        start_mjd_s=small.START_MJD_S,
+    )
+
+
+@pytest.fixture(scope="session")
+def pristine_ms(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("ms") / "small_split.ms"
+    small.make_small_measurement_set(path)
+    return path
+
+
+@pytest.fixture
+def small_ms(pristine_ms, tmp_path) -> Path:
+    path = tmp_path / pristine_ms.name
+    shutil.copytree(pristine_ms, path)
+    return path
