@@ -29,13 +29,14 @@ from typing import Any
 from vlasscube import Workspace, casa
 from vlasscube.estimates.cost import Estimate
 from vlasscube.options import RunOptions
+from vlasscube.recipe import RECIPE
 from vlasscube.run.planning import RunPlan, look_at_machine, make_plan
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 
 TICKS = os.sysconf("SC_CLK_TCK")
 INTERVAL_S, SIZE_INTERVAL_S = 0.1, 0.5
-PLANE_STAGES = ("make_images", "pbcor", "make_rms_images", "make_cutout_images")
+PLANE_STAGES = tuple(stage.name for stage in RECIPE.of_planes)
 STAGES_WITHOUT_RECORD = ("start", "start_workers", "pictures", "weblog")
 
 

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from vlasscube import casa
+from vlasscube import Workspace, casa
+from vlasscube.clean_terms import PrimaryBeamMask, StopCode
 from vlasscube.imaging.clean_sequence import (
     CleanParameters,
     IterationParameters,
@@ -36,6 +37,7 @@ from vlasscube.imaging.clean_sequence import (
 )
 from vlasscube.imaging.engine import CleanRequest
 from vlasscube.imaging.engines import imaging_engine
+from vlasscube.recipe import FLAG_TARGETS_DATA
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation.build import simulate
 from vlasscube.simulation.presets import FieldSimulation, preset
@@ -89,7 +91,7 @@ def selection(ms: Path, spw: str) -> DataSelection:
 
 
 def request(task: Task, iteration: IterationParameters, previous: Path | None) -> CleanRequest:
-    parameters = CleanParameters(geometry=task.geometry, masks=("pb", "pb", "pb"), nmajor=task.nmajor)
+    parameters = CleanParameters(geometry=task.geometry, masks=(PrimaryBeamMask(),) * 3, nmajor=task.nmajor)
     root = Path(task.directory) / f"{task.engine}.iter{iteration.number}"
     return CleanRequest(
         Path(task.ms),
@@ -115,7 +117,7 @@ def measure(task: Task) -> dict[str, float]:
         result = major_casa(task) if task.engine == "casa" else major_mosaic(task)
     else:
         sequence = iteration_sequence(
-            CleanParameters(geometry=task.geometry, masks=("pb", "pb", "pb"), nmajor=task.nmajor)
+            CleanParameters(geometry=task.geometry, masks=(PrimaryBeamMask(),) * 3, nmajor=task.nmajor)
         )
         engine = imaging_engine(task.engine)
         count = 1 if task.what == "dirty" else len(sequence)
@@ -143,7 +145,7 @@ def test_model(geometry: ImageGeometry) -> np.ndarray:
 
 def major_casa(task: Task) -> dict[str, float]:
     """A major cycle of tclean: prediction and residual of a model that is there already."""
-    first = iteration_sequence(CleanParameters(geometry=task.geometry, masks=("pb",)))[0]
+    first = iteration_sequence(CleanParameters(geometry=task.geometry, masks=(PrimaryBeamMask(),)))[0]
     made = request(task, first, None)
     arguments = tclean_arguments(
         task.ms, made.selection, task.reffreq_hz, str(made.image_root), made.parameters, first
@@ -191,7 +193,7 @@ def working_set(directory: Path, parameters: FieldSimulation) -> Path:
     """Simulate a field and take it to the stage before imaging."""
     run_directory = directory / parameters.name
     found = sorted(run_directory.glob("working/*_split_split.ms"))
-    if not (run_directory / "records" / "flag_targets_data.json").exists():
+    if not Workspace(run_directory).record_path(FLAG_TARGETS_DATA.name).exists():
         shutil.rmtree(run_directory, ignore_errors=True)
         simulate(run_directory, parameters)
         command = [
@@ -293,7 +295,7 @@ def production(directory: Path) -> None:
         total += record["seconds"]
         print(
             f"| iter{record['number']} | {record['seconds'] / 60:.1f} | {record['major_cycles']} "
-            f"| {record['iterations_done']} | {record['stop_reason']} |"
+            f"| {record['iterations_done']} | {StopCode(record['stop_code']).text} |"
         )
     print(f"\nThe plane: {total / 60:.1f} minutes; 16 planes: {16 * total / 3600:.1f} hours")
     print(f"Peak memory: {peak:.1f} GB")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlasscube.clean_terms import PrimaryBeamMask, StopCode
 from vlasscube.errors import MissingResourcesError, WorkspaceError
 from vlasscube.options import RunOptions
 from vlasscube.records import (
@@ -120,7 +121,7 @@ def test_flags_of_a_group_of_windows():
 
 
 def test_numbers_that_follow_from_an_iteration():
-    iteration = Iteration(3, "pb", 4.5, 1, 1, 2, "", {}, {}, "", 1.0, ())
+    iteration = Iteration(3, PrimaryBeamMask(), 4.5, 1, 1, StopCode.THRESHOLD, {}, {}, "", 1.0, ())
     statistics = IterationStatistics(None, 2e-4, None, None, None, 0.0, 0.0, 0.0)
     assert iteration.nsigma_level_jy(statistics) == pytest.approx(9e-4)
     assert iteration.nsigma_level_jy(None) is None

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from vlasscube import naming
+from vlasscube.clean_terms import CleanMask, StopCode
+
 STOKES = ("I", "Q", "U", "V")
 
 
@@ -287,13 +290,11 @@ class Iteration:
     """One of iter0 … iter3 of a plane."""
 
     number: int
-    mask: str
-    """Name of the clean mask, ``'pb'``, or ``''``."""
+    mask: CleanMask
     nsigma: float
     iterations_done: int
     major_cycles: int
-    stop_code: int
-    stop_reason: str
+    stop_code: StopCode
     cycles: Mapping[str, CleanCycles]
     """By Stokes parameter."""
     statistics: Mapping[str, IterationStatistics]
@@ -345,6 +346,11 @@ class PlaneImages:
     def last(self) -> Iteration:
         """The final iteration."""
         return self.iterations[-1]
+
+    @property
+    def last_root(self) -> str:
+        """Beginning of the names of the final images."""
+        return naming.iteration_root(self.target.image_root, self.last.number)
 
 
 @dataclass(frozen=True)
@@ -446,6 +452,24 @@ class BrightSource:
     """Jy/beam, primary-beam corrected."""
     snr: float
     """Peak over the mean of the rms image around it."""
+
+
+# ------------------------------------------------------------------------------------------------ products
+
+FileKind = Literal[
+    "image",
+    "rms",
+    "common_beam",
+    "cube",
+    "table",
+    "parameter_list",
+    "weblog",
+    "log",
+    "script",
+    "manifest",
+    "other",
+]
+"""What a delivered file is."""
 
 
 # ------------------------------------------------------------------------------------------------- records

@@ -33,12 +33,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vlasscube.errors import VlassCubeError
 from vlasscube.options import RunOptions
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EDIT_IMAGE_LIST_CONTINUUM,
+    EDIT_IMAGE_LIST_CUBE,
+    EXPORT_VLASS_DATA,
+    FLAG_TARGETS_DATA,
+    IMPORT_DATA,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_IMAGES,
+    MAKE_RMS_IMAGES,
+    PBCOR,
+    RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
+    Stage,
+)
 from vlasscube.run.workflow import Listener, RunResult, run_workflow
 from vlasscube.workspace.directory import (
     CCIP_PARAMETER_FILE,
@@ -64,32 +77,26 @@ __all__ = [
 RunDirectory = Workspace | str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class _Argument:
-    """An argument of a task as it was given, and the values that mean what this software does."""
-
-    name: str
-    value: Any
-    accepted: tuple[Any, ...]
-
-
-def _check(task: str, *arguments: _Argument) -> None:
-    for argument in arguments:
-        # True == 1 in Python, but wtmode=1 or nocopy=1 is a slip of the pen.
-        good = any(
-            argument.value == value and type(argument.value) is type(value) for value in argument.accepted
+def _require(task: str, name: str, value: object, *accepted: object) -> None:
+    """Refuse an argument that does not mean what this software does."""
+    # True == 1 in Python, but wtmode=1 or nocopy=1 is a slip of the pen.
+    if not any(value == good and type(value) is type(good) for good in accepted):
+        raise VlassCubeError(
+            f"{task}: {name}={value!r} is not supported, only {' or '.join(map(repr, accepted))}",
+            hint="The arguments of the official recipe are accepted; other values make another product.",
         )
-        if not good:
-            expected = " or ".join(repr(value) for value in argument.accepted)
-            raise VlassCubeError(
-                f"{task}: {argument.name}={argument.value!r} is not supported, only {expected}",
-                hint="The arguments of the official recipe are accepted; other values make another product.",
-            )
+
+
+def _require_recipe(stage: Stage[object], **given: object) -> None:
+    """Refuse arguments that are not those of the official recipe."""
+    recipe = dict(stage.arguments)
+    for name, value in given.items():
+        _require(stage.task, name, value, recipe[name])
 
 
 def _run(
     workspace: RunDirectory,
-    stage: str,
+    stage: Stage[object],
     options: RunOptions | None,
     workers: int | None = None,
     executor: Executor | None = None,
@@ -97,7 +104,13 @@ def _run(
 ) -> RunResult:
     place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     return run_workflow(
-        place, options, first=stage, last=stage, workers=workers, executor=executor, listener=listener
+        place,
+        options,
+        first=stage.name,
+        last=stage.name,
+        workers=workers,
+        executor=executor,
+        listener=listener,
     )
 
 
@@ -128,7 +141,7 @@ def hifv_importdata(
     -------
     RunResult
     """
-    _check("hifv_importdata", _Argument("nocopy", nocopy, (True,)))
+    _require_recipe(IMPORT_DATA, nocopy=nocopy)
     place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     if vis is not None:
         names = [vis] if isinstance(vis, str) else list(vis)
@@ -139,7 +152,7 @@ def hifv_importdata(
                 f"{place.input_ms.name}",
                 hint="Give it to the workspace: Workspace(directory, input_ms=NAME).",
             )
-    return _run(place, "import_data", options, listener=listener)
+    return _run(place, IMPORT_DATA, options, listener=listener)
 
 
 def hif_editimlist(
@@ -169,10 +182,10 @@ def hif_editimlist(
     """
     task = "hif_editimlist"
     name = Path(parameter_file).name
-    _check(task, _Argument("parameter_file", name, (SEIP_PARAMETER_FILE, CCIP_PARAMETER_FILE)))
+    _require(task, "parameter_file", name, SEIP_PARAMETER_FILE, CCIP_PARAMETER_FILE)
     is_cube = name == CCIP_PARAMETER_FILE
-    _check(task, _Argument("editmode", editmode, ("", "replace") if is_cube else ("",)))
-    stage = "edit_image_list_cube" if is_cube else "edit_image_list_continuum"
+    _require(task, "editmode", editmode, *(("", "replace") if is_cube else ("",)))
+    stage = EDIT_IMAGE_LIST_CUBE if is_cube else EDIT_IMAGE_LIST_CONTINUUM
     return _run(workspace, stage, options, listener=listener)
 
 
@@ -207,14 +220,14 @@ def hif_transformimagedata(
     -------
     RunResult
     """
-    _check(
-        "hif_transformimagedata",
-        _Argument("datacolumn", datacolumn, ("data",)),
-        _Argument("clear_pointing", clear_pointing, (False,)),
-        _Argument("modify_weights", modify_weights, (True,)),
-        _Argument("wtmode", wtmode, ("nyq",)),
+    _require_recipe(
+        TRANSFORM_IMAGE_DATA,
+        datacolumn=datacolumn,
+        clear_pointing=clear_pointing,
+        modify_weights=modify_weights,
+        wtmode=wtmode,
     )
-    return _run(workspace, "transform_image_data", options, listener=listener)
+    return _run(workspace, TRANSFORM_IMAGE_DATA, options, listener=listener)
 
 
 def hifv_restorepims(
@@ -239,11 +252,9 @@ def hifv_restorepims(
     -------
     RunResult
     """
-    _check(
-        "hifv_restorepims",
-        _Argument("reimaging_resources", Path(reimaging_resources).name, (RESOURCES_ARCHIVE,)),
-    )
-    return _run(workspace, "restore_pims", options, listener=listener)
+    name = Path(reimaging_resources).name
+    _require(RESTORE_PIMS.task, "reimaging_resources", name, RESOURCES_ARCHIVE)
+    return _run(workspace, RESTORE_PIMS, options, listener=listener)
 
 
 def hifv_flagtargetsdata(
@@ -262,7 +273,7 @@ def hifv_flagtargetsdata(
     -------
     RunResult
     """
-    return _run(workspace, "flag_targets_data", options, listener=listener)
+    return _run(workspace, FLAG_TARGETS_DATA, options, listener=listener)
 
 
 def hif_makeimages(
@@ -292,8 +303,8 @@ def hif_makeimages(
     RunResult
         With the outcome of every plane; a plane that fails raises nothing.
     """
-    _check("hif_makeimages", _Argument("hm_masking", hm_masking, ("manual",)))
-    return _run(workspace, "make_images", options, workers, executor, listener)
+    _require_recipe(MAKE_IMAGES, hm_masking=hm_masking)
+    return _run(workspace, MAKE_IMAGES, options, workers, executor, listener)
 
 
 def hifv_pbcor(
@@ -305,7 +316,7 @@ def hifv_pbcor(
     listener: Listener | None = None,
 ) -> RunResult:
     """Correct the images of all planes for the primary beam (stage 8); parameters as in `hif_makeimages`."""
-    return _run(workspace, "pbcor", options, workers, executor, listener)
+    return _run(workspace, PBCOR, options, workers, executor, listener)
 
 
 def hif_makermsimages(
@@ -317,7 +328,7 @@ def hif_makermsimages(
     listener: Listener | None = None,
 ) -> RunResult:
     """Make the rms images of all planes (stage 9); parameters as in `hif_makeimages`."""
-    return _run(workspace, "make_rms_images", options, workers, executor, listener)
+    return _run(workspace, MAKE_RMS_IMAGES, options, workers, executor, listener)
 
 
 def hif_makecutoutimages(
@@ -329,18 +340,18 @@ def hif_makecutoutimages(
     listener: Listener | None = None,
 ) -> RunResult:
     """Cut out the central square degree of all planes (stage 10); parameters as in `hif_makeimages`."""
-    return _run(workspace, "make_cutout_images", options, workers, executor, listener)
+    return _run(workspace, MAKE_CUTOUT_IMAGES, options, workers, executor, listener)
 
 
 def hifv_analyzestokescubes(
     workspace: RunDirectory, *, options: RunOptions | None = None, listener: Listener | None = None
 ) -> RunResult:
     """Measure Stokes spectra (stage 11); parameters as in `hifv_flagtargetsdata`."""
-    return _run(workspace, "analyze_stokes_cubes", options, listener=listener)
+    return _run(workspace, ANALYZE_STOKES_CUBES, options, listener=listener)
 
 
 def hifv_exportvlassdata(
     workspace: RunDirectory, *, options: RunOptions | None = None, listener: Listener | None = None
 ) -> RunResult:
     """Make the FITS products and manifests (stage 12); parameters as in `hifv_flagtargetsdata`."""
-    return _run(workspace, "export_vlass_data", options, listener=listener)
+    return _run(workspace, EXPORT_VLASS_DATA, options, listener=listener)

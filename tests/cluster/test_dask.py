@@ -45,7 +45,7 @@ def test_planes_are_told_of_and_their_output_kept(dask, stub, workspace, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("hook", "failed", "times"), [("once", None, {"spw3": 2}), ("always", "pbcor", {"spw3": 2})]
+    ("hook", "failed", "times"), [("once", None, {"spw3": 2}), ("always", "stand_in_stage", {"spw3": 2})]
 )
 def test_a_plane_whose_process_dies_gets_another_chance(
     dask, stub, workspace, monkeypatch, hook, failed, times
@@ -65,7 +65,7 @@ def test_leaving_ends_the_planes_at_work(dask, stub, workspace):
         pytest.raises(KeyboardInterrupt),
         cluster_executor(workspace.directory, scheduler=dask) as executor,
     ):
-        future = executor.submit(stub.run_plane, workspace, "spw2", ("pbcor",), RunOptions())
+        future = executor.submit(stub.run_plane, workspace, "spw2", (stub.STAGE,), RunOptions())
         ((_, pid, _),) = wait_for(lambda: calls(workspace))
         raise KeyboardInterrupt
     assert isinstance(future.exception(timeout=1), ClusterError)
@@ -164,7 +164,8 @@ from vlasscube.workspace.directory import Workspace
 
 workspace = Workspace(sys.argv[1])
 with cluster_executor(workspace.directory, scheduler=sys.argv[2]) as executor:
-    executor.submit(stand_in_stage.run_plane, workspace, "spw2", ("pbcor",), RunOptions()).result()
+    stages = (stand_in_stage.STAGE,)
+    executor.submit(stand_in_stage.run_plane, workspace, "spw2", stages, RunOptions()).result()
 """
 
 

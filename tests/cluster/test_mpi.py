@@ -30,7 +30,7 @@ with cluster_executor(sys.argv[1], mpi=True) as executor:
         sys.exit(2)
     labels = ("spw2", "spw3", "spw4")
     futures = [
-        executor.submit(stand_in_stage.run_plane, workspace, label, ("pbcor",), RunOptions())
+        executor.submit(stand_in_stage.run_plane, workspace, label, (stand_in_stage.STAGE,), RunOptions())
         for label in labels
     ]
     if how == "error":

@@ -14,7 +14,7 @@ def walk(workspace, executor, labels, stub, monkeypatch):
     monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
     events = []
     planes = plane_walk.PlaneWalk(
-        workspace, RunOptions(), ("pbcor",), len(labels), events.append, WeblogUpkeep(workspace)
+        workspace, RunOptions(), (stub.STAGE,), len(labels), events.append, WeblogUpkeep(workspace)
     )
     planes.run_on(executor, labels)
     return {label: report.failed_stage for label, report in planes.reports.items()}, events

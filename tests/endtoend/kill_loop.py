@@ -33,7 +33,7 @@ from astropy.io import fits
 
 from vlasscube import casa
 from vlasscube.casacore_tables import table
-from vlasscube.recipe import LAST
+from vlasscube.recipe import RECIPE
 from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 from vlasscube.workspace.directory import Workspace
@@ -153,7 +153,7 @@ class KilledRun:
                     done[path] = path.stat().st_mtime_ns
         return done
 
-    def kill_at_boundary(self, tally: Tally, way: str, until: str = LAST) -> bool:
+    def kill_at_boundary(self, tally: Tally, way: str, until: str = RECIPE.last.name) -> bool:
         """Start, and kill at the first boundary at which no kill came before; False if there is none left."""
         before, known = self.finished(), self.places() | set(tally.boundaries)
         process, begin, place = self.start("--to", until), time.monotonic(), ""

@@ -5,7 +5,8 @@ import pytest
 
 from vlasscube import casa
 from vlasscube.images.casa_images import read_cube
-from vlasscube.run.wiring import require_result
+from vlasscube.recipe import MAKE_IMAGES, TRANSFORM_IMAGE_DATA
+from vlasscube.results.reading import read_result
 from vlasscube.simulation.comparison import assess, compare_run
 
 pytestmark = [pytest.mark.casa, pytest.mark.endtoend]
@@ -14,7 +15,7 @@ PLANES = ("spw2", "spw3")
 
 
 def images(run, label):
-    return require_result(run.workspace, "make_images", label)
+    return read_result(run.workspace, MAKE_IMAGES, label)
 
 
 def cube(run, label, kind):
@@ -63,7 +64,7 @@ def test_restored_state_is_all_but_the_continuum_runs(mosaic_run):
     truth = np.load(mosaic_run.workspace.directory / "truth" / "continuum_final.npz")
     keys = ("ANTENNA2", "ANTENNA1", "TIME", "FIELD_ID", "DATA_DESC_ID")
     expected_order = np.lexsort([truth[key] for key in keys])
-    name = require_result(mosaic_run.workspace, "transform_image_data").working_ms
+    name = read_result(mosaic_run.workspace, TRANSFORM_IMAGE_DATA).working_ms
     with casa.table(mosaic_run.workspace.working / name) as table:
         order = np.lexsort([table.getcol(key) for key in keys])
         found = {key: table.getcol(key)[..., order] for key in ("FLAG", "MODEL_DATA", "WEIGHT_SPECTRUM")}

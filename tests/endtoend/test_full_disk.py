@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vlasscube.recipe import GATHER, RECIPE
+from vlasscube.recipe import GATHER_PLANES, RECIPE
 from vlasscube.results.run_records import RunRecords
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.run_state import read_run_state
@@ -109,7 +109,7 @@ def first_step_not_done(workspace: Workspace) -> str:
     assert not [step.problem for *_, step in RunRecords(workspace).steps() if step.problem]
     for entry in RECIPE:
         if entry.scope == "field" or entry.name == "make_images":
-            record = workspace.read_record(entry.name if entry.scope == "field" else GATHER)
+            record = workspace.read_record(entry.name if entry.scope == "field" else GATHER_PLANES.name)
             if record is None or record.status != "done":
                 return entry.name
     return ""

@@ -14,8 +14,9 @@ import pytest
 from vlasscube.casacore_tables import table
 from vlasscube.errors import ResourceMismatchError
 from vlasscube.measurement_set.unusable_data import flag_unusable_results, flag_unusable_visibilities
+from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, RESTORE_PIMS
 from vlasscube.resources.resource_checks import check_resources
-from vlasscube.run.wiring import require_result
+from vlasscube.results.reading import read_result
 from vlasscube.workspace.directory import Workspace
 
 from .running import command, input_digests
@@ -27,8 +28,8 @@ class Restored:
     """Resources as extracted from an archive, apart from the run, to be altered."""
 
     def __init__(self, workspace, directory: Path) -> None:
-        self.report = require_result(workspace, "restore_pims").report
-        self.geometry = require_result(workspace, "edit_image_list_continuum").geometry
+        self.report = read_result(workspace, RESTORE_PIMS).report
+        self.geometry = read_result(workspace, EDIT_IMAGE_LIST_CONTINUUM).geometry
         self.directory = directory
         (self.ms,) = workspace.working.glob("*.ms")
         names = [*self.report.model_images, self.report.tier1_mask, self.report.tier2_mask]

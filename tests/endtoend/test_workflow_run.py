@@ -19,9 +19,17 @@ from vlasscube.estimates.machine_speed import REFERENCE
 from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import image_facts, read_cube
 from vlasscube.products.position_correction import position_correction
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EDIT_IMAGE_LIST_CUBE,
+    GATHER_PLANES,
+    MAKE_IMAGES,
+    RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
+)
 from vlasscube.records import Outcome
+from vlasscube.results.reading import read_result
 from vlasscube.run.planning import look_at_machine, make_plan
-from vlasscube.run.wiring import require_result
 from vlasscube.simulation.comparison import assess, compare_run
 from vlasscube.sky import parse_phasecenter
 from vlasscube.workspace.files import remove
@@ -42,7 +50,7 @@ def product(run, label, stokes="IQU", tail="image.pbcor.tt0.subim.fits"):
 
 def test_exit_status_and_outcomes(finished_run):
     assert finished_run.exit_status == 0, finished_run.output
-    planes = require_result(finished_run.workspace, "gather_planes").planes
+    planes = read_result(finished_run.workspace, GATHER_PLANES).planes
     assert {p.label: p.outcome for p in planes} == {
         "spw2": Outcome.IMAGED,
         "spw3": Outcome.IMAGED,
@@ -70,7 +78,7 @@ def test_memory_is_as_estimated(finished_run):
 @pytest.mark.parametrize("label", PLANES)
 def test_noise_is_that_inside_the_primary_beam_limit(finished_run, label):
     """Beyond it tclean leaves pixels that are all but zero; at high frequencies they are the majority."""
-    images = require_result(finished_run.workspace, "make_images", label)
+    images = read_result(finished_run.workspace, MAKE_IMAGES, label)
     root = f"{images.target.image_root}.iter3"
     pb = read_cube(finished_run.workspace.working / f"{root}.pb.tt0")
     restored = read_cube(finished_run.workspace.working / f"{root}.image.tt0")
@@ -97,7 +105,7 @@ def test_restored_state_is_the_continuum_runs(casa_run):
     truth = np.load(workspace.directory / "truth" / "continuum_final.npz")
     keys = ("ANTENNA2", "ANTENNA1", "TIME", "FIELD_ID", "DATA_DESC_ID")
     order = np.lexsort([truth[key] for key in keys])
-    working_ms = require_result(workspace, "transform_image_data").working_ms
+    working_ms = read_result(workspace, TRANSFORM_IMAGE_DATA).working_ms
     names = ("FLAG", "WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "MODEL_DATA", "CORRECTED_DATA")
     with casa.table(workspace.working / working_ms) as table:
         restored = sorted_columns(table, names)
@@ -109,7 +117,7 @@ def test_restored_state_is_the_continuum_runs(casa_run):
 @pytest.mark.parametrize("label", PLANES)
 def test_images_kept_are_those_of_production(finished_run, label):
     workspace = finished_run.workspace
-    images = require_result(workspace, "make_images", label)
+    images = read_result(workspace, MAKE_IMAGES, label)
     root = images.target.image_root
     expected = {f"{root}.iter0.residual.tt0"}
     for n in (1, 2):
@@ -131,10 +139,10 @@ def test_images_kept_are_those_of_production(finished_run, label):
 def test_images_equal_a_script_of_casa_calls(casa_run, tmp_path_factory):
     """The plane that was killed after iter1 and continued equals CASA called by hand, bit for bit."""
     workspace = casa_run.workspace
-    images = require_result(workspace, "make_images", "spw2")
-    plan = require_result(workspace, "edit_image_list_cube")
-    ms = workspace.working / require_result(workspace, "transform_image_data").working_ms
-    restored = require_result(workspace, "restore_pims")
+    images = read_result(workspace, MAKE_IMAGES, "spw2")
+    plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
+    ms = workspace.working / read_result(workspace, TRANSFORM_IMAGE_DATA).working_ms
+    restored = read_result(workspace, RESTORE_PIMS)
     here = tmp_path_factory.mktemp("script")
     selection = images.target.selection
     common = dict(
@@ -229,7 +237,7 @@ def test_fits_are_legal_and_complete(finished_run, label, stokes, tail, recwarn)
 @pytest.mark.parametrize("label", PLANES)
 def test_position_correction_follows_the_plane_frequency(finished_run, label):
     header = fits.getheader(product(finished_run, label))
-    plan = require_result(finished_run.workspace, "edit_image_list_cube")
+    plan = read_result(finished_run.workspace, EDIT_IMAGE_LIST_CUBE)
     ra, dec, _ = parse_phasecenter(plan.geometry.phasecenter)
     expected = position_correction(ra, dec, header["CRVAL3"], header["TELMJD"])
     assert header["CRVAL1"] == pytest.approx(expected.corrected_ra_deg, abs=1e-8)
@@ -240,9 +248,9 @@ def test_position_correction_follows_the_plane_frequency(finished_run, label):
 
 
 def test_common_beam_set(finished_run):
-    native = [require_result(finished_run.workspace, "make_images", label).beam for label in PLANES]
+    native = [read_result(finished_run.workspace, MAKE_IMAGES, label).beam for label in PLANES]
     target = common_beam(native)
-    cell = require_result(finished_run.workspace, "edit_image_list_cube").geometry.cell_arcsec
+    cell = read_result(finished_run.workspace, EDIT_IMAGE_LIST_CUBE).geometry.cell_arcsec
     tolerance = 0.2 * math.sqrt(2) * cell
     for label in PLANES:
         header = fits.getheader(product(finished_run, label, tail="image.pbcor.tt0.subim.com.fits"))
@@ -265,7 +273,7 @@ def test_fitsverify_finds_nothing(finished_run):
 
 def test_other_readers_agree(finished_run, tmp_path):
     path = product(finished_run, "spw2")
-    images = require_result(finished_run.workspace, "make_images", "spw2")
+    images = read_result(finished_run.workspace, MAKE_IMAGES, "spw2")
     cube = spectral_cube.StokesSpectralCube.read(str(path))
     intensity = cube.I
     assert intensity.spectral_axis[0].to_value("Hz") == pytest.approx(images.frequency_hz)
@@ -324,7 +332,7 @@ def test_verify_command(finished_run):
 
 def test_stokes_analysis_at_common_resolution_is_flatter(finished_run):
     """The native beam shrinks with frequency, which steepens the spectrum of any source in a box mean."""
-    analysis = require_result(finished_run.workspace, "analyze_stokes_cubes")
+    analysis = read_result(finished_run.workspace, ANALYZE_STOKES_CUBES)
     native, common = ({r.name: r for r in regions} for regions in (analysis.native, analysis.common))
     assert set(native) == set(common) == {"peak_stokesi", "peak_linpolint"}
     assert common["peak_stokesi"].power_law.alpha > native["peak_stokesi"].power_law.alpha

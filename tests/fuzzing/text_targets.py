@@ -46,9 +46,8 @@ from vlasscube.parameters.quantities import (
 from vlasscube.parameters.uv_ranges import parse_uvrange
 from vlasscube.products.headers import fits_text
 from vlasscube.products.manifest import Manifest
-from vlasscube.recipe import RECIPE, stage_entry
+from vlasscube.recipe import RECIPE
 from vlasscube.records import StepRecord
-from vlasscube.results.types import RESULTS
 from vlasscube.sky import parse_phasecenter
 from vlasscube.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text, printable, printable_lines
 from vlasscube.weblog.previews import PreviewList
@@ -63,7 +62,15 @@ MS = "fsid_split_split.ms"
 CENTRES_HZ = {spw: 2.028e9 + 0.128e9 * (spw - 2) for spw in range(2, 18)}
 RECORDS: Mapping[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (*RESULTS.values(), StepRecord, RunOptions, RunState, Manifest, PreviewList, SourceStamps)
+    for cls in (
+        *(step.result for step in RECIPE.steps),
+        StepRecord,
+        RunOptions,
+        RunState,
+        Manifest,
+        PreviewList,
+        SourceStamps,
+    )
 }
 
 
@@ -267,10 +274,10 @@ def run_options(data: bytes) -> None:
 @target
 def stage_names(data: bytes) -> None:
     text = text_of(data)
-    entry = attempt(StageOrderError, stage_entry, text)
+    entry = attempt(StageOrderError, RECIPE.find, text)
     if entry is not None:
         assert entry in RECIPE
-        assert stage_entry(entry.name) is stage_entry(str(entry.number)) is entry
+        assert RECIPE.find(entry.name) is RECIPE.find(str(entry.number)) is entry
 
 
 @target

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlasscube import casa, naming
+from vlasscube.clean_terms import PrimaryBeamMask
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, coordinate_record, image_header, write_mosaic_image
@@ -52,7 +53,7 @@ def imaged(tmp_path_factory):
         # The reference frequency is not quite the middle, as for groups of uneven windows.
         reffreq = round(sum(map(spw_mean_frequency_hz, group)) / len(group), -6) + 3e6
         geometry = ImageGeometry(216, 180, 15.0, p.phasecenter)
-        parameters = CleanParameters(geometry, ("pb",), niter=20, nmajor=1)
+        parameters = CleanParameters(geometry, (PrimaryBeamMask(),), niter=20, nmajor=1)
         selection = DataSelection(",".join(map(str, fields)), ",".join(map(str, group)), "", "", "", "<12km")
         root = directory / name
         for iteration in iteration_sequence(parameters):
@@ -204,7 +205,6 @@ import numpy as np
 from vlasscube.errors import ImagingError
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
 from vlasscube.mosaic.visibilities import ObservationInfo
-from vlasscube.records import ImageGeometry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 observation = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from vlasscube.clean_terms import clean_mask
 from vlasscube.imaging.clean_sequence import (
     CleanParameters,
     iteration_sequence,
@@ -11,7 +12,13 @@ from vlasscube.records import DataSelection, ImageGeometry
 
 GEOMETRY = ImageGeometry(12500, 12500, 0.6, "J2000 00:50:0.366 -02.30.0.0000")
 SELECTION = DataSelection("5,6", "10", "0,1&", "346,349", "OBSERVE_TARGET#UNSPECIFIED", "<12km")
-PARAMETERS = CleanParameters(GEOMETRY, ("tier1.mask", "tier2.mask", "pb"))
+
+
+def masks(*texts):
+    return tuple(map(clean_mask, texts))
+
+
+PARAMETERS = CleanParameters(GEOMETRY, masks("tier1.mask", "tier2.mask", "pb"))
 
 # Columns iter0 … iter3 as recorded in the HISTORY of released planes.
 PRODUCTION = {
@@ -117,12 +124,12 @@ def test_values_have_the_types_that_tclean_takes():
 
 def test_nmajor_is_passed_only_if_given():
     assert not any("nmajor" in call for call in calls())
-    limited = calls(CleanParameters(GEOMETRY, ("tier1.mask", "pb"), nmajor=220))
+    limited = calls(CleanParameters(GEOMETRY, masks("tier1.mask", "pb"), nmajor=220))
     assert ["nmajor" in call for call in limited] == [False, True, True]
 
 
 def test_iteration_number_is_the_position_in_the_mask_list():
-    only_pb = calls(CleanParameters(GEOMETRY, ("pb",)))
+    only_pb = calls(CleanParameters(GEOMETRY, masks("pb")))
     assert [(c["usemask"], c["nsigma"], c["cycleniter"]) for c in only_pb] == [
         ("user", 2.0, 500),
         ("pb", 3.0, 500),
@@ -131,7 +138,7 @@ def test_iteration_number_is_the_position_in_the_mask_list():
 
 def test_what_the_user_sets_takes_precedence():
     given = CleanParameters(
-        GEOMETRY, ("a", "b", "pb"), nsigma=6.0, cycleniter=50, cycleniter_pbmask=20, scales=(0,), niter=7
+        GEOMETRY, masks("a", "b", "pb"), nsigma=6.0, cycleniter=50, cycleniter_pbmask=20, scales=(0,), niter=7
     )
     cleaned = calls(given)[1:]
     assert [c["nsigma"] for c in cleaned] == [6.0] * 3

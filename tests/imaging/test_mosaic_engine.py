@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vlasscube.clean_terms import PrimaryBeamMask
 from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging import mosaic_engine, tclean
@@ -36,7 +37,10 @@ def field(monkeypatch):
     return hold
 
 
-def parameters(nx=240, ny=200, masks=("pb", "pb"), **changes):
+PB_MASKS = (PrimaryBeamMask(), PrimaryBeamMask())
+
+
+def parameters(nx=240, ny=200, masks=PB_MASKS, **changes):
     geometry = ImageGeometry(nx, ny, 12.0, "J2000 10:00:00.000 +34.00.00.0000")
     return CleanParameters(geometry=geometry, masks=masks, nmajor=4, **changes)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vlasscube.clean_terms import ImageMask, NoMask, PrimaryBeamMask, StopCode
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import ImageFacts
 from vlasscube.imaging import plane_imager
@@ -61,7 +62,7 @@ class FakeEngine:
             root.with_name(f"{root.name}.mask").mkdir()
         expected = None if number else 2e-4
         return CleanResult(
-            "tclean()", number, 1, self.stop_code if number else 0, {}, expected_noise_jy=expected
+            "tclean()", number, 1, StopCode(self.stop_code if number else 0), {}, expected_noise_jy=expected
         )
 
 
@@ -87,7 +88,9 @@ def image(tmp_path, monkeypatch):
     monkeypatch.setattr(plane_imager, "read_plane", lambda path, stokes=0, box=None: np.ones((8, 8), "f4"))
     monkeypatch.setattr(plane_imager, "set_missing_beams", lambda psf, images: ())
     monkeypatch.setattr(plane_imager, "make_cleanmask", lambda mask, template, output: output.mkdir() or ())
-    parameters = CleanParameters(ImageGeometry(8, 8, 1.0, ""), ("/m1", "/m2", "pb"))
+    parameters = CleanParameters(
+        ImageGeometry(8, 8, 1.0, ""), (ImageMask("/m1"), ImageMask("/m2"), PrimaryBeamMask())
+    )
     messages = []
 
     def run(engine, store):
@@ -130,7 +133,12 @@ def test_files_kept_are_those_of_production(image):
     images = image(FakeEngine(), Store())
     assert tree(image.directory) == EXPECTED
     assert [iteration.number for iteration in images.iterations] == [0, 1, 2, 3]
-    assert images.last.mask == "pb"
+    assert [iteration.mask for iteration in images.iterations] == [
+        NoMask(),
+        ImageMask("s7_0.N.spw2.IQUV.iter1.cleanmask"),
+        ImageMask("s7_0.N.spw2.IQUV.iter2.cleanmask"),
+        PrimaryBeamMask(),
+    ]
     assert images.beam == Beam(3.0, 2.0, 0.0)
 
 

@@ -18,13 +18,15 @@ from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed
 from vlasscube.options import RunOptions
 from vlasscube.parameters.lists import write_parameter_file
+from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, Stage
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Message, Scan, SpectralWindow, StepRecord
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ImportResult
 from vlasscube.run import planning
 from vlasscube.run.planned_steps import planned_steps, why_begun_again
 from vlasscube.run.planning import Machine, fit_warnings, make_plan
 from vlasscube.run.steps import step_key
-from vlasscube.run.wiring import STEPS
+from vlasscube.run.wiring import prepare_step
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import to_plain
 
@@ -85,7 +87,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         },
     )
     imported = ImportResult(summary(), (2, 3, 4))
-    monkeypatch.setattr(planning, "import_data", lambda inputs, context: imported)
+    monkeypatch.setattr(planning, "read_measurement_set", lambda path: imported)
     monkeypatch.setattr(planning, "measure_speed", lambda cores: REFERENCE)
     return Workspace(tmp_path)
 
@@ -131,7 +133,7 @@ def test_what_has_no_effect_in_a_list_is_warned_of(
 def test_warnings_of_lists_that_were_read_are_those_of_their_records(workspace: Workspace) -> None:
     message = Message("warning", "CCIP_parameter.list:6: wprojplanes has no effect")
     record_import(workspace, "key", stage="edit_image_list_cube", messages=(message,))
-    found = planning._recorded_messages(workspace, "edit_image_list_continuum", "edit_image_list_cube")
+    found = planning._recorded_messages(workspace, EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE)
     assert found == (message,)
 
 
@@ -193,13 +195,13 @@ def test_finished_planes_tell_of_the_others(workspace: Workspace, monkeypatch: p
         for label, own in cycles.items()
     }
 
-    def images(workspace: Workspace, stage: str, label: str) -> SimpleNamespace:
+    def images(workspace: Workspace, stage: Stage[object], label: str) -> SimpleNamespace:
         # Each iteration took a quarter of one and a half of the time that was expected.
         seconds = 1.5 * expected[label] / 4
         iterations = [SimpleNamespace(major_cycles=count, seconds=seconds) for count in cycles[label]]
         return SimpleNamespace(iterations=iterations)
 
-    monkeypatch.setattr(planning, "require_result", images)
+    monkeypatch.setattr(planning, "read_result", images)
     pace = planning._pace(workspace, lambda labels: size, ["a", "b"], resources, "mosaic")
     assert pace.major_cycles == (1.0, 15.0, 6.0, 1.0)
     assert pace.slowness == pytest.approx(1.5)
@@ -229,7 +231,7 @@ def record_import(workspace: Workspace, key: str, **changes: object) -> None:
 
 
 def current_import_key(workspace: Workspace) -> str:
-    return step_key("import_data", STEPS["import_data"].inputs(workspace, RunOptions(), None))
+    return step_key("import_data", prepare_step(IMPORT_DATA, InputSource(workspace, RunOptions())).inputs)
 
 
 def test_steps_that_are_done_are_skipped(workspace: Workspace) -> None:

@@ -11,8 +11,9 @@ import pytest
 from vlasscube import cli
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.naming import plane_image_root
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, TRANSFORM_IMAGE_DATA
+from vlasscube.results.reading import read_result
 from vlasscube.run.pruning import clean_working
-from vlasscube.run.wiring import require_result
 from vlasscube.workspace.directory import Workspace
 
 from .released_run import unpack_released_run
@@ -43,9 +44,9 @@ def made_by(workspace: Workspace) -> set[str]:
 
 
 def foreign(workspace: Workspace) -> tuple[str, ...]:
-    plan = require_result(workspace, "edit_image_list_cube")
+    plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
     root = plan.targets[0].image_root
-    ms = require_result(workspace, "transform_image_data").working_ms
+    ms = read_result(workspace, TRANSFORM_IMAGE_DATA).working_ms
     near = (f"{root}.iter3.image.tt0 (copy)", f"{root}0.iter3.image.tt0", f"{root}.iter3.notes", f"{ms}.bak")
     return (*FOREIGN, *near, plane_image_root(plan.image_name, "17"))
 

@@ -9,15 +9,15 @@ import pytest
 from astropy.io import fits
 
 from vlasscube import __version__, cli
+from vlasscube.clean_terms import ImageMask, NoMask, PrimaryBeamMask, StopCode
 from vlasscube.products.owned_files import Ownership
-from vlasscube.recipe import LAST
+from vlasscube.recipe import EXPORT_VLASS_DATA, MAKE_IMAGES, RECIPE
 from vlasscube.records import StepRecord
+from vlasscube.results.reading import InputSource, read_result
 from vlasscube.results.run_records import RunRecords
-from vlasscube.results.types import RESULTS
 from vlasscube.run.planned_steps import planned_steps
 from vlasscube.run.verification import verify_products
-from vlasscube.run.wiring import STEPS, require_result
-from vlasscube.stages.export_vlass_data import product_names
+from vlasscube.stages.export_vlass_data import export_inputs, product_names
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_json
 
@@ -37,12 +37,33 @@ def test_records_are_read(workspace: Workspace) -> None:
     for path in paths:
         record = from_json(StepRecord, path.read_bytes())
         assert record.status == "done"
-        if record.stage in RESULTS:
-            assert require_result(workspace, record.stage, record.plane) is not None
+        for step in RECIPE.steps:
+            if step.name == record.stage:
+                assert isinstance(read_result(workspace, step, record.plane), step.result)
     assert workspace.read_options() is not None
     assert [(p.label, p.word) for p in RunRecords(workspace).plane_states()] == [
         ("spw2", "imaged"),
         ("spw3", "imaged"),
+    ]
+
+
+def test_masks_and_stop_codes_of_the_release_are_understood(workspace: Workspace) -> None:
+    """They stood as text and number, and so they do in these records."""
+    path = workspace.record_path(MAKE_IMAGES.name, "spw2")
+    written = json.loads(path.read_text())["result"]["iterations"]
+    assert [iteration["mask"] for iteration in written][::3] == ["", "pb"]
+    assert all(isinstance(iteration["stop_code"], int) for iteration in written)
+    read = read_result(workspace, MAKE_IMAGES, "spw2").iterations
+    assert [iteration.mask for iteration in read] == [
+        NoMask(),
+        *(ImageMask(iteration["mask"]) for iteration in written[1:3]),
+        PrimaryBeamMask(),
+    ]
+    assert [iteration.stop_code for iteration in read] == [
+        StopCode(iteration["stop_code"]) for iteration in written
+    ]
+    assert [iteration.stop_code.reason for iteration in read] == [
+        iteration["stop_reason"] for iteration in written
     ]
 
 
@@ -85,8 +106,8 @@ def test_its_products_are_known_to_be_its_own(workspace: Workspace) -> None:
     """The record of its export is all that says so; without it nothing of it would be overwritten."""
     options = workspace.read_options()
     assert options is not None
-    record = workspace.read_record(LAST)
-    names = set(product_names(STEPS[LAST].inputs(workspace, options, None)))
+    record = workspace.read_record(EXPORT_VLASS_DATA.name)
+    names = set(product_names(export_inputs(InputSource(workspace, options))))
     assert names >= {path.name for path in workspace.products.iterdir()}
     assert Ownership(workspace, record).in_the_way(names) == ()
     in_the_way = {path.name for path in workspace.products.iterdir()}

@@ -21,13 +21,15 @@ from vlasscube.errors import (
 )
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import SerialExecutor
-from vlasscube.recipe import RECIPE, stage_entry
+from vlasscube.recipe import PBCOR
 from vlasscube.records import Outcome
 from vlasscube.results.types import CubeImages, PlaneVerdict
 from vlasscube.run import plane_walk, steps, workflow
 from vlasscube.run.plane_walk import PlaneReport, PlaneWalk, run_plane
 from vlasscube.run.steps import do_step
-from vlasscube.run.wiring import STEPS, Step, read_flag_template
+from vlasscube.stages import pbcor
+from vlasscube.stages.flag_targets_data import read_flag_template
+from vlasscube.stages.step import PreparedStep, Step
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
 
@@ -49,7 +51,7 @@ class Counter:
     def __init__(self):
         self.done = 0
 
-    def __call__(self, context, key):
+    def __call__(self, context):
         self.done += 1
         path = context.workspace.working / "image"
         path.write_text(str(self.done))
@@ -57,8 +59,13 @@ class Counter:
         return Inputs(self.done)
 
 
-def do(workspace, run, inputs=None, stage="pbcor"):
-    return do_step(workspace, stage, "spw2", inputs or Inputs(), run)
+def do(workspace, run, inputs=None):
+    return do_step(workspace, PreparedStep(PBCOR, "spw2", inputs or Inputs(), run))
+
+
+def use_step(monkeypatch, run):
+    """Let stage 8 do something else."""
+    monkeypatch.setattr(pbcor, "STEP", Step(PBCOR, lambda source: Inputs(), run))
 
 
 def test_a_finished_step_is_not_done_again(workspace):
@@ -110,7 +117,7 @@ def test_lost_or_altered_results_are_made_again(workspace, damage):
 
 
 def test_a_failure_is_recorded_and_tried_again(workspace):
-    def fail(context, key):
+    def fail(context):
         context.warn("before")
         raise ImagingError("it broke", hint="mend it")
 
@@ -127,7 +134,7 @@ def test_a_failure_is_recorded_and_tried_again(workspace):
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt(), Interrupted(signal.SIGTERM)])
 def test_an_interruption_that_a_library_took_for_its_own_error_is_one(workspace, interruption):
-    def run(context, key):
+    def run(context):
         try:
             try:
                 raise interruption
@@ -142,14 +149,14 @@ def test_an_interruption_that_a_library_took_for_its_own_error_is_one(workspace,
 
 
 def test_one_failing_plane_leaves_the_others(workspace, monkeypatch):
-    def run(inputs, context, key):
+    def run(inputs, context):
         if context.plane == "spw3":
             raise ImagingError("diverged")
         return inputs
 
-    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), run))
+    use_step(monkeypatch, run)
     reports = [
-        run_plane(workspace, label, ("pbcor",), RunOptions(), code_digest())
+        run_plane(workspace, label, (PBCOR,), RunOptions(), code_digest())
         for label in ("spw2", "spw3", "spw4")
     ]
     assert [report.failed_stage for report in reports] == [None, "pbcor", None]
@@ -157,15 +164,15 @@ def test_one_failing_plane_leaves_the_others(workspace, monkeypatch):
 
 
 def test_a_worker_with_other_code_than_the_run_does_nothing(workspace, monkeypatch):
-    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), Counter()))
-    report = run_plane(workspace, "spw2", ("pbcor",), RunOptions(), "other")
+    use_step(monkeypatch, lambda inputs, context: Counter()(context))
+    report = run_plane(workspace, "spw2", (PBCOR,), RunOptions(), "other")
     assert report.failed_stage == "pbcor"
     assert "the code of vlasscube changed" in report.error
     assert workspace.read_record("pbcor", "spw2") is None
 
 
 def test_inputs_that_cannot_be_had_fail_the_plane_only(workspace):
-    report = run_plane(workspace, "spw2", ("pbcor",), RunOptions(), code_digest())
+    report = run_plane(workspace, "spw2", (PBCOR,), RunOptions(), code_digest())
     assert report.failed_stage == "pbcor"
     assert "make_images" in report.error
     assert workspace.read_record("pbcor", "spw2").status == "failed"
@@ -179,10 +186,10 @@ class DyingExecutor(SerialExecutor):
 
 
 def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
-    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), lambda i, context, key: i))
+    use_step(monkeypatch, lambda inputs, context: inputs)
     monkeypatch.setattr(WeblogUpkeep, "finish", lambda self: None)
     events = []
-    walk = PlaneWalk(workspace, RunOptions(), ("pbcor",), 3, events.append, WeblogUpkeep(workspace))
+    walk = PlaneWalk(workspace, RunOptions(), (PBCOR,), 3, events.append, WeblogUpkeep(workspace))
     assert walk.run(DyingExecutor(), ["spw2", "spw3", "spw4"]) == ["spw3"]
     assert {label: report.failed_stage for label, report in walk.reports.items()} == {
         "spw2": None,
@@ -199,14 +206,14 @@ def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
 def test_a_plane_that_lacks_memory_gets_another_chance_alone(workspace, monkeypatch, error, times):
     tries = []
 
-    def step(inputs, context, key):
+    def step(inputs, context):
         tries.append(context.plane)
         if context.plane == "spw3" and tries.count("spw3") <= times:
             raise error
         return inputs
 
-    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), step))
-    walk = PlaneWalk(workspace, RunOptions(), ("pbcor",), 3, lambda event: None, WeblogUpkeep(workspace))
+    use_step(monkeypatch, step)
+    walk = PlaneWalk(workspace, RunOptions(), (PBCOR,), 3, lambda event: None, WeblogUpkeep(workspace))
     monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
     walk.run_on(SerialExecutor(), ["spw2", "spw3", "spw4"])
     assert tries == ["spw2", "spw3", "spw4", "spw3"]
@@ -246,7 +253,7 @@ def test_planes_that_die_together_get_another_chance_together_then_alone(
     rounds = []
     monkeypatch.setattr(plane_walk, "run_plane", run)
     monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
-    walk = Walk(workspace, RunOptions(), ("pbcor",), 3, lambda event: None, WeblogUpkeep(workspace))
+    walk = Walk(workspace, RunOptions(), (PBCOR,), 3, lambda event: None, WeblogUpkeep(workspace))
     walk.run_on(SerialExecutor(), ["spw2", "spw3", "spw4"])
     # Two that end at the same time are in no order.
     assert rounds[:2] == tries[:2]
@@ -258,13 +265,13 @@ def test_planes_that_die_together_get_another_chance_together_then_alone(
 def test_other_failures_are_final(workspace, monkeypatch):
     tries = []
 
-    def step(inputs, context, key):
+    def step(inputs, context):
         tries.append(context.plane)
         raise ImagingError("diverged")
 
-    monkeypatch.setitem(STEPS, "pbcor", Step(lambda ws, options, plane: Inputs(), step))
+    use_step(monkeypatch, step)
     monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
-    walk = PlaneWalk(workspace, RunOptions(), ("pbcor",), 1, lambda event: None, WeblogUpkeep(workspace))
+    walk = PlaneWalk(workspace, RunOptions(), (PBCOR,), 1, lambda event: None, WeblogUpkeep(workspace))
     walk.run_on(SerialExecutor(), ["spw2"])
     assert tries == ["spw2"]
 
@@ -288,18 +295,6 @@ def verdict(outcome, label="spw2"):
 def test_exit_status(outcomes, status):
     result = workflow.RunResult(CubeImages(tuple(map(verdict, outcomes))), 1.0)
     assert result.exit_status == status
-
-
-def test_stages_are_found_by_name_number_and_task():
-    assert [stage_entry(e.name).number for e in RECIPE] == list(range(1, 13))
-    assert stage_entry("7").name == "make_images"
-    assert stage_entry("Make-Images").number == 7
-    assert stage_entry("hifv_pbcor").number == 8
-    with pytest.raises(StageOrderError, match="ambiguous"):
-        stage_entry("hif_editimlist")
-    with pytest.raises(StageOrderError) as caught:
-        stage_entry("imaging")
-    assert "7 make_images" in caught.value.hint
 
 
 def test_stages_in_the_wrong_order_are_refused(workspace):

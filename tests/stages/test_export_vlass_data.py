@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from vlasscube import naming
 from vlasscube.errors import ProblemListError
-from vlasscube.recipe import LAST
-from vlasscube.run.wiring import STEPS
+from vlasscube.recipe import EXPORT_VLASS_DATA
+from vlasscube.results.reading import InputSource
 from vlasscube.stages import export_vlass_data as stage
 from vlasscube.stages.context import StageContext
 from vlasscube.workspace.directory import Workspace
@@ -45,8 +45,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def export(workspace: Workspace) -> StageContext:
     options = workspace.read_options()
     assert options is not None
-    inputs = STEPS[LAST].inputs(workspace, options, None)
-    context = StageContext(workspace, LAST, previous=workspace.read_record(LAST))
+    inputs = stage.export_inputs(InputSource(workspace, options))
+    context = StageContext(
+        workspace, EXPORT_VLASS_DATA.name, previous=workspace.read_record(EXPORT_VLASS_DATA.name)
+    )
     stage.export_vlass_data(inputs, context)
     return context
 
@@ -55,7 +57,7 @@ def test_an_export_replaces_its_own_files_and_no_others(workspace: Workspace) ->
     before = {path.name for path in workspace.products.iterdir()}
     (workspace.products / "continuum.image.fits").write_bytes(b"precious")
     export(workspace)
-    workspace.remove_record(LAST)
+    workspace.remove_record(EXPORT_VLASS_DATA.name)
     export(workspace)
     assert {path.name for path in workspace.products.iterdir()} - before == {
         "continuum.image.fits",
@@ -65,7 +67,7 @@ def test_an_export_replaces_its_own_files_and_no_others(workspace: Workspace) ->
 
 
 def test_an_export_without_records_of_its_own_overwrites_nothing(workspace: Workspace) -> None:
-    workspace.remove_record(LAST)
+    workspace.remove_record(EXPORT_VLASS_DATA.name)
     before = {path.name: path.read_bytes() for path in workspace.products.iterdir()}
     with pytest.raises(ProblemListError) as caught:
         export(workspace)

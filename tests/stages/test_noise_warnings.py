@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from vlasscube.clean_terms import PrimaryBeamMask
 from vlasscube.records import STOKES, PlaneImages
 from vlasscube.stages import make_images
 from vlasscube.stages.context import StageContext
@@ -35,9 +36,16 @@ def warnings(tmp_path, monkeypatch):
         monkeypatch.setattr(make_images, "image_plane", lambda *arguments: made)
         context = StageContext(Workspace(tmp_path), "make_images", "spw2")
         inputs = make_images.MakeImagesInputs(
-            target(2), "a.ms", make_images.CleanParameters(None, ("pb",)), 1e8, "mosaic", "casa", False, ()
+            target(2),
+            "a.ms",
+            make_images.CleanParameters(None, (PrimaryBeamMask(),)),
+            1e8,
+            "mosaic",
+            "casa",
+            False,
+            (),
         )
-        make_images.make_plane_images(inputs, context, "key")
+        make_images.make_plane_images(inputs, context)
         return [message for message in context.messages if message.level == "warning"]
 
     return run

@@ -8,6 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlasscube.recipe import (
+    IMPORT_DATA,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_IMAGES,
+    MAKE_RMS_IMAGES,
+    PBCOR,
+    RECIPE,
+    Stage,
+)
 from vlasscube.records import Beam
 from vlasscube.results.types import CutoutResult
 from vlasscube.testing.synthetic_run import SyntheticRun, fake_plane, use_planes
@@ -28,8 +37,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SyntheticRun:
 
 class TestMakePreviews:
     def test_images_of_all_iterations(self, run: SyntheticRun) -> None:
-        make_previews(run.workspace, "make_images", "spw2")
-        made = read_previews(run.workspace, "make_images", "spw2", run.key("make_images", "spw2"))
+        make_previews(run.workspace, MAKE_IMAGES, "spw2")
+        made = read_previews(run.workspace, MAKE_IMAGES, "spw2", run.key("make_images", "spw2"))
         kinds = {preview.kind for preview in made}
         assert kinds == {
             "iter0.residual",
@@ -53,58 +62,58 @@ class TestMakePreviews:
     @pytest.mark.parametrize(
         ("stage", "kinds"),
         [
-            ("pbcor", {"pbcor", "residual_pbcor"}),
-            ("make_rms_images", {"rms"}),
-            ("make_cutout_images", {f"cutout.{k}" for k in ("pbcor", "residual_pbcor", "rms", "pb")}),
+            (PBCOR, {"pbcor", "residual_pbcor"}),
+            (MAKE_RMS_IMAGES, {"rms"}),
+            (MAKE_CUTOUT_IMAGES, {f"cutout.{k}" for k in ("pbcor", "residual_pbcor", "rms", "pb")}),
         ],
     )
-    def test_other_stages(self, run: SyntheticRun, stage: str, kinds: set[str]) -> None:
+    def test_other_stages(self, run: SyntheticRun, stage: Stage[object], kinds: set[str]) -> None:
         make_previews(run.workspace, stage, "spw2")
-        made = read_previews(run.workspace, stage, "spw2", run.key(stage, "spw2"))
+        made = read_previews(run.workspace, stage, "spw2", run.key(stage.name, "spw2"))
         assert {preview.kind for preview in made} == kinds
 
     def test_nothing_for_what_is_not_done(self, run: SyntheticRun) -> None:
         run.fail_plane(8)
-        for stage, label in (("make_images", "spw8"), ("make_images", "spw3"), ("import_data", "spw2")):
+        for stage, label in ((MAKE_IMAGES, "spw8"), (MAKE_IMAGES, "spw3"), (IMPORT_DATA, "spw2")):
             make_previews(run.workspace, stage, label)
         assert not (run.workspace.weblog / "images").exists()
 
     @pytest.mark.parametrize("file", ["pbcor.I.jpg", "pbcor.V.js"])
     def test_not_made_again(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
-        make_previews(run.workspace, "pbcor", "spw2")
+        make_previews(run.workspace, PBCOR, "spw2")
         monkeypatch.setattr(previews, "open_image", lambda *args: pytest.fail("read again"))
-        make_previews(run.workspace, "pbcor", "spw2")
+        make_previews(run.workspace, PBCOR, "spw2")
         (run.workspace.weblog / "images" / "spw2" / file).unlink()
         with pytest.raises(pytest.fail.Exception):
-            make_previews(run.workspace, "pbcor", "spw2")
+            make_previews(run.workspace, PBCOR, "spw2")
 
     def test_no_list_without_all_pictures(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*args: object) -> np.ndarray:
             raise OSError("disk")
 
-        make_previews(run.workspace, "pbcor", "spw2")
+        make_previews(run.workspace, PBCOR, "spw2")
         (run.workspace.weblog / "images" / "spw2" / "pbcor.I.jpg").unlink()
         monkeypatch.setattr(previews, "open_image", fail)
         with pytest.raises(OSError, match="disk"):
-            make_previews(run.workspace, "pbcor", "spw2")
-        assert not list_path(run.workspace, "pbcor", "spw2").exists()
+            make_previews(run.workspace, PBCOR, "spw2")
+        assert not list_path(run.workspace, PBCOR, "spw2").exists()
 
     @pytest.mark.parametrize("fill", [np.nan, 0.0, 1e-3])
     def test_flat_planes(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch, fill: float) -> None:
         flat = np.full((64, 48), fill, dtype=np.float32)
         use_planes(monkeypatch, lambda path, stokes: flat)
-        for stage in ("make_images", "pbcor", "make_rms_images", "make_cutout_images"):
+        for stage in RECIPE.of_planes:
             make_previews(run.workspace, stage, "spw2")
-            for preview in read_previews(run.workspace, stage, "spw2", run.key(stage, "spw2")):
+            for preview in read_previews(run.workspace, stage, "spw2", run.key(stage.name, "spw2")):
                 assert preview.high > preview.low
                 assert np.isfinite([preview.low, preview.high]).all()
 
     def test_large_planes_get_small(self, run: SyntheticRun, monkeypatch: pytest.MonkeyPatch) -> None:
         plane = np.random.default_rng(1).normal(size=(1300, 2500)).astype(np.float32)
         use_planes(monkeypatch, lambda path, stokes: plane)
-        make_previews(run.workspace, "make_rms_images", "spw2")
+        make_previews(run.workspace, MAKE_RMS_IMAGES, "spw2")
         key = run.key("make_rms_images", "spw2")
-        preview = read_previews(run.workspace, "make_rms_images", "spw2", key)[0]
+        preview = read_previews(run.workspace, MAKE_RMS_IMAGES, "spw2", key)[0]
         assert (preview.width, preview.height, preview.block) == (358, 186, 7)
         array = array_of(run, preview)
         assert (array["width"], array["height"], array["nx"], array["ny"]) == (358, 186, 2500, 1300)
@@ -118,10 +127,8 @@ class TestMakePreviews:
         plane[generator.random(plane.shape) < 0.3] = np.nan
         use_planes(monkeypatch, lambda path, stokes: plane)
         monkeypatch.setattr(previews, "_STRIP_PIXELS", strip_pixels)
-        make_previews(run.workspace, "make_cutout_images", "spw2")
-        made = read_previews(
-            run.workspace, "make_cutout_images", "spw2", run.key("make_cutout_images", "spw2")
-        )
+        make_previews(run.workspace, MAKE_CUTOUT_IMAGES, "spw2")
+        made = read_previews(run.workspace, MAKE_CUTOUT_IMAGES, "spw2", run.key("make_cutout_images", "spw2"))
         for kind, reduce in (("cutout.pbcor", np.nanmean), ("cutout.residual_pbcor", largest)):
             preview = next(p for p in made if (p.kind, p.stokes) == (kind, "I"))
             array = array_of(run, preview)
@@ -133,10 +140,8 @@ class TestMakePreviews:
 
     def test_values_of_the_products(self, run: SyntheticRun) -> None:
         """Images of up to 1100 pixels are kept whole, far below the noise."""
-        make_previews(run.workspace, "make_cutout_images", "spw2")
-        made = read_previews(
-            run.workspace, "make_cutout_images", "spw2", run.key("make_cutout_images", "spw2")
-        )
+        make_previews(run.workspace, MAKE_CUTOUT_IMAGES, "spw2")
+        made = read_previews(run.workspace, MAKE_CUTOUT_IMAGES, "spw2", run.key("make_cutout_images", "spw2"))
         result = CutoutResult(**run.workspace.read_record("make_cutout_images", "spw2").result)
         for preview in (p for p in made if p.kind == "cutout.pbcor"):
             truth = fake_plane(Path(result.images["pbcor"]), "IQUV".index(preview.stokes), size=96)

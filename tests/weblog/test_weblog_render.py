@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import html5lib
 import pytest
 
-from vlasscube.recipe import RECIPE
+from vlasscube.recipe import FLAG_TARGETS_DATA, MAKE_IMAGES, RECIPE
 from vlasscube.testing.synthetic_run import (
     HOSTILE,
     SyntheticRun,
@@ -106,7 +106,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     with pytest.MonkeyPatch.context() as patch:
         use_planes(patch, lambda path, stokes: fake_plane(path, stokes, size=96))
         run.make_image_names(3)
-        for stage in ("make_images", "pbcor", "make_rms_images", "make_cutout_images"):
+        for stage in RECIPE.of_planes:
             previews.make_previews(run.workspace, stage, "spw3")
     render_weblog(run.workspace)
     return run
@@ -396,7 +396,7 @@ class TestDamage:
         def fail(site: object) -> dict[str, Any]:
             raise ValueError(HOSTILE)
 
-        monkeypatch.setitem(render._STAGE_CONTENT, "flag_targets_data", fail)
+        monkeypatch.setitem(render._STAGE_CONTENT, FLAG_TARGETS_DATA, fail)
         run = small_run(tmp_path)
         run.start().field_stages()
         render_weblog(run.workspace)
@@ -465,7 +465,7 @@ class TestFigures:
         run = small_run(tmp_path)
         run.start().field_stages()
         run.plane_stages(2)
-        path = previews.list_path(run.workspace, "make_images", "spw2")
+        path = previews.list_path(run.workspace, MAKE_IMAGES, "spw2")
         path.parent.mkdir(parents=True)
         listed = {
             "kind": "iter3.image",

@@ -29,7 +29,6 @@ logger = logging.getLogger("vlasscube")
 
 _PLAIN_WIDTH = 160
 _LEVEL_STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
-_STAGES = {entry.name: entry for entry in RECIPE}
 
 
 def make_console(stream: TextIO | None = None) -> Console:
@@ -259,7 +258,7 @@ def _log_line(event: Event) -> str:
 
 
 def _stage_title(name: str) -> str:
-    entry = _STAGES.get(name)
+    entry = next((stage for stage in RECIPE if stage.name == name), None)
     return f"{entry.number:2d}/{len(RECIPE)} {entry.name}" if entry else name
 
 

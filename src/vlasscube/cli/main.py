@@ -17,7 +17,6 @@ import typer
 
 from vlasscube.cli.command_errors import FAILURE, OK, command
 from vlasscube.cli.command_options import RunOptionsCommand, combined_options, with_run_options
-from vlasscube.recipe import FIRST, LAST, RECIPE, stage_entry
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from vlasscube.run.workflow import Event
     from vlasscube.workspace.directory import Workspace
 
-_FIRST_OF_PLANES = next(entry.number for entry in RECIPE if entry.scope == "plane")
 
 logger = logging.getLogger("vlasscube")
 
@@ -99,11 +97,19 @@ def run(
     *,
     directory: Directory = HERE,
     first: Annotated[
-        str, typer.Option("--from", metavar="STAGE", help="First stage, by name, number or task.")
-    ] = FIRST,
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Stage to begin with, by name, number or task; by default the first.",
+        ),
+    ] = None,
     last: Annotated[
-        str, typer.Option("--to", metavar="STAGE", help="Last stage, by name, number or task.")
-    ] = LAST,
+        str | None,
+        typer.Option(
+            "--to", metavar="STAGE", help="Stage to end with, by name, number or task; by default the last."
+        ),
+    ] = None,
     workers: Workers = None,
     vis: Vis = None,
     scheduler: Annotated[
@@ -153,8 +159,8 @@ def run(
 class RunChoices:
     """How a run is done; none of it changes what comes out."""
 
-    first: str = FIRST
-    last: str = LAST
+    first: str | None = None
+    last: str | None = None
     workers: int | None = None
     force: bool = False
     steal_lock: bool = False
@@ -171,6 +177,7 @@ def _run(
 ) -> int:
     from vlasscube.cli.console import JsonProgress, foreign_output_to, logging_to, make_progress
     from vlasscube.cli.run_report import emit_error, emit_result, show_result, tell_plane_warnings
+    from vlasscube.recipe import RECIPE
     from vlasscube.run.workflow import run_workflow
 
     with (
@@ -185,7 +192,8 @@ def _run(
                 tell_plane_warnings(workspace, event.plane)
 
         try:
-            if stage_entry(choices.last).number >= _FIRST_OF_PLANES:
+            last = RECIPE.last if choices.last is None else RECIPE.find(choices.last)
+            if last.number >= RECIPE.of_planes[0].number:
                 from vlasscube.run.planning import require_resources
 
                 require_resources(workspace, options, choices.workers, force=choices.force)

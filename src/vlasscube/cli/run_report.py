@@ -19,15 +19,14 @@ logger = logging.getLogger("vlasscube")
 
 def tell_plane_warnings(workspace: Workspace, label: str | None) -> None:
     """Log the warnings of a plane, whose steps were done by a worker; they are shown as all warnings are."""
-    for entry in RECIPE:
-        if entry.scope == "plane":
-            try:
-                record = workspace.read_record(entry.name, label)
-            except VlassCubeError:
-                continue
-            for message in record.messages if record is not None else ():
-                if message.level != "info":
-                    logger.log(logging.getLevelName(message.level.upper()), "%s", message.text)
+    for stage in RECIPE.of_planes:
+        try:
+            record = workspace.read_record(stage.name, label)
+        except VlassCubeError:
+            continue
+        for message in record.messages if record is not None else ():
+            if message.level != "info":
+                logger.log(logging.getLevelName(message.level.upper()), "%s", message.text)
 
 
 def emit_error(progress: JsonProgress, error: BaseException) -> None:

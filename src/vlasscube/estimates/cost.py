@@ -21,6 +21,7 @@ from vlasscube.estimates.work_costs import (
     imaging,
 )
 from vlasscube.mosaic import memory
+from vlasscube.recipe import MAKE_IMAGES
 
 FLOAT_BYTES = 4
 STOKES_COUNT = 4
@@ -274,7 +275,7 @@ def plane_stages(
     """Time of a plane by stage, while as many planes are worked on."""
     threads = resources.threads()
     works: dict[str, Work] = {
-        "make_images": imaging(size, plane, engine, pace.major_cycles),
+        MAKE_IMAGES.name: imaging(size, plane, engine, pace.major_cycles),
         **after_imaging(size),
     }
     times = []

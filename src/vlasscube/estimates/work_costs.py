@@ -12,6 +12,16 @@ from dataclasses import dataclass
 
 from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import MachineSpeed
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EXPORT_VLASS_DATA,
+    FLAG_TARGETS_DATA,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_RMS_IMAGES,
+    PBCOR,
+    RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
+)
 
 
 @dataclass(frozen=True)
@@ -148,9 +158,9 @@ def after_imaging(size: CubeSize) -> dict[str, Work]:
     box = RMS_BOX_ARCSEC / size.cell_arcsec
     rms = RMS_S_PER_PIXEL + RMS_S_PER_PIXEL_OF_BOX * box**2
     return {
-        "pbcor": Work(PBCOR_S + PBCOR_S_PER_PIXEL * size.pixels),
-        "make_rms_images": Work(RMS_S + rms * size.pixels, 0.8),
-        "make_cutout_images": Work(CUTOUT_S + CUTOUT_S_PER_PIXEL * size.cutout_pixels),
+        PBCOR.name: Work(PBCOR_S + PBCOR_S_PER_PIXEL * size.pixels),
+        MAKE_RMS_IMAGES.name: Work(RMS_S + rms * size.pixels, 0.8),
+        MAKE_CUTOUT_IMAGES.name: Work(CUTOUT_S + CUTOUT_S_PER_PIXEL * size.cutout_pixels),
         "pictures": Work(PICTURES_S + PICTURES_S_PER_PIXEL * size.pixels),
     }
 
@@ -161,9 +171,9 @@ def after_imaging(size: CubeSize) -> dict[str, Work]:
 def before_imaging(size: CubeSize, engine: str) -> dict[str, Work]:
     """Return the cost of the stages before the planes, by stage."""
     return {
-        "transform_image_data": Work(SPLIT_S + SPLIT_S_PER_ROW * size.ms_rows),
-        "restore_pims": _restore(size, engine),
-        "flag_targets_data": Work(FLAG_S + FLAG_S_PER_ROW * size.ms_rows),
+        TRANSFORM_IMAGE_DATA.name: Work(SPLIT_S + SPLIT_S_PER_ROW * size.ms_rows),
+        RESTORE_PIMS.name: _restore(size, engine),
+        FLAG_TARGETS_DATA.name: Work(FLAG_S + FLAG_S_PER_ROW * size.ms_rows),
     }
 
 
@@ -193,7 +203,7 @@ def after_planes(size: CubeSize) -> dict[str, Work]:
     """Return the cost of the stages after the planes, by stage; ``weblog`` is that of its pages."""
     count = len(size.planes)
     return {
-        "analyze_stokes_cubes": Work(STOKES_S + STOKES_S_PER_PIXEL * size.cutout_pixels) * count,
-        "export_vlass_data": Work(EXPORT_S + EXPORT_S_PER_PIXEL * size.cutout_pixels) * count,
+        ANALYZE_STOKES_CUBES.name: Work(STOKES_S + STOKES_S_PER_PIXEL * size.cutout_pixels) * count,
+        EXPORT_VLASS_DATA.name: Work(EXPORT_S + EXPORT_S_PER_PIXEL * size.cutout_pixels) * count,
         "weblog": WEBLOG + WEBLOG_PLANE * count,
     }

@@ -8,28 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vlasscube.clean_terms import CleanMask, ImageMask, NoMask, PrimaryBeamMask
 from vlasscube.parameters.quantities import format_angle_arcsec, format_frequency_ghz
 from vlasscube.records import DataSelection, ImageGeometry
-
-PB_MASK = "pb"
-"""Entry of the mask list that stands for the primary-beam mask."""
-
-STOP_REASONS = {
-    0: "global stopping criterion not reached",
-    1: "iteration limit",
-    2: "threshold",
-    3: "force stop",
-    4: "peak residual unchanged over two major cycles",
-    5: "peak residual grew more than 3 times since the previous major cycle",
-    6: "peak residual grew more than 3 times from its minimum",
-    7: "zero mask",
-    8: "n-sigma or another criterion",
-    9: "major cycle limit",
-}
-"""What the stop codes of tclean mean."""
-
-DIVERGED = (5, 6)
-"""Stop codes of a clean that diverged: its image is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +18,8 @@ class CleanParameters:
     """What is the same in all iterations of all planes of a cube."""
 
     geometry: ImageGeometry
-    masks: tuple[str, ...]
-    """Absolute path of the mask image, or ``'pb'``, of iter1, iter2, …"""
+    masks: tuple[CleanMask, ...]
+    """Of iter1, iter2, …"""
     robust: float = 1.0
     uvtaper: tuple[str, ...] = ()
     pblimit: float = 0.1
@@ -60,8 +41,7 @@ class IterationParameters:
     """What distinguishes one iteration."""
 
     number: int
-    mask: str
-    """Absolute path of the mask image, ``'pb'``, or ``''`` for none."""
+    mask: CleanMask
     niter: int
     threshold: str
     nsigma: float
@@ -81,7 +61,7 @@ def iteration_sequence(parameters: CleanParameters) -> tuple[IterationParameters
     """Return iter0 (dirty) and one iteration for each mask."""
     first = IterationParameters(
         number=0,
-        mask="",
+        mask=NoMask(),
         niter=0,
         threshold="0.0mJy",
         nsigma=2.0,
@@ -109,7 +89,7 @@ def iteration_sequence(parameters: CleanParameters) -> tuple[IterationParameters
             iteration = replace(iteration, nsigma=parameters.nsigma)
         if parameters.cycleniter is not None:
             iteration = replace(iteration, cycleniter=parameters.cycleniter)
-        if mask == PB_MASK:
+        if isinstance(mask, PrimaryBeamMask):
             iteration = replace(iteration, pbmask=parameters.pbmask)
             if parameters.cycleniter_pbmask is not None:
                 iteration = replace(iteration, cycleniter=parameters.cycleniter_pbmask)
@@ -142,7 +122,6 @@ def tclean_arguments(
         to use, already on the image grid's directory.
     """
     geometry = parameters.geometry
-    is_pb_mask = iteration.mask == PB_MASK
     arguments: dict[str, Any] = {
         "vis": [vis],
         "field": [selection.field],
@@ -200,8 +179,8 @@ def tclean_arguments(
         "maxpsffraction": 0.8,
         "interactive": False,
         "fullsummary": True,
-        "usemask": "pb" if is_pb_mask else "user",
-        "mask": "" if is_pb_mask else iteration.mask,
+        "usemask": "pb" if isinstance(iteration.mask, PrimaryBeamMask) else "user",
+        "mask": iteration.mask.name if isinstance(iteration.mask, ImageMask) else "",
         "pbmask": iteration.pbmask,
         "fastnoise": True,
         "restart": True,

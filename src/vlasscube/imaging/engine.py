@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from vlasscube.clean_terms import StopCode
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
 from vlasscube.naming import TcleanProduct
 from vlasscube.records import CleanCycles, DataSelection, Message
@@ -36,7 +37,7 @@ class CleanResult:
     call: str
     iterations_done: int
     major_cycles: int
-    stop_code: int
+    stop_code: StopCode
     cycles: Mapping[str, CleanCycles]
     """By Stokes parameter."""
     messages: tuple[Message, ...] = ()

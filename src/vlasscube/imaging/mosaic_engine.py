@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import casa, naming
+from vlasscube.clean_terms import NoMask, PrimaryBeamMask, StopCode
 from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
-from vlasscube.imaging.clean_sequence import PB_MASK, IterationParameters, tclean_arguments
+from vlasscube.imaging.clean_sequence import IterationParameters, tclean_arguments
 from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding
 from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
@@ -121,7 +122,7 @@ class MosaicEngine:
 
             outcome = clean(plane.state, control, mask, measure, threads=threads)
         else:
-            outcome = CleanOutcome(0, 1, 3, {})
+            outcome = CleanOutcome(0, 1, StopCode.FORCED, {})
         _write(request, plane, mask if request.iteration.niter > 0 else None, threads)
         plane.root_name = request.image_root.name
         self._plane = plane
@@ -272,12 +273,12 @@ def _goes_on(plane: _Plane, request: CleanRequest) -> bool:
 
 
 def _clean_mask(iteration: IterationParameters, state: CleanState) -> MaskArray:
-    shape = state.pb.shape
-    if not iteration.mask:
+    shape, mask = state.pb.shape, iteration.mask
+    if isinstance(mask, NoMask):
         return full_mask((shape[0], shape[1]))
-    if iteration.mask == PB_MASK:
+    if isinstance(mask, PrimaryBeamMask):
         return pb_mask(state.pb, iteration.pbmask)
-    path = Path(iteration.mask)
+    path = Path(mask.name)
     count = len(image_facts(path).stokes)
     if count == 1:
         return user_mask(read_plane(path))

@@ -17,17 +17,11 @@ from typing import Protocol
 import numpy as np
 
 from vlasscube import naming
+from vlasscube.clean_terms import ImageMask, StopCode
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts, read_plane, set_missing_beams
 from vlasscube.images.statistics import plane_statistics
-from vlasscube.imaging.clean_sequence import (
-    DIVERGED,
-    PB_MASK,
-    STOP_REASONS,
-    CleanParameters,
-    IterationParameters,
-    iteration_sequence,
-)
+from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters, iteration_sequence
 from vlasscube.imaging.engine import CleanRequest, CleanResult, ImagingEngine
 from vlasscube.imaging.masks import make_cleanmask
 from vlasscube.records import (
@@ -143,18 +137,18 @@ def _make_iteration(
     partial = directory / f".{root}.partial"
     remove(partial)
     partial.mkdir(parents=True)
-    mask_name = settings.mask
+    recorded_mask = settings.mask
     previous = None
     if not settings.is_first:
         previous = directory / naming.iteration_root(target.image_root, settings.number - 1)
-        if settings.mask != PB_MASK:
+        if isinstance(settings.mask, ImageMask):
             # Not '<imagename>.mask': tclean refuses usemask='user' when that exists.
             cleanmask = partial / naming.tclean_product(root, "cleanmask")
             template = directory / naming.tclean_product(previous.name, "pb")
-            for message in make_cleanmask(Path(settings.mask), template, cleanmask):
+            for message in make_cleanmask(Path(settings.mask.name), template, cleanmask):
                 report(message)
-            settings = replace(settings, mask=str(cleanmask))
-            mask_name = cleanmask.name
+            settings = replace(settings, mask=ImageMask(str(cleanmask)))
+            recorded_mask = ImageMask(cleanmask.name)
     result = engine.clean(
         CleanRequest(vis, target.selection, target.reffreq_hz, partial / root, previous, parameters, settings)
     )
@@ -176,12 +170,11 @@ def _make_iteration(
     remove(partial)
     iteration = Iteration(
         number=settings.number,
-        mask=mask_name,
+        mask=recorded_mask,
         nsigma=settings.nsigma,
         iterations_done=result.iterations_done,
         major_cycles=result.major_cycles,
         stop_code=result.stop_code,
-        stop_reason=STOP_REASONS.get(result.stop_code, "unknown"),
         cycles=result.cycles,
         statistics=statistics,
         call=result.call,
@@ -200,15 +193,15 @@ def _drop_handed_on(directory: Path, image_root: str, number: int) -> None:
 
 def _judge(target: PlaneTarget, settings: IterationParameters, result: CleanResult, report: Report) -> None:
     place = f"{target.label} iter{settings.number}"
-    code, reason = result.stop_code, STOP_REASONS.get(result.stop_code, "unknown")
-    if code in DIVERGED:
+    code = result.stop_code
+    if code.is_divergence:
         raise ImagingError(
-            f"{place}: the clean diverged: [{code}] {reason}",
+            f"{place}: the clean diverged: {code.text}",
             hint="Look at the residual images of the iteration before; a smaller cycleniter or a larger "
             "cyclefactor in CCIP_parameter.list makes the clean more careful.",
         )
-    if code in (1, 9) or (code == 0 and result.iterations_done > 0):
-        report(Message("warning", f"{place}: clean stopped early: [{code}] {reason}"))
+    if code.is_limit or (code is StopCode.NOT_REACHED and result.iterations_done > 0):
+        report(Message("warning", f"{place}: clean stopped early: {code.text}"))
 
 
 def _statistics(directory: Path, root: str, stokes: int, geometry: ImageGeometry) -> IterationStatistics:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube import casa, naming
+from vlasscube.clean_terms import StopCode
 from vlasscube.imaging.clean_sequence import tclean_arguments
 from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
 from vlasscube.imaging.imager_inputs import image_grid, imager_settings
@@ -83,7 +84,7 @@ def clean_result(result: dict[str, Any], call: str) -> CleanResult:
         call=call,
         iterations_done=int(result.get("iterdone", 0)),
         major_cycles=int(result.get("nmajordone", 0)),
-        stop_code=int(result.get("stopcode", 0)),
+        stop_code=StopCode(int(result.get("stopcode", 0))),
         cycles=cycles,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import _kernels
+from vlasscube.clean_terms import StopCode
 from vlasscube.constants import MAD_TO_SIGMA_CASA
 from vlasscube.errors import ImagingError
 from vlasscube.mosaic.beam_model import psf_sidelobe
@@ -57,8 +58,7 @@ class CleanOutcome:
     iterations: int
     """Components found, in all Stokes planes together."""
     major_cycles: int
-    stop_code: int
-    """As of tclean; see `vlasscube.imaging.clean_sequence.STOP_REASONS`."""
+    stop_code: StopCode
     cycles: dict[str, CleanCycles]
     """By Stokes parameter."""
 
@@ -169,7 +169,10 @@ class _CleanLoop:
         sidelobe = psf_sidelobe(self._state.psf, self._state.beams, self._state.cell_arcsec)
         iteration = IterationControl(self._control, sidelobe)
         mask_is_empty = all(self._is_empty)
-        while (code := iteration.stop_code(levels, mask_is_empty=mask_is_empty)) == 0:
+        while True:
+            code = iteration.stop_code(levels, mask_is_empty=mask_is_empty)
+            if code is not StopCode.NOT_REACHED:
+                break
             limits = iteration.minor_cycle(levels)
             found = sum(self._clean_plane(plane, limits) for plane in range(self._planes))
             iteration.iterations_done += found

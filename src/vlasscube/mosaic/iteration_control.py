@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube.clean_terms import StopCode
+
 FloatArray = npt.NDArray[np.float32]
 
 """As CASA rounds it."""
@@ -91,38 +93,46 @@ class IterationControl:
         self._lowest_unmasked = math.inf
         self._major_cycles_at_check = 0
 
-    def stop_code(self, levels: ResidualLevels, *, mask_is_empty: bool) -> int:
-        """Return the stop code that a residual leads to, 0 to go on.
+    def stop_code(self, levels: ResidualLevels, *, mask_is_empty: bool) -> StopCode:
+        """Return the stop code that a residual leads to, `StopCode.NOT_REACHED` to go on.
 
         To be called once for each residual that a minor cycle would start from, and once at the end.
         """
-        code = 7 if mask_is_empty else self._finished(levels) or self._stuck(levels)
-        if code == 0 and self._control.nmajor is not None and self.major_cycles >= self._control.nmajor:
-            code = 9
+        code = StopCode.EMPTY_MASK if mask_is_empty else self._finished(levels) or self._stuck(levels)
+        if (
+            code is StopCode.NOT_REACHED
+            and self._control.nmajor is not None
+            and self.major_cycles >= self._control.nmajor
+        ):
+            code = StopCode.MAJOR_CYCLE_LIMIT
         self._previous_peak = levels.peak_jy
         self._previous_unmasked = levels.peak_unmasked_jy
         self._lowest_unmasked = min(self._lowest_unmasked, levels.peak_unmasked_jy)
         self._major_cycles_at_check = self.major_cycles
         return code
 
-    def _finished(self, levels: ResidualLevels) -> int:
+    def _finished(self, levels: ResidualLevels) -> StopCode:
         """Return the code of a clean that reached what it was asked for."""
         if _has_reached(levels.peak_jy, self._control.threshold_jy):
-            return 2
+            return StopCode.THRESHOLD
         if _has_reached(levels.peak_jy, self._noise_threshold(levels)):
-            return 8
-        return 1 if self.iterations_done >= self._control.niter else 0
+            return StopCode.NOISE_THRESHOLD
+        if self.iterations_done >= self._control.niter:
+            return StopCode.ITERATION_LIMIT
+        return StopCode.NOT_REACHED
 
-    def _stuck(self, levels: ResidualLevels) -> int:
+    def _stuck(self, levels: ResidualLevels) -> StopCode:
         """Return the code of a clean that gets nowhere, or diverges."""
         if self.iterations_done == 0:
-            return 0
+            return StopCode.NOT_REACHED
         has_new_residual = self.major_cycles > self._major_cycles_at_check
         if has_new_residual and abs(self._previous_peak - levels.peak_jy) < _UNCHANGED_JY:
-            return 4
+            return StopCode.UNCHANGED
         if abs(_relative(levels.peak_unmasked_jy, self._previous_unmasked)) > _DIVERGENCE:
-            return 5
-        return 6 if _relative(levels.peak_unmasked_jy, self._lowest_unmasked) > _DIVERGENCE else 0
+            return StopCode.GREW_SINCE_LAST
+        if _relative(levels.peak_unmasked_jy, self._lowest_unmasked) > _DIVERGENCE:
+            return StopCode.GREW_FROM_MINIMUM
+        return StopCode.NOT_REACHED
 
     def _noise_threshold(self, levels: ResidualLevels) -> float:
         return self._control.nsigma * max(levels.noise_jy, default=0.0)

@@ -64,15 +64,10 @@ def _calls(path: Path) -> str:
 
 def recipe_script() -> str:
     """The recipe as an operator writes it."""
-    special = {
-        "import_data": ", nocopy=True",
-        "edit_image_list_continuum": ", parameter_file='SEIP_parameter.list'",
-        "transform_image_data": ", datacolumn='data', clear_pointing=False, "
-        "modify_weights=True, wtmode='nyq'",
-        "edit_image_list_cube": ", parameter_file='CCIP_parameter.list', editmode='replace'",
-        "make_images": ", hm_masking='manual'",
-    }
-    calls = [f"{entry.task}(workspace{special.get(entry.name, '')})" for entry in RECIPE]
+    calls = []
+    for entry in RECIPE:
+        arguments = "".join(f", {name}={value!r}" for name, value in entry.arguments)
+        calls.append(f"{entry.task}(workspace{arguments})")
     tasks = sorted({entry.task for entry in RECIPE})
     imports = "\n".join(f"    {task}," for task in tasks)
     body = "\n".join(calls)

@@ -11,30 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from vlasscube.errors import ProductError, VlassCubeError
-from vlasscube.records import Outcome
+from vlasscube.records import FileKind, Outcome
 from vlasscube.workspace.files import digest, write_text
 from vlasscube.workspace.record_json import from_json, to_json
 
 MANIFEST_JSON = "manifest.json"
 MANIFEST_XML = "pipeline_manifest.xml"
 PROCEDURE = "hifv_vlassCCIP"
-
-FileKind = Literal[
-    "image",
-    "rms",
-    "common_beam",
-    "cube",
-    "table",
-    "parameter_list",
-    "weblog",
-    "log",
-    "script",
-    "manifest",
-    "other",
-]
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from vlasscube import naming
 from vlasscube.errors import VlassCubeError
 from vlasscube.options import RunOptions
-from vlasscube.recipe import GATHER, RECIPE, StageEntry
+from vlasscube.recipe import (
+    EDIT_IMAGE_LIST_CUBE,
+    GATHER_PLANES,
+    MAKE_IMAGES,
+    MAX_ITERATIONS,
+    RECIPE,
+    Stage,
+    iteration_step,
+)
 from vlasscube.records import Beam, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
-from vlasscube.results.types import RESULTS, CubeImages, CubePlan, PlaneVerdict
+from vlasscube.results.types import CubePlan, PlaneVerdict
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_plain
 
-Result = TypeVar("Result")
-
-PLANE_STAGES = tuple(entry for entry in RECIPE if entry.scope == "plane")
-MAX_ITERATIONS = 20
-"""More iterations than any mask list asks for; ends the search for records of a plane under way."""
+ResultT = TypeVar("ResultT")
 
 StatusName = Literal["pending", "running", "done", "partial", "failed", "damaged", "outdated"]
 
 
 @dataclass(frozen=True)
-class Step:
+class FoundStep:
     """The record of a step as it was found."""
 
     record: StepRecord | None
@@ -53,7 +57,7 @@ class Step:
 class StageStatus:
     """How a stage stands, over all planes for a stage of planes."""
 
-    entry: StageEntry
+    entry: Stage[object]
     status: StatusName
     text: str
     seconds: float | None
@@ -91,7 +95,7 @@ class Notice:
     level: Literal["warning", "error"]
     text: str
     hint: str
-    entry: StageEntry
+    entry: Stage[object]
     plane: str | None
 
 
@@ -106,8 +110,8 @@ class RunRecords:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._steps: dict[tuple[str, str | None], Step] = {}
-        self._results: dict[tuple[str, str | None], Any] = {}
+        self._steps: dict[tuple[str, str | None], FoundStep] = {}
+        self._results: dict[tuple[str, str | None], object] = {}
         self.options_problem = ""
         self.options: RunOptions | None = None
         try:
@@ -117,45 +121,45 @@ class RunRecords:
         self._mark_outdated()
         for _, stage, plane, _ in list(self.steps()):
             # Now, so that every page tells the same of a result that cannot be read.
-            self.result(RESULTS[stage], stage, plane)
+            self.result(stage, plane)
 
     # ---------------------------------------------------------------------------------------------- reading
 
-    def step(self, stage: str, plane: str | None = None) -> Step:
+    def step(self, stage: Stage[object], plane: str | None = None) -> FoundStep:
         """Return the record of a step as it was found."""
-        place = (stage, plane)
+        place = (stage.name, plane)
         if place not in self._steps:
             try:
-                self._steps[place] = Step(self.workspace.read_record(stage, plane))
+                self._steps[place] = FoundStep(self.workspace.read_record(stage.name, plane))
             except (VlassCubeError, OSError) as error:
-                self._steps[place] = Step(None, str(error))
+                self._steps[place] = FoundStep(None, str(error))
         return self._steps[place]
 
-    def result(self, cls: type[Result], stage: str, plane: str | None = None) -> Result | None:
-        """Return the typed result of a finished step; None, and the problem kept, if it is not one."""
-        place = (stage, plane)
+    def result(self, stage: Stage[ResultT], plane: str | None = None) -> ResultT | None:
+        """Return the result of a finished step; None, and the problem kept, if it cannot be read."""
+        place = (stage.name, plane)
         if place not in self._results:
             record = self.step(stage, plane).record
             value = None
             if record is not None and record.status == "done":
                 try:
-                    value = from_plain(cls, record.result)
+                    value = from_plain(stage.result, record.result)
                 except VlassCubeError as error:
-                    path = self.workspace.relative(self.workspace.record_path(stage, plane))
-                    self._steps[place] = Step(record, f"{path}: {error}")
+                    path = self.workspace.relative(self.workspace.record_path(stage.name, plane))
+                    self._steps[place] = FoundStep(record, f"{path}: {error}")
             self._results[place] = value
-        found: Result | None = self._results[place]
-        return found
+        found = self._results[place]
+        return found if isinstance(found, stage.result) else None
 
-    def steps(self) -> Iterator[tuple[StageEntry, str, str | None, Step]]:
-        """Yield all steps of the recipe in order, those of planes by plane: entry, step name, plane, step."""
+    def steps(self) -> Iterator[tuple[Stage[object], Stage[object], str | None, FoundStep]]:
+        """Yield all steps of the recipe in order, those of planes by plane: stage, step, plane, record."""
         for entry in RECIPE:
             for plane in self._planes_of(entry):
-                yield entry, entry.name, plane, self.step(entry.name, plane)
-            if entry.name == "make_images":
-                yield entry, GATHER, None, self.step(GATHER)
+                yield entry, entry, plane, self.step(entry, plane)
+            if entry.closing is not None:
+                yield entry, entry.closing, None, self.step(entry.closing)
 
-    def _planes_of(self, entry: StageEntry) -> tuple[str | None, ...]:
+    def _planes_of(self, entry: Stage[object]) -> tuple[str | None, ...]:
         return tuple(target.label for target in self.targets) if entry.scope == "plane" else (None,)
 
     def _mark_outdated(self) -> None:
@@ -165,19 +169,19 @@ class RunRecords:
             if step.record is None or step.problem:
                 continue
             inputs = step.record.inputs if isinstance(step.record.inputs, Mapping) else {}
-            if stage == GATHER:
+            if stage == GATHER_PLANES:
                 outdated = self._is_overtaken(step.record)
             else:
                 outdated = not keys.issuperset(str(key) for key in inputs.get("upstream") or ())
             if outdated:
-                self._steps[stage, plane] = Step(step.record, outdated=True)
+                self._steps[stage.name, plane] = FoundStep(step.record, outdated=True)
             elif step.record.status == "done":
                 keys.add(step.record.key)
 
     def _is_overtaken(self, gathered: StepRecord) -> bool:
         """Whether planes were imaged, or are being imaged, after they were compared."""
         labels = gathered.inputs.get("images", ()) if isinstance(gathered.inputs, Mapping) else ()
-        records = [self.step("make_images", str(label)).record for label in labels]
+        records = [self.step(MAKE_IMAGES, str(label)).record for label in labels]
         return any(record is None or record.finished > gathered.finished for record in records)
 
     # ----------------------------------------------------------------------------------------------- planes
@@ -185,13 +189,13 @@ class RunRecords:
     @property
     def plan(self) -> CubePlan | None:
         """The planes asked for; None before stage 6."""
-        plan = self.result(CubePlan, "edit_image_list_cube")
+        plan = self.result(EDIT_IMAGE_LIST_CUBE)
         # Labels become file names and links.
         if plan is not None and any(not _is_label(target) for target in plan.targets):
-            place = ("edit_image_list_cube", None)
+            place = (EDIT_IMAGE_LIST_CUBE.name, None)
             self._results[place] = None
-            self._steps[place] = Step(
-                self.step(*place).record, "the plane labels in the record are not valid"
+            self._steps[place] = FoundStep(
+                self.step(EDIT_IMAGE_LIST_CUBE).record, "the plane labels in the record are not valid"
             )
             return None
         return plan
@@ -204,14 +208,14 @@ class RunRecords:
     @property
     def verdicts(self) -> dict[str, PlaneVerdict]:
         """Outcomes by plane label; empty until all planes are imaged."""
-        if self.step(GATHER).status != "done":
+        if self.step(GATHER_PLANES).status != "done":
             return {}
-        gathered = self.result(CubeImages, GATHER)
+        gathered = self.result(GATHER_PLANES)
         return {verdict.label: verdict for verdict in gathered.planes} if gathered else {}
 
     def images(self, label: str) -> PlaneImages | None:
         """A plane's images; None if it is not imaged."""
-        return self.result(PlaneImages, "make_images", label)
+        return self.result(MAKE_IMAGES, label)
 
     def iterations(self, label: str) -> tuple[Iteration, ...]:
         """Iterations of a plane finished so far."""
@@ -220,7 +224,7 @@ class RunRecords:
             return images.iterations
         found: list[Iteration] = []
         while len(found) < MAX_ITERATIONS:
-            iteration = self.result(Iteration, f"make_images.iter{len(found)}", label)
+            iteration = self.result(iteration_step(len(found)), label)
             if iteration is None:
                 break
             found.append(iteration)
@@ -265,7 +269,7 @@ class RunRecords:
             frequency_hz=target.reffreq_hz,
             beam=images.beam if images else None,
             flagged_fraction=target.box_flags.fraction,
-            stop=f"[{last.stop_code}] {last.stop_reason}" if images and last else "",
+            stop=last.stop_code.text if images and last else "",
             rms_jy=last.statistics["I"].image_rms if images and last and "I" in last.statistics else None,
             seconds=sum(i.seconds for i in iterations) if iterations else None,
             is_reference=False,
@@ -273,26 +277,26 @@ class RunRecords:
 
     def failed_step(self, label: str) -> StepRecord | None:
         """Record of the stage that a plane failed in."""
-        for entry in PLANE_STAGES:
-            step = self.step(entry.name, label)
+        for entry in RECIPE.of_planes:
+            step = self.step(entry, label)
             if step.record is not None and step.status == "failed":
                 return step.record
         return None
 
     def _progress(self, label: str) -> str:
-        for entry in reversed(PLANE_STAGES):
-            if self.step(entry.name, label).status == "done":
+        for entry in reversed(RECIPE.of_planes):
+            if self.step(entry, label).status == "done":
                 return f"{entry.name} done"
         iterations = self.iterations(label)
         return f"iter{iterations[-1].number} done" if iterations else "waiting"
 
     # ----------------------------------------------------------------------------------------------- stages
 
-    def stage_status(self, entry: StageEntry) -> StageStatus:
+    def stage_status(self, entry: Stage[object]) -> StageStatus:
         """How a stage stands."""
         if entry.scope == "plane":
             return self._plane_stage_status(entry)
-        step = self.step(entry.name)
+        step = self.step(entry)
         words = {
             "pending": "not run",
             "done": "done",
@@ -303,12 +307,12 @@ class RunRecords:
         seconds = step.record.seconds if step.record else None
         return StageStatus(entry, step.status, words[step.status], seconds)
 
-    def _plane_stage_status(self, entry: StageEntry) -> StageStatus:
+    def _plane_stage_status(self, entry: Stage[object]) -> StageStatus:
         counts = dict.fromkeys(("pending", "done", "failed", "damaged", "outdated", "unreached"), 0)
         seconds = 0.0
         labels = [t.label for t in self.targets if t.outcome is None or t.outcome.has_images]
         for label in labels:
-            step = self.step(entry.name, label)
+            step = self.step(entry, label)
             unreached = step.status == "pending" and self.failed_step(label) is not None
             counts["unreached" if unreached else step.status] += 1
             seconds += step.record.seconds if step.record else 0.0
@@ -331,14 +335,18 @@ class RunRecords:
 
     def notices(self) -> tuple[Notice, ...]:
         """Warnings and failures of the whole run, failures first."""
-        found = [notice for item in list(self.steps()) for notice in self._notices(*item)]
+        found = [
+            notice
+            for entry, _, plane, step in list(self.steps())
+            for notice in self._notices(entry, plane, step)
+        ]
         return tuple(sorted(found, key=lambda notice: notice.level != "error"))
 
-    def stage_notices(self, entry: StageEntry) -> tuple[Notice, ...]:
+    def stage_notices(self, entry: Stage[object]) -> tuple[Notice, ...]:
         """Warnings and failures of a stage."""
         return tuple(notice for notice in self.notices() if notice.entry == entry)
 
-    def _notices(self, entry: StageEntry, stage: str, plane: str | None, step: Step) -> Iterator[Notice]:
+    def _notices(self, entry: Stage[object], plane: str | None, step: FoundStep) -> Iterator[Notice]:
         if step.problem:
             hint = "The step is done again when the run is continued."
             yield Notice("error", f"damaged record: {step.problem}", hint, entry, plane)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.flags import flags_by_spw
 from vlasscube.parameters.lists import ImageListParameters
 from vlasscube.polarization.sefd import ReceiverNoise
-from vlasscube.products.manifest import FileKind
-from vlasscube.recipe import GATHER
 from vlasscube.records import (
     Beam,
     BrightSource,
     CutoutStatistics,
     DataSelection,
     FieldFlags,
+    FileKind,
     FlagCount,
     ImageGeometry,
     MeasurementSetSummary,
     Outcome,
     PixelBox,
-    PlaneImages,
     PlaneStatistics,
     PlaneTarget,
     RegionSpectrum,
@@ -275,21 +272,3 @@ class ExportResult:
     files: tuple[ProductFile, ...]
     planes: tuple[ExportedPlane, ...]
     common_beam: Beam | None
-
-
-RESULTS: Mapping[str, type[Any]] = {
-    "import_data": ImportResult,
-    "edit_image_list_continuum": ContinuumTarget,
-    "transform_image_data": TransformResult,
-    "restore_pims": RestoreResult,
-    "flag_targets_data": FlagResult,
-    "edit_image_list_cube": CubePlan,
-    "make_images": PlaneImages,
-    GATHER: CubeImages,
-    "pbcor": PbcorResult,
-    "make_rms_images": RmsResult,
-    "make_cutout_images": CutoutResult,
-    "analyze_stokes_cubes": StokesAnalysis,
-    "export_vlass_data": ExportResult,
-}
-"""The typed result of each step."""

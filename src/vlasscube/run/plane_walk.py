@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vlasscube.code_identity import code_digest, require_same_code
 from vlasscube.errors import CodeChangedError, MemoryLimitError, WorkspaceLockedError
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import make_executor, see_others_changes, stop_workers
+from vlasscube.recipe import MAKE_IMAGES, MAX_ITERATIONS, Stage, iteration_step
 from vlasscube.records import StepRecord
+from vlasscube.results.reading import InputSource
 from vlasscube.run.steps import do_step, error_info, readable_record
-from vlasscube.run.wiring import STEPS, Step
-from vlasscube.stages.context import StageContext
+from vlasscube.run.wiring import prepare_step
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.locks import plane_lock, utc_now
@@ -51,7 +51,7 @@ class PlaneReport:
 
 
 def run_plane(
-    workspace: Workspace, label: str, stages: Sequence[str], options: RunOptions, code: str
+    workspace: Workspace, label: str, stages: Sequence[Stage[object]], options: RunOptions, code: str
 ) -> PlaneReport:
     """Take one plane through its stages; a failure ends its walk and nothing else.
 
@@ -65,19 +65,20 @@ def run_plane(
     except (WorkspaceLockedError, CodeChangedError) as error:
         # Its records belong to whoever holds it, or to the code that made them.
         logger.error("%s: %s", label, error)
-        return PlaneReport(label, stages[0], str(error))
+        return PlaneReport(label, stages[0].name, str(error))
 
 
-def _walk_stages(workspace: Workspace, label: str, stages: Sequence[str], options: RunOptions) -> PlaneReport:
+def _walk_stages(
+    workspace: Workspace, label: str, stages: Sequence[Stage[object]], options: RunOptions
+) -> PlaneReport:
+    source = InputSource(workspace, options, label)
     for stage in stages:
-        step = STEPS[stage]
         try:
-            inputs = step.inputs(workspace, options, label)
-            do_step(workspace, stage, label, inputs, runner(step, inputs))
+            do_step(workspace, prepare_step(stage, source))
         except Exception as error:  # the plane boundary: one plane fails, the others go on
-            logger.error("%s: %s failed: %s", label, stage, error)
+            logger.error("%s: %s failed: %s", label, stage.name, error)
             _record_failure(workspace, stage, label, error)
-            return PlaneReport(label, stage, str(error), _is_for_want_of_memory(error))
+            return PlaneReport(label, stage.name, str(error), _is_for_want_of_memory(error))
         make_pictures_of(workspace, stage, label)
     return PlaneReport(label, None, "")
 
@@ -87,23 +88,27 @@ def _is_for_want_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | MemoryLimitError) or "bad_alloc" in str(error)
 
 
-def _record_failure(workspace: Workspace, stage: str, label: str, error: Exception) -> None:
+def _record_failure(workspace: Workspace, stage: Stage[object], label: str, error: Exception) -> None:
     """Record a failure that came before the step itself, e.g. of its inputs."""
-    record = readable_record(workspace, stage, label)
+    record = readable_record(workspace, stage.name, label)
     if record is None:
         workspace.write_record(
             StepRecord(
-                stage, label, "", "failed", utc_now(), utc_now(), 0.0, None, None, error=error_info(error)
+                stage=stage.name,
+                plane=label,
+                key="",
+                status="failed",
+                started=utc_now(),
+                finished=utc_now(),
+                seconds=0.0,
+                inputs=None,
+                result=None,
+                error=error_info(error),
             )
         )
 
 
-def runner(step: Step, inputs: Any) -> Callable[[StageContext, str], Any]:
-    """Bind a step to its inputs, as `vlasscube.run.steps.do_step` takes it."""
-    return lambda context, key: step.run(inputs, context, key)
-
-
-def make_pictures_of(workspace: Workspace, stage: str, label: str | None) -> None:
+def make_pictures_of(workspace: Workspace, stage: Stage[object], label: str | None) -> None:
     """Make the pictures of a step for the web log; what it imports is heavy."""
     from vlasscube.weblog.picture_making import make_pictures
 
@@ -117,7 +122,7 @@ class PlaneWalk:
         self,
         workspace: Workspace,
         options: RunOptions,
-        stages: tuple[str, ...],
+        stages: tuple[Stage[object], ...],
         count: int,
         tell: Listener,
         weblog: WeblogUpkeep,
@@ -157,7 +162,7 @@ class PlaneWalk:
     def run(self, executor: Executor, labels: Sequence[str]) -> list[str]:
         """Take planes through their stages; return those whose worker died or that lacked memory."""
         for label in labels:
-            for name in self._record_names():
+            for name in self._record_names(label):
                 record = self._workspace.record_path(name, label)
                 self._before.setdefault(record, _changed_ns(record))
         futures = {
@@ -174,13 +179,13 @@ class PlaneWalk:
                 self._tell_new_records(label)
             for future in finished:
                 label = futures[future]
-                see_others_changes(self._workspace.record_path(self._stages[0], label).parent)
+                see_others_changes(self._workspace.record_path(self._stages[0].name, label).parent)
                 error = CancelledError("given up") if future.cancelled() else future.exception()
                 if error is not None:
                     lost.append(label)
                     died = RuntimeError(f"the worker died: {error or type(error).__name__}")
                     _record_failure(self._workspace, self._stages[0], label, died)
-                    self._finish(PlaneReport(label, self._stages[0], str(died)))
+                    self._finish(PlaneReport(label, self._stages[0].name, str(died)))
                 else:
                     report = future.result()
                     if report.lacks_memory:
@@ -193,21 +198,26 @@ class PlaneWalk:
         failed = report.failed_stage
         text = "done" if failed is None else f"failed in {failed}: {report.error}"
         fraction = len(self.reports) / self._count
-        self._tell(Event("plane_done", self._stages[0], report.label, text, fraction))
+        self._tell(Event("plane_done", self._stages[0].name, report.label, text, fraction))
         self._weblog.update()
 
     def _tell_new_records(self, label: str) -> None:
-        for name in self._record_names():
+        for name in self._record_names(label):
             place, record = (label, name), self._workspace.record_path(name, label)
             if place not in self._seen and _changed_ns(record) not in (0, self._before.get(record, 0)):
                 self._seen.add(place)
                 self._tell(Event("plane", name, label, name.replace("_", " ")))
 
-    def _record_names(self) -> Iterator[str]:
+    def _record_names(self, label: str) -> Iterator[str]:
+        """Names of the records that a plane's steps leave, of iterations those that are there."""
         for stage in self._stages:
-            if stage == "make_images":
-                yield from (f"{stage}.iter{n}" for n in range(4))
-            yield stage
+            if stage == MAKE_IMAGES:
+                for number in range(MAX_ITERATIONS):
+                    name = iteration_step(number).name
+                    if not self._workspace.record_path(name, label).exists():
+                        break
+                    yield name
+            yield stage.name
 
 
 def _changed_ns(record: Path) -> int:

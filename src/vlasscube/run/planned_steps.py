@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from vlasscube import __version__
 from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import StageOrderError, VlassCubeError
 from vlasscube.options import RunOptions
-from vlasscube.recipe import GATHER, RECIPE, StageEntry
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, Stage
 from vlasscube.records import StepRecord
-from vlasscube.results.types import CubePlan
+from vlasscube.results.reading import InputSource, read_result
 from vlasscube.run.steps import is_current, step_key
-from vlasscube.run.wiring import STEPS, require_result
+from vlasscube.run.wiring import prepare_step
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import to_plain
 
@@ -30,7 +30,7 @@ class PlannedStep:
     reason: str
 
 
-def _why_again(record: StepRecord, inputs: Any) -> str:
+def _why_again(record: StepRecord, inputs: object) -> str:
     """Tell what changed since a step was done."""
     changes = [*_code_change(record), *_differences(record.inputs, to_plain(inputs))]
     shown = ", ".join(changes[:4]) + (" …" if len(changes) > 4 else "")
@@ -50,9 +50,9 @@ def _code_change(record: StepRecord) -> list[str]:
 _CHANGED = "changed: "
 
 
-def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+def _differences(old: object, new: object, place: str = "") -> list[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
+        found: list[str] = []
         for key in sorted({*old, *new}):
             if key != "upstream":
                 found += _differences(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
@@ -67,17 +67,19 @@ _INPUT_NAMES = {
 }
 
 
-def _record(workspace: Workspace, stage: str, plane: str | None = None) -> tuple[StepRecord | None, str]:
+def _record(
+    workspace: Workspace, stage: Stage[object], plane: str | None = None
+) -> tuple[StepRecord | None, str]:
     """Return the record of a step, or why there is none."""
     try:
-        record = workspace.read_record(stage, plane)
+        record = workspace.read_record(stage.name, plane)
     except VlassCubeError:
         return None, "its record is damaged"
     return record, "not yet run" if record is None else ""
 
 
 def judge_step(
-    workspace: Workspace, options: RunOptions, stage: str, plane: str | None = None
+    workspace: Workspace, options: RunOptions, stage: Stage[object], plane: str | None = None
 ) -> tuple[bool, str]:
     """Tell whether a step is done as it would be done now, and if not, why."""
     record, problem = _record(workspace, stage, plane)
@@ -86,10 +88,10 @@ def judge_step(
     if record.status == "failed":
         return False, "failed before"
     try:
-        inputs = STEPS[stage].inputs(workspace, options, plane)
+        inputs = prepare_step(stage, InputSource(workspace, options, plane)).inputs
     except StageOrderError as error:
         return False, error.message
-    key = step_key(stage, inputs)
+    key = step_key(stage.name, inputs)
     if record.key != key:
         return False, _why_again(record, inputs)
     if not is_current(workspace, record, key):
@@ -108,19 +110,16 @@ def planned_steps(workspace: Workspace, options: RunOptions) -> tuple[PlannedSte
         if entry.scope == "plane":
             done, reason = _judge_planes(workspace, options, entry)
         else:
-            done, reason = judge_step(workspace, options, entry.name)
+            done, reason = judge_step(workspace, options, entry)
         steps.append(PlannedStep(entry.number, entry.name, "skip" if done else "run", reason))
     return tuple(steps)
 
 
-def _after(workspace: Workspace, entry: StageEntry, behind: PlannedStep) -> PlannedStep:
-    stage = GATHER if entry.name == "make_images" else entry.name
-    record, reason = _record(workspace, stage)
-    if entry.scope == "plane" and entry.name != "make_images":
+def _after(workspace: Workspace, entry: Stage[object], behind: PlannedStep) -> PlannedStep:
+    record, reason = _record(workspace, entry.closing or entry)
+    if entry.scope == "plane" and entry.closing is None:
         done = sorted((workspace.records / "planes").glob(f"*/{entry.name}.json"))
-        record, reason = (
-            _record(workspace, entry.name, done[0].parent.name) if done else (None, "not yet run")
-        )
+        record, reason = _record(workspace, entry, done[0].parent.name) if done else (None, "not yet run")
         if record is not None and not _code_change(record):
             return PlannedStep(entry.number, entry.name, "perhaps", "as far as planes are imaged anew")
     if record is None or record.status == "failed":
@@ -131,16 +130,16 @@ def _after(workspace: Workspace, entry: StageEntry, behind: PlannedStep) -> Plan
     return PlannedStep(entry.number, entry.name, "perhaps", text)
 
 
-def _judge_planes(workspace: Workspace, options: RunOptions, entry: StageEntry) -> tuple[bool, str]:
-    plan: CubePlan = require_result(workspace, "edit_image_list_cube")
+def _judge_planes(workspace: Workspace, options: RunOptions, entry: Stage[object]) -> tuple[bool, str]:
+    plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
     labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
-    judged = {label: judge_step(workspace, options, entry.name, label) for label in labels}
+    judged = {label: judge_step(workspace, options, entry, label) for label in labels}
     missing = {label: reason for label, (done, reason) in judged.items() if not done}
     if missing:
         reasons = sorted(set(missing.values()))
         text = f"{len(labels) - len(missing)} of {len(labels)} planes done"
         return False, f"{text}; {', '.join(sorted(missing))}: {'; '.join(reasons)}"
-    if entry.name == "make_images" and _record(workspace, GATHER)[0] is None:
+    if entry.closing is not None and _record(workspace, entry.closing)[0] is None:
         return False, f"{len(labels)} of {len(labels)} planes done; outcomes not yet compared"
     return True, f"{len(labels)} of {len(labels)} planes done"
 

@@ -14,20 +14,26 @@ from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed, measure_s
 from vlasscube.estimates.run_size import plane_visibilities, run_size
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import available_memory_bytes, usable_cores
-from vlasscube.records import FieldFlags, FlagCount, Message, PlaneImages
-from vlasscube.resources.archive import ResourceReport
-from vlasscube.results.run_records import RunRecords
-from vlasscube.results.types import CubePlan, FlagResult, ImportResult, RestoreResult
-from vlasscube.run.planned_steps import PlannedStep, judge_step, planned_steps
-from vlasscube.run.wiring import require_result
-from vlasscube.stages.context import StageContext
-from vlasscube.stages.edit_image_list import (
-    ContinuumListInputs,
-    CubeListInputs,
-    edit_image_list_continuum,
-    edit_image_list_cube,
+from vlasscube.recipe import (
+    EDIT_IMAGE_LIST_CONTINUUM,
+    EDIT_IMAGE_LIST_CUBE,
+    IMPORT_DATA,
+    MAKE_IMAGES,
+    RESTORE_PIMS,
+    Stage,
 )
-from vlasscube.stages.import_data import ImportInputs, import_data
+from vlasscube.records import Message
+from vlasscube.results.reading import read_result
+from vlasscube.results.run_records import RunRecords
+from vlasscube.results.types import CubePlan, ImportResult
+from vlasscube.run.planned_steps import PlannedStep, judge_step, planned_steps
+from vlasscube.stages.image_lists import (
+    nothing_flagged,
+    plan_continuum,
+    plan_cube,
+    read_list,
+)
+from vlasscube.stages.import_data import read_measurement_set
 from vlasscube.texts import data_size
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import size_bytes
@@ -108,50 +114,26 @@ def look_at_machine(workspace: Workspace) -> Machine:
 # --------------------------------------------------------------------------------------------------- plan
 
 
-def _quiet_context(workspace: Workspace, stage: str) -> StageContext:
-    return StageContext(workspace, stage)
-
-
 def _imported(workspace: Workspace, is_done: bool) -> ImportResult:
-    if is_done:
-        result: ImportResult = require_result(workspace, "import_data")
-        return result
-    inputs = ImportInputs(ms=workspace.input_ms.name, digest="")
-    return import_data(inputs, _quiet_context(workspace, "import_data"))
+    return read_result(workspace, IMPORT_DATA) if is_done else read_measurement_set(workspace.input_ms)
 
 
 def _planes_from_lists(
     workspace: Workspace, imported: ImportResult, options: RunOptions
 ) -> tuple[CubePlan, tuple[int, ...], tuple[Message, ...]]:
-    """Do what stages 2 and 6 would do, as if nothing were flagged."""
-    continuum_context = _quiet_context(workspace, "edit_image_list_continuum")
-    continuum = edit_image_list_continuum(
-        ContinuumListInputs(workspace.seip_parameter_file.name, "", imported, ()), continuum_context
+    """Plan the planes as if nothing were flagged; also the fields of the working data, and warnings."""
+    continuum_list, of_continuum_list = read_list(workspace.seip_parameter_file, "continuum")
+    cube_list, of_cube_list = read_list(workspace.ccip_parameter_file, "cube")
+    continuum = plan_continuum(continuum_list, imported)
+    plan, of_planes = plan_cube(
+        cube_list,
+        imported,
+        nothing_flagged(imported.summary),
+        # What masks there are is not known before the archive is opened; nothing here asks for them.
+        (),
+        options,
     )
-    summary = imported.summary
-    unflagged = {window.id: FlagCount(0, 1) for window in summary.spectral_windows}
-    flags = FlagResult(
-        template="",
-        commands=(),
-        before={},
-        fields=tuple(FieldFlags(f.id, f.name, f.scan, unflagged) for f in summary.fields),
-        unflagged_channels={window.id: window.channels for window in summary.spectral_windows},
-    )
-    restored = RestoreResult(
-        report=ResourceReport("", "", "", ()),
-        tier1_mask="tier 1",
-        tier2_mask="tier 2",
-        model_images=(),
-        selfcal_table="",
-        flag_version="",
-        seconds={},
-    )
-    context = _quiet_context(workspace, "edit_image_list_cube")
-    plan = edit_image_list_cube(
-        CubeListInputs(workspace.ccip_parameter_file.name, "", imported, restored, flags, options, ()),
-        context,
-    )
-    return plan, continuum.field_ids, (*continuum_context.messages, *context.messages)
+    return plan, continuum.field_ids, (*of_continuum_list, *of_cube_list, *of_planes)
 
 
 def make_plan(
@@ -180,14 +162,14 @@ def make_plan(
     """
     steps = planned_steps(workspace, options)
     done = {step.name for step in steps if step.action == "skip"}
-    imported = _imported(workspace, "import_data" in done)
+    imported = _imported(workspace, IMPORT_DATA.name in done)
     summary = imported.summary
-    from_records = "edit_image_list_cube" in done
+    from_records = EDIT_IMAGE_LIST_CUBE.name in done
     messages: tuple[Message, ...] = ()
     if from_records:
-        plan: CubePlan = require_result(workspace, "edit_image_list_cube")
-        ms_fields: tuple[int, ...] = require_result(workspace, "edit_image_list_continuum").field_ids
-        messages = _recorded_messages(workspace, "edit_image_list_continuum", "edit_image_list_cube")
+        plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
+        ms_fields = read_result(workspace, EDIT_IMAGE_LIST_CONTINUUM).field_ids
+        messages = _recorded_messages(workspace, EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE)
     else:
         plan, ms_fields, messages = _planes_from_lists(workspace, imported, options)
     states = {state.label: state.word for state in RunRecords(workspace).plane_states()}
@@ -202,7 +184,7 @@ def make_plan(
         for target in plan.targets
     )
     imaged = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
-    finished = [label for label in imaged if judge_step(workspace, options, "make_images", label)[0]]
+    finished = [label for label in imaged if judge_step(workspace, options, MAKE_IMAGES, label)[0]]
     if not from_records:
         finished = []
     ahead = [label for label in imaged if label not in finished]
@@ -228,7 +210,7 @@ def make_plan(
         nmajor=nmajor,
         engine=engine,
         pace=pace,
-        is_restored="restore_pims" in done,
+        is_restored=RESTORE_PIMS.name in done,
     )
     shortages = fit_warnings(whole, len(ahead), machine)
     return RunPlan(
@@ -255,8 +237,8 @@ def make_plan(
     )
 
 
-def _recorded_messages(workspace: Workspace, *stages: str) -> tuple[Message, ...]:
-    records = [workspace.read_record(stage) for stage in stages]
+def _recorded_messages(workspace: Workspace, *stages: Stage[object]) -> tuple[Message, ...]:
+    records = [workspace.read_record(stage.name) for stage in stages]
     return tuple(message for record in records if record is not None for message in record.messages)
 
 
@@ -271,7 +253,7 @@ def _pace(
     cycles, measured, expected = [], 0.0, 0.0
     at_work = max(1, min(resources.workers, len(finished)))
     for label in finished:
-        images: PlaneImages = require_result(workspace, "make_images", label)
+        images = read_result(workspace, MAKE_IMAGES, label)
         own = tuple(float(iteration.major_cycles) for iteration in images.iterations)
         cycles.append(own)
         measured += sum(iteration.seconds for iteration in images.iterations)
@@ -286,9 +268,12 @@ def _pace(
 
 
 def _input_warnings(workspace: Workspace, done: set[str]) -> tuple[Message, ...]:
-    if "restore_pims" in done or workspace.resources_archive.exists():
+    if RESTORE_PIMS.name in done or workspace.resources_archive.exists():
         return ()
-    text = f"{workspace.resources_archive.name} is missing: stage 4 cannot restore the continuum run's state"
+    text = (
+        f"{workspace.resources_archive.name} is missing: stage {RESTORE_PIMS.number} cannot restore "
+        "the continuum run's state"
+    )
     return (Message("warning", text, "Copy or link the archive of the continuum run into the directory."),)
 
 

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vlasscube.errors import VlassCubeError, WorkspaceError
-from vlasscube.recipe import LAST
-from vlasscube.results.types import CubePlan, RestoreResult, TransformResult
-from vlasscube.run.wiring import require_result
+from vlasscube.errors import WorkspaceError
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
+from vlasscube.results.reading import find_result
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, size_bytes
 
@@ -88,7 +87,7 @@ def clean_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
 
 def _is_finished(workspace: Workspace) -> bool:
     try:
-        record = workspace.read_record(LAST)
+        record = workspace.read_record(RECIPE.last.name)
     except WorkspaceError:
         return False
     return record is not None and record.status == "done"
@@ -97,15 +96,13 @@ def _is_finished(workspace: Workspace) -> bool:
 def _patterns(workspace: Workspace) -> Iterator[str]:
     """Names that a run gives to what it puts into ``working/``, as regular expressions."""
     yield _PARTIAL.pattern
-    for stage in ("transform_image_data", "restore_pims", "edit_image_list_cube"):
-        try:
-            result = require_result(workspace, stage)
-        except VlassCubeError:
-            continue
-        if isinstance(result, TransformResult):
-            yield rf"{re.escape(result.working_ms)}(\.touched|\.flagversions)?"
-        elif isinstance(result, RestoreResult):
-            names = (result.tier1_mask, result.tier2_mask, *result.model_images, result.selfcal_table)
-            yield from map(re.escape, names)
-        elif isinstance(result, CubePlan):
-            yield from (rf"{re.escape(target.image_root)}\.iter\d\.{_IMAGE}" for target in result.targets)
+    transformed = find_result(workspace, TRANSFORM_IMAGE_DATA)
+    if transformed is not None:
+        yield rf"{re.escape(transformed.working_ms)}(\.touched|\.flagversions)?"
+    restored = find_result(workspace, RESTORE_PIMS)
+    if restored is not None:
+        names = (restored.tier1_mask, restored.tier2_mask, *restored.model_images, restored.selfcal_table)
+        yield from map(re.escape, names)
+    plan = find_result(workspace, EDIT_IMAGE_LIST_CUBE)
+    if plan is not None:
+        yield from (rf"{re.escape(target.image_root)}\.iter\d\.{_IMAGE}" for target in plan.targets)

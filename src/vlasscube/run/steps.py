@@ -6,8 +6,6 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
 
 from vlasscube import __version__, casa
 from vlasscube.code_identity import CODE, code_digest
@@ -16,6 +14,7 @@ from vlasscube.processes.parallel import peak_memory_bytes
 from vlasscube.products.command_log import begin_call_log
 from vlasscube.records import ErrorInfo, StepRecord
 from vlasscube.stages.context import Progress, StageContext
+from vlasscube.stages.step import PreparedStep
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import text_digest
 from vlasscube.workspace.locks import utc_now
@@ -24,7 +23,7 @@ from vlasscube.workspace.record_json import to_plain
 logger = logging.getLogger("vlasscube")
 
 
-def step_key(stage: str, inputs: Any) -> str:
+def step_key(stage: str, inputs: object) -> str:
     """Hash of what a step depends on: its inputs, and the version and the sources of the code."""
     plain = json.dumps([stage, __version__, code_digest(), to_plain(inputs)], sort_keys=True)
     return text_digest(plain)
@@ -49,14 +48,7 @@ def readable_record(workspace: Workspace, stage: str, plane: str | None) -> Step
         return None
 
 
-def do_step(
-    workspace: Workspace,
-    stage: str,
-    plane: str | None,
-    inputs: Any,
-    run: Callable[[StageContext, str], Any],
-    progress: Progress | None = None,
-) -> StepRecord:
+def do_step(workspace: Workspace, step: PreparedStep[object], progress: Progress | None = None) -> StepRecord:
     """Do a step unless it is done, and keep its record.
 
     Raises
@@ -64,7 +56,8 @@ def do_step(
     Exception
         Whatever the step raised, after its failure has been recorded.
     """
-    key = step_key(stage, inputs)
+    stage, plane = step.stage.name, step.plane
+    key = step_key(stage, step.inputs)
     existing = readable_record(workspace, stage, plane)
     if existing is not None and is_current(workspace, existing, key):
         return existing
@@ -73,12 +66,12 @@ def do_step(
     casa.configure(casa_log, call_log, workspace.casa_scratch)
     begin_call_log(call_log, key)
     workspace.remove_record(stage, plane)
-    context = StageContext(workspace, stage, plane, progress, existing)
+    context = StageContext(workspace, stage, plane, progress, key, existing)
     started, clock = utc_now(), time.monotonic()
     error: Exception | None = None
     result = None
     try:
-        result = run(context, key)
+        result = step.run(context)
     except Exception as failure:  # the boundary at which a failure becomes a record
         if (interruption := interruption_behind(failure)) is not None:
             raise interruption from failure
@@ -91,7 +84,7 @@ def do_step(
         started=started,
         finished=utc_now(),
         seconds=time.monotonic() - clock,
-        inputs=to_plain(inputs),
+        inputs=to_plain(step.inputs),
         result=None if result is None else to_plain(result),
         messages=tuple(context.messages),
         outputs=tuple(context.outputs),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from astropy.io import fits
@@ -27,12 +27,12 @@ from vlasscube.products.manifest import (
     verify_manifest,
     verify_pipeline_manifest,
 )
-from vlasscube.recipe import GATHER
+from vlasscube.recipe import EXPORT_VLASS_DATA, GATHER_PLANES, IMPORT_DATA
 from vlasscube.records import Outcome
-from vlasscube.results.types import CubeImages, ExportedPlane, ExportResult, ImportResult
+from vlasscube.results.reading import find_result
+from vlasscube.results.types import ExportedPlane
 from vlasscube.stokes_codes import FITS_CODES
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.record_json import from_plain
 
 NATIVE_STOKES = ("IQU", "V")
 """Each plane with images has its pbcor and its rms image in both."""
@@ -124,18 +124,9 @@ def _xml_problems(directory: Path) -> list[Problem]:
     return [_split(text) for text in found]
 
 
-def _result(workspace: Workspace, cls: type[Any], stage: str) -> Any:
-    """Return a stage's result, None where there is none that can be read."""
-    try:
-        record = workspace.read_record(stage)
-        return from_plain(cls, record.result) if record is not None and record.status == "done" else None
-    except VlassCubeError:
-        return None
-
-
 def _expectations(workspace: Workspace) -> Expectations:
-    imported: ImportResult | None = _result(workspace, ImportResult, "import_data")
-    exported: ExportResult | None = _result(workspace, ExportResult, "export_vlass_data")
+    imported = find_result(workspace, IMPORT_DATA)
+    exported = find_result(workspace, EXPORT_VLASS_DATA)
     return Expectations(
         start_mjd_s=None if imported is None else imported.summary.start_mjd_s,
         exported=None if exported is None else exported.planes,
@@ -146,7 +137,7 @@ def _plane_problems(workspace: Workspace, manifest: Manifest) -> list[Problem]:
     """Planes that are not as they were imaged, or whose products are not all listed."""
     problems = []
     listed = {plane.label: plane for plane in manifest.planes}
-    gathered: CubeImages | None = _result(workspace, CubeImages, GATHER)
+    gathered = find_result(workspace, GATHER_PLANES)
     for verdict in gathered.planes if gathered else ():
         plane = listed.get(verdict.label)
         if plane is None:

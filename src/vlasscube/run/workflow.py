@@ -15,15 +15,26 @@ from vlasscube.estimates.run_size import run_size
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import available_memory_bytes, usable_cores
 from vlasscube.products.owned_files import Ownership, refuse_to_overwrite
-from vlasscube.recipe import FIRST, GATHER, LAST, RECIPE, StageEntry, stage_entry
+from vlasscube.recipe import (
+    EDIT_IMAGE_LIST_CONTINUUM,
+    EDIT_IMAGE_LIST_CUBE,
+    EXPORT_VLASS_DATA,
+    GATHER_PLANES,
+    IMPORT_DATA,
+    MAKE_IMAGES,
+    RECIPE,
+    Stage,
+)
 from vlasscube.records import Outcome, StepRecord
+from vlasscube.results.reading import InputSource, imaged_planes, read_result
 from vlasscube.results.types import CubeImages, CubePlan
-from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of, runner
+from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of
 from vlasscube.run.planned_steps import why_begun_again
 from vlasscube.run.steps import do_step, readable_record
-from vlasscube.run.wiring import STEPS, plane_images, require_result
+from vlasscube.run.wiring import prepare_step
 from vlasscube.stages.export_vlass_data import COMPANIONS
 from vlasscube.stages.make_images import GatherInputs, gather_planes
+from vlasscube.stages.step import PreparedStep
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.locks import wait_for_planes
@@ -62,8 +73,8 @@ def run_workflow(
     workspace: Workspace,
     options: RunOptions | None = None,
     *,
-    first: str = FIRST,
-    last: str = LAST,
+    first: str | None = None,
+    last: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     listener: Listener | None = None,
@@ -77,8 +88,8 @@ def run_workflow(
         Run directory.
     options : RunOptions, optional
         By default those of the earlier run in this directory, or the defaults.
-    first, last : str
-        Stages to begin and end with, by name, number or task name.
+    first, last : str, optional
+        Stages to begin and end with, by name, number or task name; by default the first and the last.
     workers : int, optional
         Number of planes imaged at the same time, each in its own process; by default as many as cores and
         memory allow, no more than there are planes; 0 images in this process.
@@ -116,77 +127,78 @@ def run_workflow(
             logger.warning("%s", reason)
             tell(Event("message", stages[0].name, None, f"warning: {reason}"))
         try:
-            if stages[-1].name == LAST:
+            if EXPORT_VLASS_DATA in stages:
                 _check_products(workspace)
             _run_stages(workspace, options, stages, workers, executor, tell, weblog)
         finally:
             weblog.finish()
-        planes = _outcomes(workspace) if stages[-1].number >= 7 else None
+        planes = _outcomes(workspace) if stages[-1].number >= MAKE_IMAGES.number else None
     return RunResult(planes, time.monotonic() - clock)
 
 
 def _check_products(workspace: Workspace) -> None:
     """Find out before the work, not after it, that the products cannot be put where they belong."""
     lists = (workspace.seip_parameter_file.name, workspace.ccip_parameter_file.name)
-    owned = Ownership(workspace, readable_record(workspace, LAST, None))
+    owned = Ownership(workspace, readable_record(workspace, EXPORT_VLASS_DATA.name, None))
     refuse_to_overwrite(workspace.products, owned.in_the_way((*lists, *COMPANIONS)))
     owned.remember()
 
 
-def _selected(first: str, last: str) -> tuple[StageEntry, ...]:
-    begin, end = stage_entry(first).number, stage_entry(last).number
-    if begin > end:
+def _selected(first: str | None, last: str | None) -> tuple[Stage[object], ...]:
+    begin = RECIPE.first if first is None else RECIPE.find(first)
+    end = RECIPE.last if last is None else RECIPE.find(last)
+    if begin.number > end.number:
         raise VlassCubeError(f"stage {first} comes after stage {last}", hint="Exchange --from and --to.")
-    return RECIPE[begin - 1 : end]
+    return RECIPE.stages[begin.number - 1 : end.number]
 
 
 def _run_stages(
     workspace: Workspace,
     options: RunOptions,
-    stages: Sequence[StageEntry],
+    stages: Sequence[Stage[object]],
     workers: int | None,
     executor: Executor | None,
     tell: Listener,
     weblog: WeblogUpkeep,
 ) -> None:
-    plane_stages = [entry.name for entry in stages if entry.scope == "plane"]
-    for entry in stages:
-        if entry.scope == "plane":
-            if entry.name == plane_stages[0]:
+    plane_stages = tuple(stage for stage in stages if stage.scope == "plane")
+    source = InputSource(workspace, options)
+    for stage in stages:
+        if stage.scope == "plane":
+            if stage == plane_stages[0]:
                 _run_planes(workspace, options, plane_stages, workers, executor, tell, weblog)
             continue
-        tell(Event("stage", entry.name, None, entry.title))
-        step = STEPS[entry.name]
-        inputs = step.inputs(workspace, options, None)
+        tell(Event("stage", stage.name, None, stage.title))
 
-        def progress(text: str, fraction: float | None, stage: str = entry.name) -> None:
-            tell(Event("step", stage, None, text, fraction))
+        def progress(text: str, fraction: float | None, name: str = stage.name) -> None:
+            tell(Event("step", name, None, text, fraction))
 
-        record = do_step(workspace, entry.name, None, inputs, runner(step, inputs), progress)
+        record = do_step(workspace, prepare_step(stage, source), progress)
         _tell_messages(record, tell)
-        tell(Event("stage_done", entry.name, None, entry.title))
-        make_pictures_of(workspace, entry.name, None)
+        tell(Event("stage_done", stage.name, None, stage.title))
+        make_pictures_of(workspace, stage, None)
         weblog.update()
 
 
 def _run_planes(
     workspace: Workspace,
     options: RunOptions,
-    stages: Sequence[str],
+    stages: tuple[Stage[object], ...],
     workers: int | None,
     executor: Executor | None,
     tell: Listener,
     weblog: WeblogUpkeep,
 ) -> None:
-    plan: CubePlan = require_result(workspace, "edit_image_list_cube")
+    plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
     labels = [t.label for t in plan.targets if t.outcome is None or t.outcome.has_images]
-    tell(Event("stage", stages[0], None, f"{len(labels)} planes: {', '.join(stages)}"))
+    names = ", ".join(stage.name for stage in stages)
+    tell(Event("stage", stages[0].name, None, f"{len(labels)} planes: {names}"))
     if workers is None:
-        imported = require_result(workspace, "import_data")
-        fields = require_result(workspace, "edit_image_list_continuum").field_ids
+        imported = read_result(workspace, IMPORT_DATA)
+        fields = read_result(workspace, EDIT_IMAGE_LIST_CONTINUUM).field_ids
         need = largest_worker_bytes(run_size(plan, imported, fields, options, labels), options.engine)
         workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
-    walk = PlaneWalk(workspace, options, tuple(stages), len(labels), tell, weblog)
+    walk = PlaneWalk(workspace, options, stages, len(labels), tell, weblog)
     if executor is not None:
         walk.run_on(executor, labels)
     else:
@@ -205,16 +217,17 @@ def _gather(
     reports: Mapping[str, PlaneReport],
     tell: Listener,
 ) -> None:
-    images = plane_images(workspace, plan)
+    images = imaged_planes(workspace, plan)
     failures = {
         label: f"{report.failed_stage}: {report.error}"
         for label, report in reports.items()
         if report.failed_stage
     }
     inputs = GatherInputs(plan, images, failures, options)
-    record = do_step(workspace, GATHER, None, inputs, lambda context, key: gather_planes(inputs, context))
+    step = PreparedStep(GATHER_PLANES, None, inputs, lambda context: gather_planes(inputs, context))
+    record = do_step(workspace, step)
     _tell_messages(record, tell)
-    planes = from_plain(CubeImages, record.result)
+    planes = from_plain(GATHER_PLANES.result, record.result)
     if not planes.with_images:
         reasons = "\n".join(f"  spw {p.spw}: {p.outcome}: {p.reason}" for p in planes.planes)
         raise VlassCubeError(
@@ -228,8 +241,8 @@ def _tell_messages(record: StepRecord, tell: Listener) -> None:
 
 
 def _outcomes(workspace: Workspace) -> CubeImages | None:
-    record = workspace.read_record(GATHER)
-    return from_plain(CubeImages, record.result) if record and record.status == "done" else None
+    record = workspace.read_record(GATHER_PLANES.name)
+    return from_plain(GATHER_PLANES.result, record.result) if record and record.status == "done" else None
 
 
 __all__ = ["Event", "Listener", "RunResult", "run_workflow"]

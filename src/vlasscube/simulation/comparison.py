@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +16,17 @@ from scipy.optimize import least_squares
 
 from vlasscube import naming
 from vlasscube.constants import ARCSEC_PER_DEG
-from vlasscube.errors import StageOrderError
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation_measure
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, RESTORE_PIMS
 from vlasscube.records import Beam
-from vlasscube.results.types import CubePlan, ImportResult, RestoreResult
+from vlasscube.results.reading import read_result
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
 from vlasscube.sky import image_wcs, parse_phasecenter, separation_rad
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.record_json import from_plain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -223,9 +221,9 @@ def compare_with_truth(
 
 def compare_run(workspace: Workspace) -> tuple[SourceMeasurement, ...]:
     """Compare a finished run on a simulated field with the truth written beside its inputs."""
-    summary = _result(workspace, "import_data", ImportResult).summary
-    plan = _result(workspace, "edit_image_list_cube", CubePlan)
-    restored = _result(workspace, "restore_pims", RestoreResult)
+    summary = read_result(workspace, IMPORT_DATA).summary
+    plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
+    restored = read_result(workspace, RESTORE_PIMS)
     fields = set(plan.field_ids)
     sources = read_truth(workspace.directory / "truth" / "sky.ecsv")
     names = (restored.tier1_mask, restored.tier2_mask)
@@ -240,16 +238,6 @@ def compare_run(workspace: Workspace) -> tuple[SourceMeasurement, ...]:
         [(field.ra_deg, field.dec_deg) for field in summary.fields if field.id in fields],
         [bool(mask[round(float(y)), round(float(x))] > 0.5) for x, y in pixels],
     )
-
-
-ResultType = TypeVar("ResultType")
-
-
-def _result(workspace: Workspace, stage: str, cls: type[ResultType]) -> ResultType:
-    record = workspace.read_record(stage)
-    if record is None or record.status != "done":
-        raise StageOrderError(f"stage {stage} has not been run", hint="Run the workflow first.")
-    return from_plain(cls, record.result)
 
 
 def fit_rotation_measure(measurements: Sequence[SourceMeasurement]) -> RotationMeasureFit | None:

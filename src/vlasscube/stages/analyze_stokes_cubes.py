@@ -10,8 +10,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vlasscube import naming
+from vlasscube.clean_terms import ImageMask, PrimaryBeamMask
 from vlasscube.errors import ProductError
 from vlasscube.images.casa_images import ImageFacts, image_facts, read_cube, read_plane
+from vlasscube.images.cutouts import cutout_box
 from vlasscube.images.smoothing import smooth_and_shift
 from vlasscube.images.source_search import brightest_sources
 from vlasscube.images.statistics import plane_statistics
@@ -26,10 +29,20 @@ from vlasscube.polarization.stokes import (
 )
 from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
 from vlasscube.products.position_correction import PositionCorrection
-from vlasscube.records import STOKES, Beam, PixelBox, RegionSpectrum, StokesMeasurement
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EDIT_IMAGE_LIST_CUBE,
+    GATHER_PLANES,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_IMAGES,
+)
+from vlasscube.records import STOKES, Beam, Outcome, PixelBox, PlaneImages, RegionSpectrum, StokesMeasurement
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import StokesAnalysis
 from vlasscube.sky import image_wcs
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.plane_position import plane_position
+from vlasscube.stages.step import Step
 
 Cube = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_] | None
@@ -73,6 +86,51 @@ class _Plane:
     noise_scale: Mapping[str, float]
     """Noise relative to the native plane's, by Stokes parameter."""
     read: Callable[[], Cube]
+
+
+def stokes_inputs(source: InputSource) -> StokesInputs:
+    """Make the inputs of the stage."""
+    plan = source.result(EDIT_IMAGE_LIST_CUBE)
+    planes: list[PlaneCutout] = []
+    keys: list[str] = []
+    for verdict in source.result(GATHER_PLANES).with_images:
+        of_plane = source.of_plane(verdict.label)
+        images, cutouts = of_plane.result(MAKE_IMAGES), of_plane.result(MAKE_CUTOUT_IMAGES)
+        keys.extend(of_plane.keys(MAKE_CUTOUT_IMAGES))
+        planes.append(
+            PlaneCutout(
+                label=verdict.label,
+                frequency_hz=images.frequency_hz,
+                beam=images.beam,
+                kept=verdict.outcome is Outcome.IMAGED,
+                pbcor=cutouts.images["pbcor"],
+                rms=cutouts.images["rms"],
+                image_noise={stokes: cutouts.statistics[stokes].image.madrms for stokes in STOKES},
+                rms_median={stokes: cutouts.statistics[stokes].rms.median for stokes in STOKES},
+                position=plane_position(source, images.frequency_hz),
+            )
+        )
+    highest = max(planes, key=lambda plane: plane.frequency_hz, default=None)
+    return StokesInputs(
+        planes=tuple(planes),
+        masks=_analysis_masks(source.of_plane(highest.label).result(MAKE_IMAGES)) if highest else (),
+        box=cutout_box(
+            plan.geometry.nx,
+            plan.geometry.ny,
+            plan.geometry.cell_arcsec,
+            size_pixels=plan.parameters.cutout_imsize,
+            convention=source.options.cutout,
+        ),
+        upstream=(*source.keys(GATHER_PLANES), *keys),
+    )
+
+
+def _analysis_masks(images: PlaneImages) -> tuple[str, ...]:
+    """Clean mask of the last iteration with a mask image, and the primary-beam mask, of the smallest beam."""
+    masks = [i.mask.name for i in images.iterations if isinstance(i.mask, ImageMask)][-1:]
+    if isinstance(images.last.mask, PrimaryBeamMask):
+        masks.append(naming.tclean_product(images.last_root, "mask"))
+    return tuple(masks)
 
 
 def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesAnalysis:
@@ -232,3 +290,6 @@ def _fitted(region: RegionSpectrum) -> RegionSpectrum:
     )
     derived = tuple(replace(m, derived=derive(m, law)) for m in measured)
     return replace(region, measurements=derived, power_law=law)
+
+
+STEP = Step(ANALYZE_STOKES_CUBES, stokes_inputs, analyze_stokes_cubes)

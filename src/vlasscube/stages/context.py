@@ -28,6 +28,8 @@ class StageContext:
         Label of the plane for a step of one plane.
     progress : callable, optional
         Told what is being done.
+    key : str
+        Of the step: the hash of what it depends on, by which it knows again what it has begun before.
     previous : StepRecord, optional
         What the step left when it was done before.
     """
@@ -38,11 +40,13 @@ class StageContext:
         stage: str,
         plane: str | None = None,
         progress: Progress | None = None,
+        key: str = "",
         previous: StepRecord | None = None,
     ) -> None:
         self.workspace = workspace
         self.stage = stage
         self.plane = plane
+        self.key = key
         self.previous = previous
         self.messages: list[Message] = []
         self.outputs: list[FileRecord] = []

@@ -24,7 +24,6 @@ from vlasscube.products.fits_product import ProductField, ProductPlane, fits_pro
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
     MANIFEST_XML,
-    FileKind,
     Manifest,
     ManifestFile,
     ManifestPlane,
@@ -34,7 +33,17 @@ from vlasscube.products.manifest import (
 )
 from vlasscube.products.owned_files import OwnedFile, Ownership
 from vlasscube.products.position_correction import PositionCorrection
-from vlasscube.records import Outcome, PlaneImages, PlaneTarget
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EDIT_IMAGE_LIST_CUBE,
+    EXPORT_VLASS_DATA,
+    GATHER_PLANES,
+    IMPORT_DATA,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_IMAGES,
+)
+from vlasscube.records import FileKind, Outcome, PlaneImages, PlaneTarget
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import (
     CubeImages,
     CutoutResult,
@@ -44,6 +53,8 @@ from vlasscube.results.types import (
     ProductFile,
 )
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.plane_position import plane_position
+from vlasscube.stages.step import Step
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import make_directory, new_file, remove, write_text
 
@@ -83,6 +94,41 @@ class ExportInputs:
     parameter_files: tuple[str, ...]
     options: RunOptions
     upstream: tuple[str, ...]
+
+
+def export_inputs(source: InputSource) -> ExportInputs:
+    """Make the inputs of the stage."""
+    plan = source.result(EDIT_IMAGE_LIST_CUBE)
+    summary = source.result(IMPORT_DATA).summary
+    verdicts = source.result(GATHER_PLANES)
+    planes: list[ExportPlane] = []
+    keys: list[str] = []
+    for verdict in verdicts.with_images:
+        of_plane = source.of_plane(verdict.label)
+        images = of_plane.result(MAKE_IMAGES)
+        keys.extend(of_plane.keys(MAKE_CUTOUT_IMAGES))
+        planes.append(
+            ExportPlane(
+                verdict=verdict,
+                images=replace(images, iterations=()),
+                cutouts=of_plane.result(MAKE_CUTOUT_IMAGES),
+                position=plane_position(source, images.frequency_hz),
+            )
+        )
+    workspace = source.workspace
+    return ExportInputs(
+        image_name=plan.image_name,
+        phasecenter=plan.geometry.phasecenter,
+        cell_arcsec=plan.geometry.cell_arcsec,
+        start_mjd_s=summary.start_mjd_s,
+        end_mjd_s=summary.end_mjd_s,
+        planes=tuple(planes),
+        targets=plan.targets,
+        verdicts=verdicts,
+        parameter_files=(workspace.seip_parameter_file.name, workspace.ccip_parameter_file.name),
+        options=source.options,
+        upstream=(*source.keys(GATHER_PLANES, ANALYZE_STOKES_CUBES), *keys),
+    )
 
 
 def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResult:
@@ -326,3 +372,6 @@ def _manifest_plane(target: PlaneTarget, verdict: PlaneVerdict, made: ExportPlan
         expected_noise_jy=made.images.expected_noise_jy,
         noise_jy={stokes: noise for stokes, noise in measured.items() if noise is not None},
     )
+
+
+STEP = Step(EXPORT_VLASS_DATA, export_inputs, export_vlass_data)

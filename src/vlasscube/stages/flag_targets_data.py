@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from vlasscube import casa
+from vlasscube.errors import ParameterFileError
 from vlasscube.measurement_set.flag_template import template_commands
 from vlasscube.measurement_set.flags import count_flags, flags_by_spw, unflagged_channels
 from vlasscube.measurement_set.restore import RESTORED_FLAGS, restore_flags
+from vlasscube.recipe import FLAG_TARGETS_DATA, IMPORT_DATA, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
 from vlasscube.records import Message
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import FlagResult
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 from vlasscube.workspace.files import write_text
 
 
@@ -23,6 +28,45 @@ class FlagInputs:
     template_text: str
     science_spws: tuple[int, ...]
     upstream: tuple[str, ...]
+
+
+def flag_inputs(source: InputSource) -> FlagInputs:
+    """Make the inputs of the stage.
+
+    Raises
+    ------
+    ParameterFileError
+        If there is a template that is not readable text.
+    """
+    transformed = source.result(TRANSFORM_IMAGE_DATA)
+    stem = transformed.working_ms.removesuffix(".ms")
+    template = source.workspace.directory / f"{stem}.flagtargetstemplate.txt"
+    exists = template.is_file()
+    return FlagInputs(
+        working_ms=transformed.working_ms,
+        template=template.name if exists else "",
+        template_text=read_flag_template(template) if exists else "",
+        science_spws=source.result(IMPORT_DATA).science_spws,
+        upstream=source.keys(RESTORE_PIMS),
+    )
+
+
+def read_flag_template(path: Path) -> str:
+    """Read a template of flagging commands.
+
+    Raises
+    ------
+    ParameterFileError
+        If it is not readable text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterFileError(
+            f"The flagging template {path.name} cannot be read:",
+            [str(error)],
+            hint="It is plain text (UTF-8) with one flagdata command a line; without it nothing is flagged.",
+        ) from error
 
 
 def flag_targets_data(inputs: FlagInputs, context: StageContext) -> FlagResult:
@@ -61,3 +105,6 @@ def flag_targets_data(inputs: FlagInputs, context: StageContext) -> FlagResult:
         fields=count_flags(ms, inputs.science_spws),
         unflagged_channels={spw: unflagged_channels(ms, spw) for spw in inputs.science_spws},
     )
+
+
+STEP = Step(FLAG_TARGETS_DATA, flag_inputs, flag_targets_data)

@@ -8,8 +8,12 @@ from pathlib import Path
 from vlasscube.errors import WorkspaceError
 from vlasscube.measurement_set.inspection import inspect_measurement_set
 from vlasscube.measurement_set.metadata import require_science_windows
+from vlasscube.recipe import IMPORT_DATA
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ImportResult
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
+from vlasscube.workspace.files import digest
 
 _FOREIGN_TO_CASA = "'\"$(["
 """CASA puts paths into queries and file names with a syntax of their own, where these have a meaning."""
@@ -25,6 +29,12 @@ class ImportInputs:
     digest: str
 
 
+def import_inputs(source: InputSource) -> ImportInputs:
+    """Make the inputs of the stage."""
+    ms = source.workspace.input_ms
+    return ImportInputs(ms=ms.name, digest=digest(ms.resolve()))
+
+
 def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
     """Read what the workflow needs to know of the measurement set.
 
@@ -35,9 +45,13 @@ def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
     MeasurementSetError
         If the measurement set is damaged, incomplete, or not of the survey.
     """
-    directory = context.workspace.directory
-    require_path_for_casa(directory / inputs.ms)
-    summary = inspect_measurement_set(directory / inputs.ms)
+    return read_measurement_set(context.workspace.directory / inputs.ms)
+
+
+def read_measurement_set(path: Path) -> ImportResult:
+    """Read what the workflow needs to know of a measurement set; raises as `import_data`."""
+    require_path_for_casa(path)
+    summary = inspect_measurement_set(path)
     return ImportResult(summary=summary, science_spws=require_science_windows(summary))
 
 
@@ -69,3 +83,6 @@ def require_path_for_casa(path: Path) -> None:
 def _is_lone(char: str) -> bool:
     # How Python shows bytes of a file name that are not UTF-8.
     return "\ud800" <= char <= "\udfff"
+
+
+STEP = Step(IMPORT_DATA, import_inputs, import_data)

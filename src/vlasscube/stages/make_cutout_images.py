@@ -15,9 +15,18 @@ from vlasscube.images.cutouts import cutout_box
 from vlasscube.images.derived_images import AddPlane, derived_image
 from vlasscube.images.primary_beam import corrected_noise
 from vlasscube.images.statistics import cutout_statistics, plane_statistics
+from vlasscube.recipe import (
+    EDIT_IMAGE_LIST_CUBE,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_IMAGES,
+    MAKE_RMS_IMAGES,
+    PBCOR,
+)
 from vlasscube.records import CutoutStatistics, ImageGeometry, PixelBox
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import CutoutResult
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,20 @@ class CutoutInputs:
     expected_noise_jy: float | None
     """By the weights of the data, Jy/beam; None where it is not known."""
     upstream: tuple[str, ...]
+
+
+def cutout_inputs(source: InputSource) -> CutoutInputs:
+    """Make the inputs of the stage."""
+    plan = source.result(EDIT_IMAGE_LIST_CUBE)
+    images = source.result(MAKE_IMAGES)
+    return CutoutInputs(
+        iteration_root=images.last_root,
+        geometry=plan.geometry,
+        cutout_imsize=plan.parameters.cutout_imsize,
+        convention=source.options.cutout,
+        expected_noise_jy=images.expected_noise_jy,
+        upstream=source.keys(MAKE_IMAGES, PBCOR, MAKE_RMS_IMAGES),
+    )
 
 
 def make_cutout_images(inputs: CutoutInputs, context: StageContext) -> CutoutResult:
@@ -94,3 +117,6 @@ def _cutout(target: Path, source: Path, box: PixelBox) -> contextlib.AbstractCon
     corners = f"{box.blc_x},{box.blc_y},{box.trc_x},{box.trc_y}"
     call = casa.record_equivalent("imsubimage", imagename=source.name, outfile=target.name, box=corners)
     return derived_image(target, source, box=box, history=[call])
+
+
+STEP = Step(MAKE_CUTOUT_IMAGES, cutout_inputs, make_cutout_images)

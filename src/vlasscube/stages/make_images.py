@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vlasscube.clean_terms import ImageMask
 from vlasscube.images.beams import reject_by_beam
-from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
+from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.imaging.engine import Gridding
 from vlasscube.imaging.engines import imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
+from vlasscube.recipe import (
+    EDIT_IMAGE_LIST_CUBE,
+    FLAG_TARGETS_DATA,
+    MAKE_IMAGES,
+    RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
+    iteration_step,
+)
 from vlasscube.records import STOKES, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import (
     NOISE_RATIO_BOUNDS,
     CubeImages,
@@ -21,6 +31,7 @@ from vlasscube.results.types import (
     is_noise_unexpected,
 )
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import from_plain, to_plain
 
@@ -42,19 +53,15 @@ class MakeImagesInputs:
 class _RecordedIterations:
     """Iterations of a plane, kept as records of their own beside the plane's."""
 
-    def __init__(self, context: StageContext, key: str) -> None:
+    def __init__(self, context: StageContext) -> None:
         self._context = context
-        self._key = key
-
-    def _name(self, number: int) -> str:
-        return f"{self._context.stage}.iter{number}"
 
     def load(self) -> tuple[Iteration, ...]:
         workspace: Workspace = self._context.workspace
         records: list[StepRecord] = []
         while True:
-            record = workspace.read_record(self._name(len(records)), self._context.plane)
-            if record is None or record.key != self._key:
+            record = workspace.read_record(iteration_step(len(records)).name, self._context.plane)
+            if record is None or record.key != self._context.key:
                 break
             records.append(record)
         # What an iteration handed on is no longer there; the last one must be whole.
@@ -69,9 +76,9 @@ class _RecordedIterations:
         workspace = self._context.workspace
         workspace.write_record(
             StepRecord(
-                stage=self._name(iteration.number),
+                stage=iteration_step(iteration.number).name,
                 plane=self._context.plane,
-                key=self._key,
+                key=self._context.key,
                 status="done",
                 started="",
                 finished="",
@@ -84,17 +91,37 @@ class _RecordedIterations:
         self._context.progress(f"iter{iteration.number} done")
 
 
-def make_plane_images(inputs: MakeImagesInputs, context: StageContext, key: str) -> PlaneImages:
+def make_images_inputs(source: InputSource) -> MakeImagesInputs:
+    """Make the inputs of the stage."""
+    plan = source.result(EDIT_IMAGE_LIST_CUBE)
+    target = plan.target(str(source.plane))
+    return MakeImagesInputs(
+        # Rules about planes do not change their images: they must not make them stale.
+        target=replace(target, fields_above_threshold=0, outcome=None, reason=""),
+        working_ms=source.result(TRANSFORM_IMAGE_DATA).working_ms,
+        clean=plan.clean,
+        unflagged_bandwidth_hz=plan.unflagged_bandwidth_hz[target.label],
+        engine=source.options.engine,
+        gridding=source.options.gridding,
+        w_correction=source.options.w_correction,
+        upstream=source.keys(RESTORE_PIMS, FLAG_TARGETS_DATA),
+    )
+
+
+def make_plane_images(inputs: MakeImagesInputs, context: StageContext) -> PlaneImages:
     """Image a plane, going on after the last finished iteration of an earlier run with the same key."""
     working = context.workspace.working
-    masks = tuple(mask if mask == PB_MASK else str(working / mask) for mask in inputs.clean.masks)
+    masks = tuple(
+        ImageMask(str(working / mask.name)) if isinstance(mask, ImageMask) else mask
+        for mask in inputs.clean.masks
+    )
     images = image_plane(
         inputs.target,
         working / inputs.working_ms,
         working,
         replace(inputs.clean, masks=masks),
         imaging_engine(inputs.engine, gridding=inputs.gridding, w_correction=inputs.w_correction),
-        _RecordedIterations(context, key),
+        _RecordedIterations(context),
         context.report,
     )
     for iteration in images.iterations:
@@ -176,10 +203,13 @@ def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
                 frequency_hz=target.reffreq_hz,
                 beam=images.beam if images else None,
                 flagged_fraction=target.box_flags.fraction,
-                stop=f"[{final.stop_code}] {final.stop_reason}" if final else "",
+                stop=final.stop_code.text if final else "",
                 rms_jy=final.statistics["I"].image_rms if final else None,
                 seconds=sum(iteration.seconds for iteration in images.iterations) if images else 0.0,
                 is_reference=verdict.reference if verdict else False,
             )
         )
     return CubeImages(planes=tuple(planes))
+
+
+STEP = Step(MAKE_IMAGES, make_images_inputs, make_plane_images)

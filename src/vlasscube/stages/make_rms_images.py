@@ -11,8 +11,11 @@ from vlasscube.images.rms_map import STEP_PIXELS, WIDTH_ARCSEC, rms_map
 from vlasscube.images.statistics import plane_statistics
 from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.processes.parallel import plane_threads
+from vlasscube.recipe import MAKE_RMS_IMAGES, PBCOR
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import RmsResult
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,11 @@ class RmsInputs:
 
     pbcor: str
     upstream: tuple[str, ...]
+
+
+def rms_inputs(source: InputSource) -> RmsInputs:
+    """Make the inputs of the stage."""
+    return RmsInputs(pbcor=source.result(PBCOR).image, upstream=source.keys(PBCOR))
 
 
 def make_rms_image(inputs: RmsInputs, context: StageContext) -> RmsResult:
@@ -59,3 +67,6 @@ def make_rms_image(inputs: RmsInputs, context: StageContext) -> RmsResult:
             statistics[stokes] = plane_statistics(noise)
     context.add_output(target)
     return RmsResult(image=target.name, statistics=statistics)
+
+
+STEP = Step(MAKE_RMS_IMAGES, rms_inputs, make_rms_image)

@@ -14,9 +14,13 @@ from vlasscube.images.cutouts import cut
 from vlasscube.images.derived_images import AddPlane, derived_image
 from vlasscube.images.primary_beam import correct_primary_beam as divide
 from vlasscube.images.statistics import plane_statistics
+from vlasscube.imaging.plane_imager import inner_square_degree
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, MAKE_IMAGES, PBCOR
 from vlasscube.records import PixelBox, PlaneStatistics
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import PbcorResult
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,15 @@ class PbcorInputs:
     iteration_root: str
     inner_box: PixelBox
     upstream: tuple[str, ...]
+
+
+def pbcor_inputs(source: InputSource) -> PbcorInputs:
+    """Make the inputs of the stage."""
+    return PbcorInputs(
+        iteration_root=source.result(MAKE_IMAGES).last_root,
+        inner_box=inner_square_degree(source.result(EDIT_IMAGE_LIST_CUBE).geometry),
+        upstream=source.keys(MAKE_IMAGES),
+    )
 
 
 def correct_primary_beam(inputs: PbcorInputs, context: StageContext) -> PbcorResult:
@@ -76,3 +89,6 @@ def _quotient(target: Path, source: Path, pb: Path) -> contextlib.AbstractContex
         stretch=False,
     )
     return derived_image(target, source, masked=True, also_from=[pb], history=[call])
+
+
+STEP = Step(PBCOR, pbcor_inputs, correct_primary_beam)

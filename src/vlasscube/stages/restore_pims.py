@@ -16,11 +16,14 @@ from vlasscube.measurement_set.unusable_data import (
     flag_unusable_visibilities,
 )
 from vlasscube.measurement_set.working_copy import is_pristine, make_working_copy, mark_touched
+from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, IMPORT_DATA, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
 from vlasscube.resources.archive import extract_resources, inspect_archive
 from vlasscube.resources.resource_checks import check_resources
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ContinuumTarget, RestoreResult
 from vlasscube.stages.context import StageContext
-from vlasscube.workspace.files import remove
+from vlasscube.stages.step import Step
+from vlasscube.workspace.files import digest, remove
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,25 @@ class RestoreInputs:
     engine: str
     """What predicts the model."""
     upstream: tuple[str, ...]
+
+
+def restore_inputs(source: InputSource) -> RestoreInputs:
+    """Make the inputs of the stage."""
+    imported = source.result(IMPORT_DATA)
+    transformed = source.result(TRANSFORM_IMAGE_DATA)
+    archive = source.workspace.resources_archive
+    return RestoreInputs(
+        input_ms=transformed.input_ms,
+        working_ms=transformed.working_ms,
+        spw=transformed.spw,
+        archive=archive.name,
+        archive_digest=digest(archive) if archive.is_file() else "",
+        target=source.result(EDIT_IMAGE_LIST_CONTINUUM),
+        lowest_science_spw=min(imported.science_spws),
+        spw_count=imported.summary.spectral_window_count,
+        engine=source.options.engine,
+        upstream=source.keys(TRANSFORM_IMAGE_DATA),
+    )
 
 
 def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
@@ -159,3 +181,6 @@ def _fill_model(ms: Path, models: Sequence[Path], scratch: Path, inputs: Restore
     )
     restore.predict_model(ms, models, scratch, arguments)
     remove(scratch)
+
+
+STEP = Step(RESTORE_PIMS, restore_inputs, restore_pims)

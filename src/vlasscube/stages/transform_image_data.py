@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vlasscube import naming
 from vlasscube.measurement_set.working_copy import make_working_copy
+from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, IMPORT_DATA, TRANSFORM_IMAGE_DATA
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import TransformResult
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 from vlasscube.workspace.files import size_bytes
 
 
@@ -19,6 +23,19 @@ class TransformInputs:
     field_ids: tuple[int, ...]
     spw: str
     upstream: tuple[str, ...]
+
+
+def transform_inputs(source: InputSource) -> TransformInputs:
+    """Make the inputs of the stage."""
+    target = source.result(EDIT_IMAGE_LIST_CONTINUUM)
+    imported = source.result(IMPORT_DATA)
+    return TransformInputs(
+        input_ms=imported.summary.name,
+        working_ms=naming.working_ms_name(imported.summary.name),
+        field_ids=target.field_ids,
+        spw=target.selection.spw,
+        upstream=source.keys(IMPORT_DATA),
+    )
 
 
 def transform_image_data(inputs: TransformInputs, context: StageContext) -> TransformResult:
@@ -34,3 +51,6 @@ def transform_image_data(inputs: TransformInputs, context: StageContext) -> Tran
         field_count=len(inputs.field_ids),
         spw=inputs.spw,
     )
+
+
+STEP = Step(TRANSFORM_IMAGE_DATA, transform_inputs, transform_image_data)

@@ -7,6 +7,7 @@ with a plane: ``LABEL.once`` or ``LABEL.always`` holds ``die`` (by SIGKILL) or a
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -15,10 +16,11 @@ from vlasscube.code_identity import code_digest
 from vlasscube.errors import ImagingError
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import plane_threads
+from vlasscube.recipe import Stage
 from vlasscube.run import plane_walk
 from vlasscube.run.plane_walk import PlaneReport
-from vlasscube.run.wiring import STEPS, Step
 from vlasscube.stages.context import StageContext
+from vlasscube.stages.step import Step
 from vlasscube.workspace.directory import Workspace
 
 
@@ -29,7 +31,7 @@ class Inputs:
     value: int = 1
 
 
-def step(inputs: Inputs, context: StageContext, key: str) -> Inputs:
+def stand_in(inputs: Inputs, context: StageContext) -> Inputs:
     """Write label, process and parent into the file ``calls``; then do what the files of the plane say."""
     place = context.workspace.directory
     with (place / "calls").open("a") as calls:
@@ -47,12 +49,19 @@ def step(inputs: Inputs, context: StageContext, key: str) -> Inputs:
     return inputs
 
 
+STAGE = Stage(8, "stand_in_stage", "x_standin", "Make nothing", "plane", Inputs, package="vlasscube.testing")
+STEP = Step(STAGE, lambda source: Inputs(), stand_in)
+
+
 def run_plane(
-    workspace: Workspace, label: str, stages: tuple[str, ...], options: RunOptions, code: str | None = None
+    workspace: Workspace,
+    label: str,
+    stages: Sequence[Stage[object]],
+    options: RunOptions,
+    code: str | None = None,
 ) -> PlaneReport:
-    """Take a plane through stages like `vlasscube.run.plane_walk.run_plane`, ``pbcor`` being this one."""
+    """Take a plane through stages like `vlasscube.run.plane_walk.run_plane`, without CASA."""
     casa.configure = lambda *args: None
-    STEPS["pbcor"] = Step(lambda workspace, options, plane: Inputs(), step)
     return plane_walk.run_plane(workspace, label, stages, options, code or code_digest())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vlasscube import naming
+from vlasscube.clean_terms import clean_mask
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.options import RunOptions
 from vlasscube.parameters.lists import ImageListParameters
@@ -285,7 +286,7 @@ class SyntheticField:
             box_field_ids=tuple(range(40)),
             search_radius_arcsec=1000.0,
             targets=targets,
-            clean=CleanParameters(GEOMETRY, MASKS),
+            clean=CleanParameters(GEOMETRY, tuple(map(clean_mask, MASKS))),
             unflagged_bandwidth_hz={target.label: 1.2e8 for target in targets},
             box_fields=self.flags.fields[:40],
             reject_flag_fraction=0.9,

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vlasscube import naming
+from vlasscube.clean_terms import StopCode, clean_mask
 from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.polarization.stokes import derive
-from vlasscube.recipe import GATHER
+from vlasscube.recipe import GATHER_PLANES
 from vlasscube.records import (
     STOKES,
     Beam,
@@ -79,7 +80,7 @@ class SyntheticRun(SyntheticField):
 
     def iteration(self, spw: int, number: int) -> Iteration:
         root = naming.iteration_root(naming.plane_image_root(IMAGE_NAME, str(spw)), number)
-        mask = ("", f"{root}.cleanmask", f"{root}.cleanmask", "pb")[number]
+        mask = clean_mask(("", f"{root}.cleanmask", f"{root}.cleanmask", "pb")[number])
         cycles = {}
         for index, stokes in enumerate(STOKES if number else ()):
             steps = np.arange(1, 5)
@@ -109,8 +110,7 @@ class SyntheticRun(SyntheticField):
             nsigma=(2.0, 3.0, 3.0, 4.5)[number],
             iterations_done=480 if number else 0,
             major_cycles=4 if number else 1,
-            stop_code=2 if number else 1,
-            stop_reason="threshold" if number else "iteration limit",
+            stop_code=StopCode.THRESHOLD if number else StopCode.ITERATION_LIMIT,
             cycles=cycles,
             statistics=statistics,
             call=f"tclean(vis=[{self.hostile!r}], imagename={root!r})",
@@ -237,7 +237,7 @@ class SyntheticRun(SyntheticField):
         rejected = [p for p in planes if p.outcome is Outcome.REJECTED]
         messages = tuple(Message("warning", f"spw {p.spw} is rejected: {p.reason}") for p in rejected)
         images = {f"spw{s}": to_plain(self.images(s)) for s in self.imaged_spws()}
-        self.write(GATHER, self.verdicts, inputs={"images": images}, messages=messages)
+        self.write(GATHER_PLANES.name, self.verdicts, inputs={"images": images}, messages=messages)
         return self
 
     # ----------------------------------------------------------------------------------------------- finish
@@ -277,7 +277,7 @@ class SyntheticRun(SyntheticField):
             receivers_by_rms=ReceiverNoise(6e-7, (2.0e9, 3.0e9, 4.0e9), (2.3e-4, 2.1e-4, 2.0e-4)),
             sources=self.sources,
         )
-        self.write("analyze_stokes_cubes", result, upstream=(self.key(GATHER),))
+        self.write("analyze_stokes_cubes", result, upstream=(self.key(GATHER_PLANES.name),))
         return self
 
     def export(self) -> Self:
@@ -311,7 +311,7 @@ class SyntheticRun(SyntheticField):
         self.write(
             "export_vlass_data",
             ExportResult(tuple(files), planes, self.beam(2)),
-            upstream=(self.key(GATHER),),
+            upstream=(self.key(GATHER_PLANES.name),),
         )
         return self
 

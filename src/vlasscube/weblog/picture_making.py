@@ -5,37 +5,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from vlasscube.recipe import RECIPE
+from vlasscube.recipe import ANALYZE_STOKES_CUBES, Stage
 from vlasscube.results.run_records import RunRecords
 from vlasscube.weblog.previews import make_previews
-from vlasscube.weblog.source_stamps import STAGE as STAMPS_STAGE
 from vlasscube.weblog.source_stamps import make_source_stamps
 from vlasscube.workspace.directory import Workspace
 
 logger = logging.getLogger("vlasscube")
 
-PICTURE_STAGES = tuple(entry.name for entry in RECIPE if entry.scope == "plane" or entry.name == STAMPS_STAGE)
 
-
-def make_pictures(workspace: Workspace, stage: str, label: str | None) -> None:
+def make_pictures(workspace: Workspace, stage: Stage[object], label: str | None) -> None:
     """Make what the web log shows of the images of a finished step; a failure is logged and harms nothing.
 
     Parameters
     ----------
     workspace : Workspace
         Run directory.
-    stage : str
-        Stage; most leave no images.
+    stage : Stage
+        Most leave no images.
     label : str or None
         Plane of a stage of planes.
     """
     try:
         if label is not None:
             make_previews(workspace, stage, label)
-        elif stage == STAMPS_STAGE:
+        elif stage == ANALYZE_STOKES_CUBES:
             make_source_stamps(workspace)
     except Exception as error:  # a picture never harms a product
-        logger.warning("%s: pictures of %s failed: %s", label or "web log", stage, error)
+        logger.warning("%s: pictures of %s failed: %s", label or "web log", stage.name, error)
 
 
 def make_missing_pictures(workspace: Workspace, tell: Callable[[str, float], None]) -> None:
@@ -49,14 +46,11 @@ def make_missing_pictures(workspace: Workspace, tell: Callable[[str, float], Non
         Called before each step with its name and the fraction done.
     """
     run = RunRecords(workspace)
-    labels: list[str | None] = [target.label for target in run.targets]
-    plane_stages = {entry.name for entry in RECIPE if entry.scope == "plane"}
     steps = [
-        (stage, label)
-        for stage in PICTURE_STAGES
-        for label in (labels if stage in plane_stages else [None])
-        if run.step(stage, label).status == "done"
+        (step, label)
+        for _, step, label, found in run.steps()
+        if found.status == "done" and (label is not None or step == ANALYZE_STOKES_CUBES)
     ]
     for number, (stage, label) in enumerate(steps):
-        tell(f"{stage} {label or ''}".strip(), number / len(steps))
+        tell(f"{stage.name} {label or ''}".strip(), number / len(steps))
         make_pictures(workspace, stage, label)

@@ -16,8 +16,9 @@ import numpy as np
 from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import block_extreme, block_mean, blocks_for
-from vlasscube.records import STOKES, Beam, PixelBox, PlaneImages
-from vlasscube.results.types import CubePlan
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, MAKE_IMAGES, Stage
+from vlasscube.records import STOKES, Beam, PixelBox
+from vlasscube.results.reading import find_result
 from vlasscube.weblog import pictures
 from vlasscube.weblog.pictures import FloatArray, Ramp, Stretch
 from vlasscube.weblog.shown_images import ShownImage, shown_images
@@ -77,12 +78,12 @@ def directory_of(workspace: Workspace, label: str) -> Path:
     return workspace.weblog / DIRECTORY / label
 
 
-def list_path(workspace: Workspace, stage: str, label: str) -> Path:
+def list_path(workspace: Workspace, stage: Stage[object], label: str) -> Path:
     """List of the pictures made after a stage of a plane."""
-    return directory_of(workspace, label) / f"{stage}.json"
+    return directory_of(workspace, label) / f"{stage.name}.json"
 
 
-def read_previews(workspace: Workspace, stage: str, label: str, key: str) -> tuple[Preview, ...]:
+def read_previews(workspace: Workspace, stage: Stage[object], label: str, key: str) -> tuple[Preview, ...]:
     """Return the pictures that belong to a step; none if they are of an earlier one, missing, or damaged."""
     try:
         found = from_json(PreviewList, list_path(workspace, stage, label).read_bytes())
@@ -91,15 +92,15 @@ def read_previews(workspace: Workspace, stage: str, label: str, key: str) -> tup
     return found.previews if found.key == key else ()
 
 
-def make_previews(workspace: Workspace, stage: str, label: str) -> None:
+def make_previews(workspace: Workspace, stage: Stage[object], label: str) -> None:
     """Make the pictures of the images that a finished stage of a plane left, if they are not there.
 
     Parameters
     ----------
     workspace : Workspace
         Run directory.
-    stage : str
-        Stage of planes.
+    stage : Stage
+        Of planes.
     label : str
         Plane.
 
@@ -108,7 +109,7 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
     VlassCubeError
         If a record is missing or an image cannot be read.
     """
-    record = workspace.read_record(stage, label)
+    record = workspace.read_record(stage.name, label)
     if record is None or record.status != "done":
         return
     known = read_previews(workspace, stage, label, record.key)
@@ -119,7 +120,7 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     remove(list_path(workspace, stage, label))
     made: list[Preview] = []
-    for image in shown_images(record):
+    for image in shown_images(from_plain(stage.result, record.result)):
         path = workspace.working / image.name
         if path.exists():
             with open_image(path) as reader:
@@ -129,11 +130,9 @@ def make_previews(workspace: Workspace, stage: str, label: str) -> None:
 
 
 def _beam_and_cell(workspace: Workspace, label: str) -> tuple[Beam | None, float]:
-    images = workspace.read_record("make_images", label)
-    plan = workspace.read_record("edit_image_list_cube")
-    beam = from_plain(PlaneImages, images.result).beam if images and images.status == "done" else None
-    geometry = from_plain(CubePlan, plan.result).geometry if plan and plan.status == "done" else None
-    return beam, geometry.cell_arcsec if geometry else 1.0
+    images = find_result(workspace, MAKE_IMAGES, label)
+    plan = find_result(workspace, EDIT_IMAGE_LIST_CUBE)
+    return images.beam if images else None, plan.geometry.cell_arcsec if plan else 1.0
 
 
 def read_strips(image: PlaneReader, stokes: str, box: PixelBox, block: int) -> Iterator[FloatArray]:

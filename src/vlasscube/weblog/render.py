@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
@@ -15,7 +15,22 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vlasscube import __version__
-from vlasscube.recipe import RECIPE, StageEntry
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EDIT_IMAGE_LIST_CONTINUUM,
+    EDIT_IMAGE_LIST_CUBE,
+    EXPORT_VLASS_DATA,
+    FLAG_TARGETS_DATA,
+    IMPORT_DATA,
+    MAKE_CUTOUT_IMAGES,
+    MAKE_IMAGES,
+    MAKE_RMS_IMAGES,
+    PBCOR,
+    RECIPE,
+    RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
+    Stage,
+)
 from vlasscube.results.run_records import StageStatus
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages import field_stages, final_stages, plane_stages
@@ -47,20 +62,22 @@ CONTENT_SECURITY_POLICY = (
 
 _MAX_INPUTS = 20000
 """Characters of a step's inputs that are shown."""
-_STAGE_CONTENT: dict[str, Callable[[Site], dict[str, Any]]] = {
-    "import_data": field_stages.import_data,
-    "edit_image_list_continuum": field_stages.edit_image_list_continuum,
-    "transform_image_data": field_stages.transform_image_data,
-    "restore_pims": field_stages.restore_pims,
-    "flag_targets_data": field_stages.flag_targets_data,
-    "edit_image_list_cube": field_stages.edit_image_list_cube,
-    "make_images": plane_stages.make_images,
-    "pbcor": plane_stages.pbcor,
-    "make_rms_images": plane_stages.make_rms_images,
-    "make_cutout_images": plane_stages.make_cutout_images,
-    "analyze_stokes_cubes": final_stages.analyze_stokes_cubes,
-    "export_vlass_data": final_stages.export_vlass_data,
+_STAGE_CONTENT: Mapping[Stage[object], Callable[[Site], dict[str, Any]]] = {
+    IMPORT_DATA: field_stages.import_data,
+    EDIT_IMAGE_LIST_CONTINUUM: field_stages.edit_image_list_continuum,
+    TRANSFORM_IMAGE_DATA: field_stages.transform_image_data,
+    RESTORE_PIMS: field_stages.restore_pims,
+    FLAG_TARGETS_DATA: field_stages.flag_targets_data,
+    EDIT_IMAGE_LIST_CUBE: field_stages.edit_image_list_cube,
+    MAKE_IMAGES: plane_stages.make_images,
+    PBCOR: plane_stages.pbcor,
+    MAKE_RMS_IMAGES: plane_stages.make_rms_images,
+    MAKE_CUTOUT_IMAGES: plane_stages.make_cutout_images,
+    ANALYZE_STOKES_CUBES: final_stages.analyze_stokes_cubes,
+    EXPORT_VLASS_DATA: final_stages.export_vlass_data,
 }
+"""What the pages of stages show of their results, by a template of the stage's name; a stage that is not here
+has a page with what is known of any stage."""
 
 
 @dataclass(frozen=True)
@@ -137,21 +154,22 @@ def _pages(site: Site) -> Iterator[_Page]:
     for entry in RECIPE:
         content = partial(_stage_content, site, entry)
         title = f"{entry.number}. {entry.title}"
-        yield _Page(stage_page(entry), f"{entry.name}.html", title, content, site.run.stage_status(entry))
+        template = f"{entry.name}.html" if entry in _STAGE_CONTENT else "stage.html"
+        yield _Page(stage_page(entry), template, title, content, site.run.stage_status(entry))
     for target in site.run.targets:
         content = partial(plane_stages.plane, site, target.label)
         yield _Page(plane_page(target.label), "plane.html", f"Plane spw {target.spw}", content)
 
 
-def _stage_content(site: Site, entry: StageEntry) -> dict[str, Any]:
-    record = site.run.step(entry.name).record if entry.scope == "field" else None
+def _stage_content(site: Site, entry: Stage[object]) -> dict[str, Any]:
+    record = site.run.step(entry).record if entry.scope == "field" else None
     return {
-        **_STAGE_CONTENT[entry.name](site),
+        **(_STAGE_CONTENT[entry](site) if entry in _STAGE_CONTENT else {}),
         "entry": entry,
         "record": record,
         "notices": site.run.stage_notices(entry),
         "information": [m.text for m in record.messages if m.level == "info"] if record else [],
-        "links": site.step_links(entry.name),
+        "links": site.step_links(entry),
         "inputs": _shown_inputs(record.inputs) if record else "",
     }
 

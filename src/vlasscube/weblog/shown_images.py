@@ -1,16 +1,14 @@
-"""Which images of a plane the web log shows, how, and after which stage."""
+"""Which images of a plane the web log shows, and how."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from vlasscube import naming
-from vlasscube.imaging.clean_sequence import PB_MASK
-from vlasscube.records import STOKES, Iteration, PlaneImages, StepRecord
+from vlasscube.clean_terms import PrimaryBeamMask
+from vlasscube.records import STOKES, Iteration, PlaneImages
 from vlasscube.results.types import CutoutResult, PbcorResult, RmsResult
-from vlasscube.workspace.record_json import from_plain
 
 Scale = Literal["intensity", "symmetric", "model", "noise", "psf", "response", "mask"]
 """What colours are given by."""
@@ -59,21 +57,22 @@ def frame_of(kind: str) -> Frame | None:
     return "cutout" if kind.startswith("cutout.") else "image"
 
 
-def shown_images(record: StepRecord) -> tuple[ShownImage, ...]:
-    """Images that a finished step of a plane left.
+def shown_images(result: object) -> tuple[ShownImage, ...]:
+    """Images that a step of a plane left, by its result; none of a step that is not known to leave any."""
+    match result:
+        case PlaneImages():
+            return _of_imaging(result)
+        case PbcorResult():
+            return _of_pbcor(result)
+        case RmsResult():
+            return (ShownImage("rms", result.image, "Rms", "noise"),)
+        case CutoutResult():
+            return _of_cutouts(result)
+    return ()
 
-    Raises
-    ------
-    WorkspaceError
-        If its result cannot be read.
-    """
-    images = _AFTER.get(record.stage)
-    return images(record) if images is not None else ()
 
-
-def _after_imaging(record: StepRecord) -> tuple[ShownImage, ...]:
-    images = from_plain(PlaneImages, record.result)
-    root = naming.iteration_root(images.target.image_root, images.last.number)
+def _of_imaging(images: PlaneImages) -> tuple[ShownImage, ...]:
+    root = images.last_root
     shown = [image for iteration in images.iterations for image in _of_iteration(images, iteration)]
     return (
         *shown,
@@ -86,7 +85,9 @@ def _after_imaging(record: StepRecord) -> tuple[ShownImage, ...]:
 def _of_iteration(images: PlaneImages, iteration: Iteration) -> list[ShownImage]:
     root = naming.iteration_root(images.target.image_root, iteration.number)
     name = f"iter{iteration.number}"
-    mask: Literal["mask", "cleanmask"] = "mask" if iteration.mask == PB_MASK else "cleanmask"
+    mask: Literal["mask", "cleanmask"] = (
+        "mask" if isinstance(iteration.mask, PrimaryBeamMask) else "cleanmask"
+    )
     return [
         ShownImage(f"{name}.image", naming.tclean_product(root, "image"), f"{name}: image", "intensity"),
         ShownImage(
@@ -99,20 +100,15 @@ def _of_iteration(images: PlaneImages, iteration: Iteration) -> list[ShownImage]
     ]
 
 
-def _after_pbcor(record: StepRecord) -> tuple[ShownImage, ...]:
-    result = from_plain(PbcorResult, record.result)
+def _of_pbcor(result: PbcorResult) -> tuple[ShownImage, ...]:
     return (
         ShownImage("pbcor", result.image, "Primary-beam corrected", "intensity"),
         ShownImage("residual_pbcor", result.residual, "Residual, primary-beam corrected", "symmetric"),
     )
 
 
-def _after_rms(record: StepRecord) -> tuple[ShownImage, ...]:
-    return (ShownImage("rms", from_plain(RmsResult, record.result).image, "Rms", "noise"),)
-
-
-def _after_cutouts(record: StepRecord) -> tuple[ShownImage, ...]:
-    names = from_plain(CutoutResult, record.result).images
+def _of_cutouts(result: CutoutResult) -> tuple[ShownImage, ...]:
+    names = result.images
     shown: tuple[tuple[str, str, Scale, tuple[str, ...]], ...] = (
         ("pbcor", "Cutout, primary-beam corrected", "intensity", STOKES),
         ("residual_pbcor", "Cutout of the residual, primary-beam corrected", "symmetric", STOKES),
@@ -124,11 +120,3 @@ def _after_cutouts(record: StepRecord) -> tuple[ShownImage, ...]:
         for kind, title, scale, stokes in shown
         if kind in names
     )
-
-
-_AFTER: dict[str, Callable[[StepRecord], tuple[ShownImage, ...]]] = {
-    "make_images": _after_imaging,
-    "pbcor": _after_pbcor,
-    "make_rms_images": _after_rms,
-    "make_cutout_images": _after_cutouts,
-}

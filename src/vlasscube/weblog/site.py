@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vlasscube import __version__
-from vlasscube.recipe import StageEntry
-from vlasscube.results.run_records import PLANE_STAGES, RunRecords
+from vlasscube.recipe import RECIPE, Stage
+from vlasscube.results.run_records import RunRecords
 from vlasscube.weblog.previews import DIRECTORY, Preview, read_previews
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, text_digest, write_bytes
@@ -55,7 +55,7 @@ class Link:
     href: str
 
 
-def stage_page(entry: StageEntry) -> str:
+def stage_page(entry: Stage[object]) -> str:
     """File name of a stage's page."""
     return f"stage{entry.number:02d}-{entry.name}.html"
 
@@ -113,7 +113,7 @@ class Site:
                 return FigureLink("", alt, caption, f"{type(error).__name__}: {error}")
         return FigureLink(f"{FIGURES}/{file_name}", alt, caption)
 
-    def keys(self, *stages: str, plane: str | None = None) -> list[str]:
+    def keys(self, *stages: Stage[object], plane: str | None = None) -> list[str]:
         """Identify the records of steps, for `figure`."""
         records = (self.run.step(stage, plane).record for stage in stages)
         return [f"{record.key} {record.finished}" for record in records if record is not None]
@@ -133,9 +133,9 @@ class Site:
         if label not in self._pictures:
             self._pictures[label] = {
                 (preview.kind, preview.stokes): picture
-                for entry in PLANE_STAGES
-                if (record := self.run.step(entry.name, label).record) is not None
-                for preview in read_previews(self.workspace, entry.name, label, record.key)
+                for entry in RECIPE.of_planes
+                if (record := self.run.step(entry, label).record) is not None
+                for preview in read_previews(self.workspace, entry, label, record.key)
                 if (picture := self._picture(label, preview)) is not None
             }
         return self._pictures[label]
@@ -157,11 +157,11 @@ class Site:
             return ""
         return f"../{self.workspace.products.name}/{quote(name)}"
 
-    def step_links(self, stage: str, plane: str | None = None) -> list[Link]:
+    def step_links(self, stage: Stage[object], plane: str | None = None) -> list[Link]:
         """Links to the record and the logs of a step, as far as they are there."""
-        casa_log, calls = self.workspace.step_logs(stage, plane)
+        casa_log, calls = self.workspace.step_logs(stage.name, plane)
         named = {
-            "record": self.workspace.record_path(stage, plane),
+            "record": self.workspace.record_path(stage.name, plane),
             "CASA log": casa_log,
             "CASA calls": calls,
         }

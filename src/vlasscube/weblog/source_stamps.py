@@ -16,9 +16,9 @@ import numpy as np
 from vlasscube.errors import VlassCubeError
 from vlasscube.images.casa_images import PlaneReader, open_image
 from vlasscube.images.reduction import blocks_for
-from vlasscube.recipe import GATHER
+from vlasscube.recipe import ANALYZE_STOKES_CUBES, GATHER_PLANES, MAKE_CUTOUT_IMAGES
 from vlasscube.records import STOKES, PixelBox
-from vlasscube.results.types import CubeImages, CutoutResult, StokesAnalysis
+from vlasscube.results.reading import find_result
 from vlasscube.weblog.pictures import FloatArray
 from vlasscube.weblog.previews import DIRECTORY
 from vlasscube.weblog.shown_images import CUBE_PIXELS
@@ -27,8 +27,6 @@ from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, write_text
 from vlasscube.workspace.record_json import from_json, from_plain, to_json
 
-STAGE = "analyze_stokes_cubes"
-"""The stage after which all planes are there and the regions are known."""
 SIDE_PIXELS = 64
 
 _SIGMA_STEPS = 64
@@ -75,15 +73,16 @@ def make_source_stamps(workspace: Workspace) -> None:
     VlassCubeError
         If a record is missing or an image cannot be read.
     """
-    record = workspace.read_record(STAGE)
-    gathered = workspace.read_record(GATHER)
-    if record is None or record.status != "done" or gathered is None or gathered.status != "done":
+    # After this stage all planes are there and the regions are known.
+    record = workspace.read_record(ANALYZE_STOKES_CUBES.name)
+    gathered = find_result(workspace, GATHER_PLANES)
+    if record is None or record.status != "done" or gathered is None:
         return
     known = read_source_stamps(workspace, record.key)
     if known and all((workspace.weblog / stamp.file).is_file() for stamp in known):
         return
-    analysis = from_plain(StokesAnalysis, record.result)
-    planes = from_plain(CubeImages, gathered.result).with_images
+    analysis = from_plain(ANALYZE_STOKES_CUBES.result, record.result)
+    planes = gathered.with_images
     cutouts = {plane.label: _cutouts(workspace, plane.label) for plane in planes}
     with contextlib.ExitStack() as stack:
         images = {
@@ -121,10 +120,8 @@ def _stamps(peaks: list[tuple[int, int]], shape: tuple[int, int]) -> tuple[Sourc
 
 
 def _cutouts(workspace: Workspace, label: str) -> Mapping[str, str]:
-    record = workspace.read_record("make_cutout_images", label)
-    if record is None or record.status != "done":
-        return {}
-    return from_plain(CutoutResult, record.result).images
+    cutouts = find_result(workspace, MAKE_CUTOUT_IMAGES, label)
+    return cutouts.images if cutouts else {}
 
 
 def _apart(peaks: list[tuple[int, int]]) -> list[tuple[int, int]]:

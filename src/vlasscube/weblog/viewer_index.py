@@ -6,14 +6,14 @@ from typing import Any
 
 from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.errors import QuantityError
+from vlasscube.recipe import ANALYZE_STOKES_CUBES, EXPORT_VLASS_DATA, MAKE_CUTOUT_IMAGES
 from vlasscube.records import ImageGeometry, PixelBox
 from vlasscube.results.run_records import PlaneState
-from vlasscube.results.types import CutoutResult, ExportResult
 from vlasscube.sky import parse_phasecenter
 from vlasscube.weblog.previews import DIRECTORY
 from vlasscube.weblog.shown_images import CUBE, CUBE_RMS, frame_of
 from vlasscube.weblog.site import Site
-from vlasscube.weblog.source_stamps import STAGE, read_source_stamps
+from vlasscube.weblog.source_stamps import read_source_stamps
 
 _FIRST_KINDS = (CUBE, "cutout.residual_pbcor", CUBE_RMS, "pbcor", "residual_pbcor", "rms")
 """Shown before the others, which follow by name, the latest iteration first."""
@@ -34,7 +34,7 @@ def viewer_index(site: Site) -> dict[str, Any]:
         counted from 0.
     """
     run = site.run
-    exported = run.result(ExportResult, "export_vlass_data")
+    exported = run.result(EXPORT_VLASS_DATA)
     corrected = {p.label: [p.crval1_deg, p.crval2_deg] for p in exported.planes} if exported else {}
     planes = [_plane(site, state, corrected.get(state.label)) for state in run.plane_states()]
     titles = {
@@ -86,7 +86,7 @@ def _frames(site: Site) -> dict[str, Any]:
     except QuantityError:
         return {}
     geometry, position = plan.geometry, (ra_deg, dec_deg)
-    boxes = (site.run.result(CutoutResult, "make_cutout_images", target.label) for target in site.run.targets)
+    boxes = (site.run.result(MAKE_CUTOUT_IMAGES, target.label) for target in site.run.targets)
     # The same for all planes.
     box = next((result.box for result in boxes if result is not None), None)
     whole = _frame(geometry, position, system, PixelBox(0, 0, geometry.nx - 1, geometry.ny - 1))
@@ -107,7 +107,7 @@ def _frame(
 
 
 def _sources(site: Site) -> list[dict[str, Any]]:
-    record = site.run.step(STAGE).record
+    record = site.run.step(ANALYZE_STOKES_CUBES).record
     stamps = read_source_stamps(site.workspace, record.key) if record is not None else ()
     return [
         {

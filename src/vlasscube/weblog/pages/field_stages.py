@@ -7,15 +7,22 @@ from typing import Any
 
 from vlasscube.errors import VlassCubeError
 from vlasscube.parameters.lists import ImageListParameters
+from vlasscube.recipe import (
+    EDIT_IMAGE_LIST_CONTINUUM,
+    EDIT_IMAGE_LIST_CUBE,
+    FLAG_TARGETS_DATA,
+    IMPORT_DATA,
+    RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
+)
 from vlasscube.resources.archive import ResourceReport
-from vlasscube.results.types import ContinuumTarget, FlagResult, ImportResult, RestoreResult, TransformResult
 from vlasscube.weblog.site import Site
 from vlasscube.workspace.record_json import from_plain
 
 
 def import_data(site: Site) -> dict[str, Any]:
     """Facts of the measurement set."""
-    result = site.run.result(ImportResult, "import_data")
+    result = site.run.result(IMPORT_DATA)
     return {
         "summary": result.summary if result else None,
         "science_spws": result.science_spws if result else (),
@@ -24,7 +31,7 @@ def import_data(site: Site) -> dict[str, Any]:
 
 def edit_image_list_continuum(site: Site) -> dict[str, Any]:
     """The target of the continuum run."""
-    target = site.run.result(ContinuumTarget, "edit_image_list_continuum")
+    target = site.run.result(EDIT_IMAGE_LIST_CONTINUUM)
     return {"target": target, "given": given_parameters(target.parameters) if target else []}
 
 
@@ -36,17 +43,17 @@ def given_parameters(parameters: ImageListParameters) -> list[tuple[str, Any]]:
 
 def transform_image_data(site: Site) -> dict[str, Any]:
     """The working measurement set."""
-    imported = site.run.result(ImportResult, "import_data")
+    imported = site.run.result(IMPORT_DATA)
     return {
-        "result": site.run.result(TransformResult, "transform_image_data"),
+        "result": site.run.result(TRANSFORM_IMAGE_DATA),
         "input": imported.summary if imported else None,
     }
 
 
 def restore_pims(site: Site) -> dict[str, Any]:
     """The resources, found or missing, and what was done with them."""
-    result = site.run.result(RestoreResult, "restore_pims")
-    record = site.run.step("restore_pims").record
+    result = site.run.result(RESTORE_PIMS)
+    record = site.run.step(RESTORE_PIMS).record
     report = result.report if result else None
     if (
         report is None
@@ -63,7 +70,7 @@ def restore_pims(site: Site) -> dict[str, Any]:
 
 def flag_targets_data(site: Site) -> dict[str, Any]:
     """Flags by spectral window before and after the template."""
-    result = site.run.result(FlagResult, "flag_targets_data")
+    result = site.run.result(FLAG_TARGETS_DATA)
     return {"result": result, "after": result.after if result else {}}
 
 
@@ -83,7 +90,7 @@ def edit_image_list_cube(site: Site) -> dict[str, Any]:
         "given": given_parameters(plan.parameters),
         "figure": site.figure(
             "flag-summary",
-            site.keys("edit_image_list_cube"),
+            site.keys(EDIT_IMAGE_LIST_CUBE),
             f"Colour map of the flagged fraction: {len(plan.box_fields)} fields, {len(plan.targets)} planes.",
             "Flagged fraction by plane and field of the central square degree, fields upwards in the order "
             "of observation. Grey: no data.",

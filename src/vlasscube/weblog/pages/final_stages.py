@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlasscube.recipe import ANALYZE_STOKES_CUBES, EXPORT_VLASS_DATA
 from vlasscube.records import DerivedStokes, RegionSpectrum, StokesMeasurement
-from vlasscube.results.types import ExportResult, ProductFile, StokesAnalysis
+from vlasscube.results.types import ProductFile
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages.noise import noise_figure
 from vlasscube.weblog.shading import Cell, above, below
@@ -60,7 +61,7 @@ class Region:
 
 def analyze_stokes_cubes(site: Site) -> dict[str, Any]:
     """Stokes spectra at the two peaks, native and common resolution side by side."""
-    result = site.run.result(StokesAnalysis, "analyze_stokes_cubes")
+    result = site.run.result(ANALYZE_STOKES_CUBES)
     if result is None:
         return {"result": None}
     regions = []
@@ -99,7 +100,7 @@ def _spectrum(
 
         return flux_spectrum(region, resolution.capitalize(), shared_flux_limits(both))
 
-    key = site.keys("analyze_stokes_cubes")
+    key = site.keys(ANALYZE_STOKES_CUBES)
     return Spectrum(
         resolution=resolution,
         region=region,
@@ -154,7 +155,7 @@ class ProductRow:
 
 def export_vlass_data(site: Site) -> dict[str, Any]:
     """All products with size, hash and link."""
-    result = site.run.result(ExportResult, "export_vlass_data")
+    result = site.run.result(EXPORT_VLASS_DATA)
     files = result.files if result else ()
     return {
         "result": result,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from vlasscube.polarization.sefd import ReceiverNoise
-from vlasscube.recipe import GATHER
-from vlasscube.results.types import CutoutResult, StokesAnalysis, is_noise_unexpected
+from vlasscube.recipe import ANALYZE_STOKES_CUBES, GATHER_PLANES, MAKE_CUTOUT_IMAGES
+from vlasscube.results.types import StokesAnalysis, is_noise_unexpected
 from vlasscube.weblog import formats
 from vlasscube.weblog.shading import Cell
 from vlasscube.weblog.site import FigureLink, Site
@@ -44,7 +44,7 @@ def noise_figure(
     rejected = {state.label for state in states if state.outcome == "rejected"}
     frequencies = {state.label: state.frequency_hz for state in states}
     expected = {state.label: _expected_jy(site, state.label, corrected=corrected) for state in states}
-    analysis = site.run.result(StokesAnalysis, "analyze_stokes_cubes")
+    analysis = site.run.result(ANALYZE_STOKES_CUBES)
     receivers = None
     if analysis is not None:
         receivers = analysis.receivers_by_rms if corrected else analysis.receivers_by_image
@@ -57,8 +57,8 @@ def noise_figure(
     return site.figure(
         name,
         [
-            site.keys(GATHER, "analyze_stokes_cubes"),
-            *(site.keys("make_cutout_images", plane=label) for label in rms_jy),
+            site.keys(GATHER_PLANES, ANALYZE_STOKES_CUBES),
+            *(site.keys(MAKE_CUTOUT_IMAGES, plane=label) for label in rms_jy),
         ],
         f"{title} against frequency, for Stokes I, Q, U and V of {len(states)} planes.",
         f"{title} against frequency. "
@@ -69,7 +69,7 @@ def noise_figure(
 
 
 def _expected_jy(site: Site, label: str, *, corrected: bool) -> float | None:
-    cutout = site.run.result(CutoutResult, "make_cutout_images", label)
+    cutout = site.run.result(MAKE_CUTOUT_IMAGES, label)
     if cutout is None:
         return None
     return cutout.expected_corrected_noise_jy if corrected else cutout.expected_noise_jy

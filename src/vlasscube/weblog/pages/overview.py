@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from vlasscube.options import RunOptions
+from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE, IMPORT_DATA
 from vlasscube.records import ImageGeometry, MeasurementSetSummary
-from vlasscube.results.types import ContinuumTarget, ImportResult
 from vlasscube.weblog.site import FigureLink, Site
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def overview(site: Site) -> dict[str, Any]:
     """Fill the first page."""
     run = site.run
     planes = run.plane_states()
-    imported = run.result(ImportResult, "import_data")
-    continuum = run.result(ContinuumTarget, "edit_image_list_continuum")
+    imported = run.result(IMPORT_DATA)
+    continuum = run.result(EDIT_IMAGE_LIST_CONTINUUM)
     geometry = run.plan.geometry if run.plan else continuum.geometry if continuum else None
     return {
         "imported": imported.summary if imported else None,
@@ -51,7 +51,7 @@ def _finder(site: Site, summary: MeasurementSetSummary, geometry: ImageGeometry)
     used = f", {len(imaged)} of them imaged" if plan else ""
     return site.figure(
         "finder",
-        site.keys("import_data", "edit_image_list_continuum", "edit_image_list_cube"),
+        site.keys(IMPORT_DATA, EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE),
         f"Map of the positions of {len(summary.fields)} fields{used}, and of the image.",
         f"Pointings of the {len(summary.fields)} fields{used}; boxes: image and central square degree.",
         draw,

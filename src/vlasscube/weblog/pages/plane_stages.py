@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlasscube import naming
 from vlasscube.options import RunOptions
-from vlasscube.recipe import GATHER
+from vlasscube.recipe import GATHER_PLANES, MAKE_CUTOUT_IMAGES, MAKE_RMS_IMAGES, PBCOR, RECIPE, Stage
 from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
-from vlasscube.results.run_records import PLANE_STAGES, PlaneState
-from vlasscube.results.types import NOISE_RATIO_BOUNDS, CutoutResult, PbcorResult, PlaneVerdict, RmsResult
+from vlasscube.results.run_records import PlaneState
+from vlasscube.results.types import NOISE_RATIO_BOUNDS, CutoutResult, PlaneVerdict
 from vlasscube.weblog import formats
 from vlasscube.weblog.course_plot import CoursePlot, course_plot
 from vlasscube.weblog.pages.noise import noise_figure, ratio_cell
@@ -21,6 +21,9 @@ from vlasscube.weblog.site import FigureLink, Link, PictureLink, Site
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def make_images(site: Site) -> dict[str, Any]:
 
 def _block(site: Site, state: PlaneState) -> PlaneBlock:
     images = site.run.images(state.label)
-    root = naming.iteration_root(images.target.image_root, images.last.number) if images else ""
+    root = images.last_root if images else ""
     return PlaneBlock(
         state=state,
         images=images,
@@ -95,7 +98,7 @@ def _plane_summary(site: Site) -> FigureLink | None:
 
     return site.figure(
         "plane-summary",
-        site.keys(GATHER),
+        site.keys(GATHER_PLANES),
         f"Beam axes against frequency and flagged fraction of {len(verdicts)} planes.",
         "Above: beam axes against frequency, with the size expected from the reference plane and the "
         f"deviation ({options.reject_beam_deviation:.0%}) from which a plane can be rejected. Below: flagged "
@@ -111,7 +114,7 @@ def pbcor(site: Site) -> dict[str, Any]:
     """Statistics, pictures and primary-beam response of each plane."""
     planes = []
     for state in site.run.plane_states():
-        result = site.run.result(PbcorResult, "pbcor", state.label)
+        result = site.run.result(PBCOR, state.label)
         if result is not None:
             planes.append((state, result, site.pictures(state.label)))
     return {"planes": planes, "stokes": STOKES}
@@ -122,7 +125,7 @@ RMS_COLUMNS = ("max", "min", "mean", "median", "sigma", "madrms")
 
 def make_rms_images(site: Site) -> dict[str, Any]:
     """Statistics of the rms images, one row per plane, outliers shaded."""
-    results = _results(site, RmsResult, "make_rms_images")
+    results = _results(site, MAKE_RMS_IMAGES)
     columns = [
         outliers([getattr(r.statistics.get(stokes), name, None) for _, r in results], formats.mjy)
         for stokes in STOKES
@@ -136,8 +139,8 @@ def make_rms_images(site: Site) -> dict[str, Any]:
     }
 
 
-def _results(site: Site, cls: type[Any], stage: str) -> list[tuple[PlaneState, Any]]:
-    found = ((state, site.run.result(cls, stage, state.label)) for state in site.run.plane_states())
+def _results(site: Site, stage: Stage[ResultT]) -> list[tuple[PlaneState, ResultT]]:
+    found = ((state, site.run.result(stage, state.label)) for state in site.run.plane_states())
     return [(state, result) for state, result in found if result is not None]
 
 
@@ -150,7 +153,7 @@ def _rows(states: list[PlaneState], columns: list[list[Cell]]) -> list[Row]:
 
 def make_cutout_images(site: Site) -> dict[str, Any]:
     """Statistics of the cutouts by Stokes parameter, and the noise spectra."""
-    results = _results(site, CutoutResult, "make_cutout_images")
+    results = _results(site, MAKE_CUTOUT_IMAGES)
     image_noise = {state.label: _noise_of(result, "image", "madrms") for state, result in results}
     rms_noise = {state.label: _noise_of(result, "rms", "median") for state, result in results}
     figures = []
@@ -237,7 +240,7 @@ def plane(site: Site, label: str) -> dict[str, Any]:
     state = next(state for state in site.run.plane_states() if state.label == label)
     block = _block(site, state)
     links: list[tuple[str, list[Link]]] = [
-        (entry.title, found) for entry in PLANE_STAGES if (found := site.step_links(entry.name, label))
+        (entry.title, found) for entry in RECIPE.of_planes if (found := site.step_links(entry, label))
     ]
     return {
         "stokes": STOKES,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vlasscube.clean_terms import ImageMask, PrimaryBeamMask
 from vlasscube.errors import MeasurementSetError, ParameterFileError
 from vlasscube.imaging.clean_sequence import iteration_sequence, tclean_arguments
 from vlasscube.imaging.imager_inputs import clean_control, imager_settings
@@ -26,12 +27,8 @@ from vlasscube.records import (
 from vlasscube.resources.archive import ResourceReport
 from vlasscube.results.types import FlagResult, ImportResult, RestoreResult
 from vlasscube.stages.context import StageContext
-from vlasscube.stages.edit_image_list import (
-    ContinuumListInputs,
-    CubeListInputs,
-    edit_image_list_continuum,
-    edit_image_list_cube,
-)
+from vlasscube.stages.edit_image_list_continuum import ContinuumListInputs, edit_image_list_continuum
+from vlasscube.stages.edit_image_list_cube import CubeListInputs, edit_image_list_cube
 from vlasscube.workspace.directory import Workspace
 
 RA, DEC = 150.0, 34.0
@@ -173,7 +170,7 @@ def test_rejection_by_flags_is_an_option(plan, heavy, rejected):
 
 
 def test_what_the_list_says_takes_precedence(plan):
-    assert plan().clean.masks == ("tier1.mask", "tier2.mask", "pb")
+    assert plan().clean.masks == (ImageMask("tier1.mask"), ImageMask("tier2.mask"), PrimaryBeamMask())
     given = plan(
         nsigma=5.0,
         niter=100,
@@ -183,7 +180,7 @@ def test_what_the_list_says_takes_precedence(plan):
         pbmask=0.3,
     ).clean
     assert (given.nsigma, given.niter, given.robust, given.nmajor, given.pbmask) == (5.0, 100, 0.5, 30, 0.3)
-    assert given.masks == ("tier1.mask", "pb")
+    assert given.masks == (ImageMask("tier1.mask"), PrimaryBeamMask())
     assert plan(options=RunOptions(nmajor=220)).clean.nmajor == 220
     assert plan(options=RunOptions(nmajor=220), nmajor=7).clean.nmajor == 7
 

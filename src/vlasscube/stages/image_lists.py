@@ -1,13 +1,19 @@
-"""Stages 2 and 6: from the parameter lists to what is to be imaged."""
+"""From the parameter lists to what is to be imaged: what stages 2 and 6 record, and a plan foresees.
+
+Reading a list and working out what it means are apart: the latter are pure functions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from vlasscube import naming
+from vlasscube.clean_terms import CleanMask, clean_mask
 from vlasscube.errors import MeasurementSetError
 from vlasscube.id_lists import parse_spw_group
-from vlasscube.imaging.clean_sequence import PB_MASK, CleanParameters
+from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.flags import PlaneRejectionMs, group_flags, reject_by_flags
 from vlasscube.measurement_set.selection import (
     DEFAULT_SEARCH_RADIUS_ARCSEC,
@@ -27,9 +33,16 @@ from vlasscube.parameters.lists import (
     validate_spw_groups,
 )
 from vlasscube.parameters.quantities import format_frequency_ghz, parse_frequency_hz
-from vlasscube.records import FlagCount, ImageGeometry, MeasurementSetSummary, Outcome, PlaneTarget
-from vlasscube.results.types import ContinuumTarget, CubePlan, FlagResult, ImportResult, RestoreResult
-from vlasscube.stages.context import StageContext
+from vlasscube.records import (
+    FieldFlags,
+    FlagCount,
+    ImageGeometry,
+    MeasurementSetSummary,
+    Message,
+    Outcome,
+    PlaneTarget,
+)
+from vlasscube.results.types import ContinuumTarget, CubePlan, ImportResult
 
 DEFAULT_IMSIZE = 12500
 DEFAULT_CELL_ARCSEC = 0.6
@@ -37,24 +50,64 @@ DEFAULT_UVRANGE = "<12km"
 
 
 @dataclass(frozen=True)
-class ContinuumListInputs:
-    """The parameter list of the continuum run and the measurement set it is for."""
+class DataFlags:
+    """How much of the data is flagged."""
 
-    parameter_file: str
-    digest: str
-    imported: ImportResult
-    upstream: tuple[str, ...]
+    fields: tuple[FieldFlags, ...]
+    """By field and spectral window."""
+    unflagged_channels: Mapping[int, int]
+    """Channels that are not completely flagged, by spectral window id."""
 
 
-def edit_image_list_continuum(inputs: ContinuumListInputs, context: StageContext) -> ContinuumTarget:
-    """Re-create the target of the continuum run's first imaging, which its model belongs to."""
-    parameters = _read_list(inputs.parameter_file, "continuum", context)
-    summary = inputs.imported.summary
+def nothing_flagged(summary: MeasurementSetSummary) -> DataFlags:
+    """Return the flags of data of which nothing is flagged: what a plan assumes before flags are counted."""
+    unflagged = {window.id: FlagCount(0, 1) for window in summary.spectral_windows}
+    return DataFlags(
+        fields=tuple(FieldFlags(f.id, f.name, f.scan, unflagged) for f in summary.fields),
+        unflagged_channels={window.id: window.channels for window in summary.spectral_windows},
+    )
+
+
+def read_list(path: Path, kind: ListKind) -> tuple[ImageListParameters, tuple[Message, ...]]:
+    """Read a parameter list, and what is to be said of its keys.
+
+    Parameters
+    ----------
+    path : Path
+        The list.
+    kind : {'continuum', 'cube'}
+        Whose list it is.
+
+    Raises
+    ------
+    ParameterFileError
+        If it is incomplete or asks for what is not done.
+    """
+    found = read_image_list(path, kind)
+    return found.parameters, tuple(Message("warning", text) for text in found.warnings)
+
+
+def plan_continuum(parameters: ImageListParameters, imported: ImportResult) -> ContinuumTarget:
+    """Re-create the target of the continuum run's first imaging, which its model belongs to.
+
+    Parameters
+    ----------
+    parameters : ImageListParameters
+        The list of the continuum run.
+    imported : ImportResult
+        The measurement set.
+
+    Raises
+    ------
+    ParameterFileError, MeasurementSetError
+        If the list asks for spectral windows or fields that the measurement set does not have.
+    """
+    summary = imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
     science = {
         window.id: window.mean_frequency_hz
         for window in summary.spectral_windows
-        if window.id in inputs.imported.science_spws
+        if window.id in imported.science_spws
     }
     spw_ids = resolve_continuum_spw(parameters.spw, science) if isinstance(parameters.spw, str) else science
     spws = ",".join(str(spw_id) for spw_id in sorted(spw_ids))
@@ -74,72 +127,76 @@ def edit_image_list_continuum(inputs: ContinuumListInputs, context: StageContext
     )
 
 
-@dataclass(frozen=True)
-class CubeListInputs:
-    """The parameter list of the cube, the state of the data, and the rules for planes."""
-
-    parameter_file: str
-    digest: str
-    imported: ImportResult
-    restored: RestoreResult
-    flags: FlagResult
-    options: RunOptions
-    upstream: tuple[str, ...]
-
-
-def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubePlan:
+def plan_cube(
+    parameters: ImageListParameters,
+    imported: ImportResult,
+    flags: DataFlags,
+    masks: tuple[CleanMask, ...],
+    options: RunOptions,
+) -> tuple[CubePlan, tuple[Message, ...]]:
     """Make one target for each requested group of spectral windows.
 
-    A completely flagged group is left out with a warning; one without data in the central square degree is
-    empty.
+    Parameters
+    ----------
+    parameters : ImageListParameters
+        The list of the cube; what it says takes precedence.
+    imported : ImportResult
+        The measurement set.
+    flags : DataFlags
+        Of the measurement set, or `nothing_flagged`.
+    masks : tuple of CleanMask
+        Of iter1, iter2, … where the list names none.
+    options : RunOptions
+        Rules about planes.
+
+    Returns
+    -------
+    CubePlan
+        A completely flagged group is left out; one without data in the central square degree is empty.
+    tuple of Message
+        Warnings of these and of rejected groups.
 
     Raises
     ------
-    ParameterFileError
-        If the list is incomplete or asks for what a coarse cube is not.
+    ParameterFileError, MeasurementSetError
+        If the list asks for spectral windows or fields that the measurement set does not have.
     """
-    parameters = _read_list(inputs.parameter_file, "cube", context)
-    summary = inputs.imported.summary
+    summary = imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
     available = {window.id for window in summary.spectral_windows}
-    requested = parameters.spw or [str(spw) for spw in inputs.imported.science_spws]
+    requested = parameters.spw or [str(spw) for spw in imported.science_spws]
     groups = validate_spw_groups(requested, available)
     box_ids = fields_in_box(summary.fields, geometry.phasecenter, FLAG_BOX_HALF_WIDTH_ARCSEC)
-    rejection = _rejection(parameters, inputs.options)
+    rejection = _rejection(parameters, options)
     targets = tuple(
-        _target(group, parameters, summary, field_ids, box_ids, inputs.flags, inputs.options, rejection)
-        for group in groups
+        _target(group, parameters, summary, field_ids, box_ids, flags, options, rejection) for group in groups
     )
-    for target in targets:
-        if target.outcome is not None:
-            context.warn(f"spw {target.spw}: {target.outcome}: {target.reason}")
+    messages = tuple(
+        Message("warning", f"spw {target.spw}: {target.outcome}: {target.reason}")
+        for target in targets
+        if target.outcome is not None
+    )
     windows = {window.id: window for window in summary.spectral_windows}
-    return CubePlan(
+    plan = CubePlan(
         image_name=parameters.imagename,
         geometry=geometry,
         field_ids=field_ids,
         box_field_ids=box_ids,
         search_radius_arcsec=radius,
         targets=targets,
-        clean=_clean_parameters(parameters, geometry, inputs.restored, inputs.options),
+        clean=_clean_parameters(parameters, geometry, masks, options),
         unflagged_bandwidth_hz={
             target.label: sum(
-                inputs.flags.unflagged_channels[spw] * windows[spw].channel_width_hz for spw in target.spw_ids
+                flags.unflagged_channels[spw] * windows[spw].channel_width_hz for spw in target.spw_ids
             )
             for target in targets
         },
-        box_fields=tuple(field for field in inputs.flags.fields if field.field_id in set(box_ids)),
+        box_fields=tuple(field for field in flags.fields if field.field_id in set(box_ids)),
         reject_flag_fraction=rejection.flagpct_thresh,
         reject_field_count=rejection.nfield_thresh,
         parameters=parameters,
     )
-
-
-def _read_list(name: str, kind: ListKind, context: StageContext) -> ImageListParameters:
-    found = read_image_list(context.workspace.directory / name, kind)
-    for warning in found.warnings:
-        context.warn(warning)
-    return found.parameters
+    return plan, messages
 
 
 def _geometry_and_fields(
@@ -185,7 +242,7 @@ def _target(
     summary: MeasurementSetSummary,
     field_ids: tuple[int, ...],
     box_ids: tuple[int, ...],
-    flags: FlagResult,
+    flags: DataFlags,
     options: RunOptions,
     rejection: PlaneRejectionMs,
 ) -> PlaneTarget:
@@ -227,12 +284,15 @@ def _outcome(rule_flags: FlagCount, box_flags: FlagCount) -> tuple[Outcome | Non
 
 
 def _clean_parameters(
-    parameters: ImageListParameters, geometry: ImageGeometry, restored: RestoreResult, options: RunOptions
+    parameters: ImageListParameters,
+    geometry: ImageGeometry,
+    masks: tuple[CleanMask, ...],
+    options: RunOptions,
 ) -> CleanParameters:
     """What the list says takes precedence over production's values."""
-    defaults = CleanParameters(geometry=geometry, masks=(restored.tier1_mask, restored.tier2_mask, PB_MASK))
+    defaults = CleanParameters(geometry=geometry, masks=masks)
     given = {
-        "masks": parameters.mask,
+        "masks": None if parameters.mask is None else tuple(map(clean_mask, parameters.mask)),
         "robust": parameters.robust,
         "uvtaper": parameters.uvtaper,
         "pblimit": parameters.pblimit,
