@@ -134,8 +134,11 @@ def test_masks_of_tclean_are_what_we_think(imaged):
     residual, same = pixels("residual")
     np.testing.assert_array_equal(same, good)
     assert not residual[~good].any()
-    for kind in ("psf", "weight", "model", "image", "mask"):
+    for kind in ("psf", "weight", "model", "mask"):
         assert pixels(kind)[1].all()
+    # CASA 6.7.0 leaves the restored image without a mask, 6.7.6 gives it that of the residual.
+    restored = pixels("image")[1]
+    assert restored.all() or (restored == good).all()
 
 
 @pytest.mark.casa
