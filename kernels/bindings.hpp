@@ -21,7 +21,7 @@ inline void require(bool holds, const char* what) {
 
 template <class Array>
 void require_shape(const Array& array, std::size_t ny, std::size_t nx) {
-  require(array.shape(0) == ny && array.shape(1) == nx, "planes of different shapes");
+  require(array.shape(0) == ny && array.shape(1) == nx, "the planes differ in shape");
 }
 
 void bind_gridding(nb::module_& m);

@@ -393,7 +393,7 @@ ScaleMasks::ScaleMasks(const MinorCycle& cycle, const std::uint8_t* mask) {
 Result MinorCycle::run(const float* residual, const ScaleMasks& masks, float threshold, int max_components,
                        float gain, float* model) const {
   const auto scales = kernels_.size();
-  if (masks.scales().size() != scales) throw std::invalid_argument("masks of other scales");
+  if (masks.scales().size() != scales) throw std::invalid_argument("the masks were made for other scales");
   std::vector<ScaleResidual> residuals;
   residuals.reserve(scales);
   for (std::size_t scale = 0; scale < scales; ++scale) {

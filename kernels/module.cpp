@@ -14,8 +14,8 @@ using namespace vlasscube;
 
 NB_MODULE(_kernels, m) {
   m.doc() =
-      "What takes the time of imaging, in C++; see vlasscube.mosaic and vlasscube.images for what it is used "
-      "for.";
+      "The time-critical part of imaging, in C++; see vlasscube.mosaic and vlasscube.images for how it "
+      "is used.";
   bind_gridding(m);
   bind_minor_cycle(m);
   bind_images(m);

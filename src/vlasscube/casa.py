@@ -46,7 +46,7 @@ def check_installation() -> None:
     """
     missing = [name for name in _REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
-        raise CasaUnavailableError(f"CASA is not usable: missing {', '.join(missing)}.", hint=_INSTALL_HINT)
+        raise CasaUnavailableError(f"CASA cannot be used: missing {', '.join(missing)}.", hint=_INSTALL_HINT)
 
 
 def configure(

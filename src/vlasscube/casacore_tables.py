@@ -63,7 +63,7 @@ class ImageDescription:
     coordinates: Mapping[str, Any]
     """Record of the coordinate system."""
     keywords: Mapping[str, Any]
-    """Those of ``imageinfo``, ``miscinfo`` and ``units`` that it has."""
+    """Its keywords ``imageinfo``, ``miscinfo`` and ``units``, as far as it has them."""
     has_mask: bool
     log: tuple[LogLine, ...]
 
@@ -72,7 +72,7 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(f"casacore.{name}")
     except ImportError as error:
-        raise CasaUnavailableError(f"python-casacore is not usable: {error}", hint=_INSTALL_HINT) from error
+        raise CasaUnavailableError(f"python-casacore cannot be used: {error}", hint=_INSTALL_HINT) from error
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def table(path: Path | str, *, writable: bool = False) -> Iterator[Any]:
     Parameters
     ----------
     path : Path
-        Of a table, e.g. a measurement set or one of its subtables.
+        Path of a table, e.g. a measurement set or one of its subtables.
     writable : bool
         If false, nothing is written and no lock is taken.
 
@@ -110,9 +110,9 @@ def read_column(
     source : casacore table
         From `table`, or a selection of its rows.
     name : str
-        Of the column.
+        Name of the column.
     dtype : dtype
-        Of the column or one that it converts to without loss.
+        Type of the column, or one that it converts to without loss.
     start, rows : int
         Range of rows; by default all.
 

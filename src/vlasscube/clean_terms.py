@@ -93,7 +93,7 @@ class ImageMask:
     """Flux is looked for where a mask image is above zero."""
 
     name: str
-    """Of the image in the working directory; where the imager is told of it, its absolute path."""
+    """Name of the image in the working directory; its absolute path where it is handed to the imager."""
     kind: Literal["image"] = "image"
 
     def __str__(self) -> str:

@@ -76,6 +76,6 @@ def require_same_code(digest: str) -> None:
     """
     if (ours := code_digest()) != digest:
         raise CodeChangedError(
-            f"the code of vlasscube changed while the run was under way ({digest} → {ours})",
-            hint="Run the same command again.",
+            f"the source code of vlasscube changed during the run ({digest} → {ours})",
+            hint="Run the same command again to resume.",
         )

@@ -1,6 +1,6 @@
-"""The choices of a run that the parameter lists do not make.
+"""The choices of a run that are not made in the parameter lists.
 
-The defaults are the workflow as it was specified in 2022; later changes of production are options by name.
+The defaults are the workflow as specified in 2022; what production changed later is an option.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from vlasscube.errors import ProblemListError, QuantityError
 from vlasscube.id_lists import parse_ids
 
 RENAMED_OPTIONS = {"kernels": "gridding"}
-"""Present names of options by the names under which earlier versions took and recorded them."""
+"""Present names of options, by the names under which earlier versions accepted and recorded them."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is done; recorded in the run directory, so that a continued run makes the same choices."""
+    """How a run is done; recorded in the run directory, so that a resumed run makes the same choices."""
 
     engine: Literal["mosaic", "casa"] = "mosaic"
-    """Imaging engine: our own, or CASA's tclean."""
+    """Imaging engine: vlasscube's own, or CASA's tclean."""
     gridding: Literal["casa", "exact"] = "casa"
-    """Convolution functions of our own engine: those of tclean, or more exact ones."""
+    """Convolution functions of vlasscube's engine: those of tclean, or more exact ones."""
     w_correction: bool = False
-    """Correct for w in the gridding (our own engine, exact gridding): sources are put where they are."""
+    """Correct for w in the gridding, so that sources have their true positions; needs exact gridding."""
     flag_region: Literal["all", "box"] = "all"
-    """Where all must be flagged for a plane to be left out: everywhere, or in the central square degree."""
+    """Leave a plane out if all its data are flagged: in all fields, or in the central square degree."""
     reject_by_flags: bool = False
     """Mark planes with many heavily flagged fields as rejected (``vlass_plane_reject_ms``)."""
     reject_flag_fraction: float = 0.9
@@ -36,9 +36,9 @@ class RunOptions:
     reject_by_beam: bool = False
     """Mark planes whose beam deviates from its expected size as rejected (``vlass_plane_reject_im``)."""
     reject_beam_deviation: float = 0.2
-    """Relative deviation from which a beam is rejected."""
+    """Relative deviation of the beam from which a plane is rejected."""
     reject_beam_flag_fraction: float = 0.8
-    """Flagged fraction from which a plane is rejected together with the beam rule."""
+    """Flagged fraction from which the beam rule rejects a plane."""
     reject_exclude_spw: str = ""
     """Spectral windows that are never rejected, e.g. ``'2,3'``."""
     nmajor: int | None = None
@@ -50,10 +50,10 @@ class RunOptions:
     common_beam: Literal["gated", "always"] = "gated"
     """Smooth and regrid the common-beam set only above the thresholds, or always."""
     common_beam_alignment: Literal["casa", "fourier"] = "casa"
-    """How planes get the common beam and grid: by CASA's imsmooth and imregrid, whose linear interpolation
-    takes 1–2 % off a peak, or in one Fourier transform."""
+    """How planes are brought to the common beam and grid: with CASA's imsmooth and imregrid, whose linear
+    interpolation lowers peaks by 1–2 %, or in one Fourier transform."""
     common_beam_exclude_rejected: bool = False
-    """Rejected planes take no part in finding the common beam."""
+    """Ignore rejected planes when finding the common beam."""
     latitude: Literal["geocentric", "geodetic"] = "geocentric"
     """Observatory latitude in the position correction; geocentric reproduces the archive."""
 
@@ -65,9 +65,9 @@ class RunOptions:
             if not 0 <= getattr(self, name) <= 1
         ]
         if self.reject_field_count < 0:
-            problems.append(f"reject_field_count is {self.reject_field_count}, negative")
+            problems.append(f"reject_field_count is {self.reject_field_count}; it must not be negative")
         if self.gridding != "casa" and self.engine != "mosaic":
-            problems.append(f"gridding '{self.gridding}' is of the engine 'mosaic', not of '{self.engine}'")
+            problems.append(f"gridding '{self.gridding}' needs the engine 'mosaic', not '{self.engine}'")
         if self.w_correction and (self.engine, self.gridding) != ("mosaic", "exact"):
             problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
         if self.nmajor is not None and self.nmajor < 1:

@@ -46,7 +46,7 @@ class Stage(Generic[ResultT_co]):
     result: type[ResultT_co]
     """What it leaves."""
     arguments: tuple[tuple[str, str | bool], ...] = ()
-    """Of the task, as the official recipe gives them."""
+    """Arguments of the task, as the official recipe gives them."""
     closing: Stage[object] | None = None
     """The step that ends a stage of planes, once all are done."""
     package: str = "vlasscube.stages"

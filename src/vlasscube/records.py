@@ -142,11 +142,11 @@ class MeasurementSetSummary:
     start_mjd_s: float
     end_mjd_s: float
     spectral_windows: tuple[SpectralWindow, ...]
-    """Those with data."""
+    """Spectral windows with data."""
     spectral_window_count: int
     """Rows of the SPECTRAL_WINDOW table."""
     fields: tuple[Field, ...]
-    """Those with data."""
+    """Fields with data."""
     antennas: tuple[Antenna, ...]
     scans: tuple[Scan, ...]
 
@@ -321,7 +321,7 @@ class PlaneImages:
     engine: str
     iterations: tuple[Iteration, ...]
     beam: Beam
-    """Of Stokes I, from the psf."""
+    """Beam of Stokes I, fitted to the psf."""
     frequency_hz: float
     """Reference value of the images' frequency axis (LSRK)."""
     bandwidth_hz: float
@@ -477,7 +477,7 @@ FileKind = Literal[
 
 @dataclass(frozen=True)
 class ErrorInfo:
-    """A failure as it is told to the user."""
+    """A failure as it is reported to the user."""
 
     type: str
     message: str

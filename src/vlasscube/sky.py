@@ -125,7 +125,7 @@ def image_wcs(ra_deg: float, dec_deg: float, cell_arcsec: float, reference_pixel
     Parameters
     ----------
     ra_deg, dec_deg : float
-        Of the reference pixel.
+        Position of the reference pixel.
     cell_arcsec : float
         Size of the square pixels; x grows to the west, y to the north.
     reference_pixel : tuple of float

@@ -83,7 +83,7 @@ def _require(task: str, name: str, value: object, *accepted: object) -> None:
     if not any(value == good and type(value) is type(good) for good in accepted):
         raise VlassCubeError(
             f"{task}: {name}={value!r} is not supported, only {' or '.join(map(repr, accepted))}",
-            hint="The arguments of the official recipe are accepted; other values make another product.",
+            hint="Only the arguments of the official recipe are accepted; others would make another product.",
         )
 
 

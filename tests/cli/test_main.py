@@ -253,7 +253,7 @@ def test_full_disk_is_told_without_a_traceback(
 def test_keyboard_interrupt(tmp_path: Path, fake: FakeWorkflow, capsys: pytest.CaptureFixture[str]) -> None:
     fake.raised = KeyboardInterrupt()
     assert cli.main(["run", str(tmp_path)]) == 130
-    assert "goes on where it was" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -315,14 +315,14 @@ def test_lock_is_stolen_only_when_asked(tmp_path: Path, fake: FakeWorkflow) -> N
 def test_run_that_will_not_fit_is_refused(
     tmp_path: Path, fake: FakeWorkflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shortage = Message("warning", "the disk will not suffice: 620 GB needed", "Free 500 GB.")
+    shortage = Message("warning", "not enough disk space: 620 GB needed", "Free 500 GB.")
     plan = SimpleNamespace(shortages=(shortage,), warnings=(shortage,))
     monkeypatch.setattr(planning, "make_plan", lambda *args: plan)
     assert cli.main(["run", str(tmp_path)]) == 1
     assert fake.calls == []
     error = capsys.readouterr().err
-    assert "the disk will not suffice: 620 GB needed" in error
-    assert "Free 500 GB. To try it all the same: --force." in error
+    assert "not enough disk space: 620 GB needed" in error
+    assert "Free 500 GB. Use --force to try anyway." in error
     # Stages before the images need little.
     assert cli.main(["run", str(tmp_path), "--to", "flag_targets_data"]) == 0
     assert cli.main(["run", str(tmp_path), "--force"]) == 0
@@ -491,7 +491,7 @@ def test_signals_end_the_run_with_a_line(tmp_path: Path, body: str, number: int,
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert process.returncode == status, err
-    assert err == "vlasscube: interrupted; the same command again goes on where it was.\n"
+    assert err == "vlasscube: interrupted; run the same command again to resume.\n"
     events = [json.loads(line)["event"] for line in out.splitlines()]
     assert events[0] == "stage"
     noise = (tmp_path / "logs" / "output.log").read_text(encoding="utf-8")

@@ -46,7 +46,7 @@ def test_directory_that_cannot_be_written(directory: Path) -> None:
     before = modes(directory)
     ended = as_anybody("run", directory)
     assert ended.returncode == 1
-    assert f"error: {directory}" in ended.stderr or f"cannot write in {directory}" in ended.stderr
+    assert f"error: {directory}" in ended.stderr or f"cannot write to {directory}" in ended.stderr
     assert "ermission" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert modes(directory) == before

@@ -128,7 +128,7 @@ def test_a_worker_that_is_killed_loses_its_plane_for_a_while(separate_dask, stub
         ends, events = walk(workspace, executor, ["spw2", "spw3", "spw4"], stub, monkeypatch)
     killer.join()
     assert ends == {"spw2": None, "spw3": None, "spw4": None}
-    assert any("the worker that had the plane is lost" in event.text for event in events)
+    assert any("the worker that was imaging the plane is lost" in event.text for event in events)
     first, second = [parent for label, _, parent in calls(workspace) if label == "spw3"]
     assert first == killed[0] != second
 

@@ -111,7 +111,7 @@ def test_planes_and_images_agree(products, manifest):
     assert problems == (
         "plane spw2: failed, but an image is listed",
         "plane spw5: imaged, but no image is listed",
-        "plane spw4: has files, but was not asked for",
+        "plane spw4: has files, but was not requested",
     )
 
 

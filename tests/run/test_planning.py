@@ -265,7 +265,7 @@ def test_what_follows_a_changed_step_may_be_done_again(workspace: Workspace) -> 
     record_import(workspace, "other key")
     record_import(workspace, "some key", stage="edit_image_list_continuum")
     second = planned_steps(workspace, RunOptions())[1]
-    assert (second.action, second.reason) == ("perhaps", "done; again if stage 1 gives another result")
+    assert (second.action, second.reason) == ("perhaps", "done; again if stage 1 gives a different result")
 
 
 def test_after_an_upgrade_everything_is_done_again_and_says_so(workspace: Workspace) -> None:
@@ -279,7 +279,7 @@ def test_after_an_upgrade_everything_is_done_again_and_says_so(workspace: Worksp
         assert steps[name].reason == f"changed: code version 0.0.1 → {__version__}"
     told = why_begun_again(workspace, RunOptions())
     assert told.startswith(
-        "stage 1 (import_data) is done again, and what depends on it; changed: code version"
+        "stage 1 (import_data) and all that depend on it are done again; changed: code version"
     )
     record_import(workspace, current_import_key(workspace))
     workspace.remove_record("edit_image_list_continuum")
@@ -315,14 +315,14 @@ def test_no_warning_when_it_fits() -> None:
 
 def test_disk_that_will_not_suffice() -> None:
     (warning,) = fit_warnings(COST, 2, machine(128, 100))
-    assert warning.text == "the disk will not suffice: 153 GB needed in all, 0 B of it there, 100 GB free"
+    assert warning.text == "not enough disk space: 153 GB needed in total, 0 B already used, 100 GB free"
     assert "Free 53.0 GB" in warning.hint
 
 
 def test_memory_that_will_not_suffice() -> None:
     (fewer,) = fit_warnings(COST, 2, machine(100, 200))
     # Libraries are counted once.
-    assert fewer.text == "memory will not suffice: 110 GB for 2 × 55.0 GB, 100 GB available"
+    assert fewer.text == "not enough memory: 110 GB needed for 2 × 55.0 GB, 100 GB available"
     assert fewer.hint == "Use --workers 1."
     (none,) = fit_warnings(COST, 2, machine(32, 200))
     assert "Not even one plane fits" in none.hint

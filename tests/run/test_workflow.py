@@ -167,7 +167,7 @@ def test_a_worker_with_other_code_than_the_run_does_nothing(workspace, monkeypat
     use_step(monkeypatch, lambda inputs, context: Counter()(context))
     report = run_plane(workspace, "spw2", (PBCOR,), RunOptions(), "other")
     assert report.failed_stage == "pbcor"
-    assert "the code of vlasscube changed" in report.error
+    assert "the source code of vlasscube changed" in report.error
     assert workspace.read_record("pbcor", "spw2") is None
 
 

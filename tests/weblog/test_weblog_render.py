@@ -230,7 +230,7 @@ class TestFinishedRun:
         page = parse(finished.workspace.weblog / "stage12-export_vlass_data.html")
         links = [a.get("href", "") for a in page.iter("a") if a.get("href", "").startswith("../products/")]
         assert len(links) == 8
-        assert "gone %&#.fits not there" in text_of(page)
+        assert "gone %&#.fits missing" in text_of(page)
 
     def test_planes_have_all_pictures(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "plane-spw3.html")

@@ -22,11 +22,11 @@ def describe_error(error: Exception) -> tuple[str, str]:
         where = f"{error.filename}: " if error.filename else ""
         hint = ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "Free disk space and run the same command again; it goes on where it was."
+            hint = "Free disk space, then run the same command again to resume."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             hint = "Make it accessible, or work on a copy."
         return f"{where}{error.strerror or error}", hint
-    return f"{type(error).__name__}: {error}", "This is a defect; --debug shows where it happened."
+    return f"{type(error).__name__}: {error}", "This is a bug in vlasscube; --debug shows where it happened."
 
 
 def _complain(error: Exception, debug: bool) -> int:

@@ -31,10 +31,10 @@ logger = logging.getLogger("vlasscube")
 _HELP = """Coarse full-Stokes cubes of the VLA Sky Survey.
 
 Takes a directory with a per-image measurement set, SEIP_parameter.list, CCIP_parameter.list and
-reimaging_resources.tgz, and makes science-ready IQUV images of each spectral-window group, with rms, Stokes
-analysis, FITS products and a web log.
+reimaging_resources.tgz, and makes science-ready IQUV images of each spectral-window group, with rms images,
+Stokes analysis, FITS products and a web log.
 
-Exit status: 0 all planes fine, 2 some planes not, 1 failure, 130 interrupted."""
+Exit status: 0 all planes fine, 2 some planes failed or rejected, 1 failure, 130 interrupted."""
 
 app = typer.Typer(
     name="vlasscube",
@@ -52,7 +52,7 @@ Directory = Annotated[
 ]
 Vis = Annotated[
     str | None,
-    typer.Option("--vis", metavar="NAME", help="The measurement set in DIR, if there is more than one."),
+    typer.Option("--vis", metavar="NAME", help="The measurement set in DIR to use, if there are several."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -63,12 +63,12 @@ Workers = Annotated[
         "-j",
         min=0,
         metavar="N",
-        help="Planes imaged at the same time, each in a process of its own; 0 in this process.",
+        help="Number of planes imaged at the same time, each in its own process; 0 for all in this process.",
         show_default="one per core",
     ),
 ]
 LogJson = Annotated[bool, typer.Option("--log-json", help="One JSON object per event on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but problems.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
 HERE = Path()
 
 
@@ -119,24 +119,24 @@ def run(
         ),
     ] = None,
     mpi: Annotated[
-        bool, typer.Option("--mpi", help="Image planes on the other processes of mpirun.")
+        bool, typer.Option("--mpi", help="Image planes in the other MPI processes (start with mpirun).")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Begin although disk or memory will not suffice.")
+        bool, typer.Option("--force", help="Start even if there is not enough disk space or memory.")
     ] = False,
     steal_lock: Annotated[
         bool,
-        typer.Option("--steal-lock", help="Begin although a run on another machine has not ended properly."),
+        typer.Option("--steal-lock", help="Take over the lock of a run that died on another machine."),
     ] = False,
     log_json: LogJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
     given: dict[str, Any],
 ) -> int:
-    """Make the cube, going on where an earlier run stopped.
+    """Make the cube, or resume a run that was interrupted.
 
-    Only steps whose inputs, parameters or code changed are done again. Options not given are those of the
-    earlier run in the directory.
+    Only steps whose inputs, parameters or code changed are done again. Options that are not given are those
+    of the earlier run in the directory.
     """
     from vlasscube.casa import check_installation
 
@@ -234,8 +234,8 @@ def plan(
 ) -> int:
     """Show what a run would do and cost, changing nothing.
 
-    Planes, fields, image size, steps that are done or would be done, and estimates of disk, memory and time;
-    warns when it will not fit.
+    Shows planes, fields, image size, finished and missing steps, and estimates of disk space, memory and
+    time; warns if there is not enough disk space or memory.
     """
     from vlasscube.cli.console import logging_to
     from vlasscube.cli.show_plan import show_plan
@@ -275,7 +275,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @app.command(epilog="Example: vlasscube verify J1234")
 @command
 def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
-    """Check products: there, whole, hash and header right."""
+    """Check that all products exist and are complete, with the recorded hashes and headers."""
     from vlasscube.run.verification import verify_products
     from vlasscube.texts import printable
     from vlasscube.workspace.directory import Workspace
@@ -296,7 +296,7 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @app.command(epilog="Example: vlasscube weblog J1234")
 @command
 def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
-    """Render the web log again from the records; pictures that are missing are made from the images."""
+    """Render the web log again from the records; missing pictures are made from the images."""
     from vlasscube.errors import WorkspaceError
     from vlasscube.texts import printable
     from vlasscube.weblog.render import render_weblog
@@ -362,27 +362,31 @@ def _make_missing_pictures(workspace: Workspace) -> None:
 def simulate(
     *,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Directory to make.", show_default="simulation")
+        Path, typer.Argument(metavar="DIR", help="Directory to create.", show_default="simulation")
     ] = Path("simulation"),
     preset_name: Annotated[
         str, typer.Option("--preset", metavar="NAME", help="Ready-made set of parameters.")
     ] = "tiny",
     seed: Annotated[int, typer.Option(min=0, help="Seed of sky, noise and errors.")] = 1,
     rows: Annotated[int | None, typer.Option(min=1, help="Rows of the mosaic.")] = None,
-    fields_per_row: Annotated[int | None, typer.Option(min=1, help="Fields of a row.")] = None,
+    fields_per_row: Annotated[int | None, typer.Option(min=1, help="Fields per row.")] = None,
     antennas: Annotated[int | None, typer.Option(min=5, help="Number of antennas.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="Channels of a spectral window.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Channels per spectral window.")] = None,
     spws: Annotated[
         str | None, typer.Option(metavar="IDS", help="Science spectral windows, e.g. 2,3,4 or 2~17.")
     ] = None,
-    configuration: Annotated[str | None, typer.Option(metavar="a|b|c|d", help="Of the VLA.")] = None,
-    declination: Annotated[float | None, typer.Option(help="Of the image centre, degrees.")] = None,
-    hour_angle: Annotated[float | None, typer.Option(help="Of the image centre, hours.")] = None,
+    configuration: Annotated[
+        str | None, typer.Option(metavar="a|b|c|d", help="Configuration of the VLA.")
+    ] = None,
+    declination: Annotated[
+        float | None, typer.Option(help="Declination of the image centre, degrees.")
+    ] = None,
+    hour_angle: Annotated[float | None, typer.Option(help="Hour angle of the image centre, hours.")] = None,
     imsize: Annotated[
         str | None, typer.Option(metavar="NX[,NY]", help="Image size in the parameter lists, pixels.")
     ] = None,
     cell: Annotated[float | None, typer.Option(min=0.0, help="Pixel size, arcsec.")] = None,
-    list_presets: Annotated[bool, typer.Option("--list-presets", help="Show the presets and end.")] = False,
+    list_presets: Annotated[bool, typer.Option("--list-presets", help="List the presets and exit.")] = False,
     debug: Debug = False,
 ) -> int:
     """Make the inputs of a run from a simulated field.
@@ -432,7 +436,7 @@ def demo(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Simulate a small field, image it, say where to look."""
+    """Simulate a small field, image it, and show where the results are."""
     from vlasscube.casa import check_installation
 
     check_installation()

@@ -34,19 +34,23 @@ def show_plan(plan: RunPlan) -> None:
         f"{data_size(cost.ms_bytes)}, images {data_size(cost.images_bytes)}, cutouts "
         f"{data_size(cost.cutouts_bytes)}, FITS {data_size(cost.products_bytes)}, web log "
         f"{data_size(cost.weblog_bytes)}); "
-        f"{data_size(machine.disk_used_bytes)} there, {data_size(machine.disk_free_bytes)} free"
+        f"{data_size(machine.disk_used_bytes)} already used, {data_size(machine.disk_free_bytes)} free"
     )
     workers = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
     console.print(
         f"Memory  {data_size(cost.memory_bytes)} for {workers} of {data_size(cost.worker_memory_bytes)} "
-        f"and the leading process; {data_size(machine.memory_bytes)} available"
+        f"and the main process; {data_size(machine.memory_bytes)} available"
     )
     cycles = f"{sum(plan.pace.major_cycles):.0f} major cycles per plane"
-    basis = f"as {plan.pace.planes} finished" if plan.pace.planes else "assumed; the sky decides"
+    basis = (
+        f"measured; planes finished: {plan.pace.planes}"
+        if plan.pace.planes
+        else "assumed; depends on the sky"
+    )
     console.print(
-        f"Time    {'' if plan.from_records else 'up to '}{duration(plan.remaining_seconds)} to go of about "
+        f"Time    {'' if plan.from_records else 'up to '}{duration(plan.remaining_seconds)} left of about "
         f"{duration(cost.seconds)} on {machine.cores} cores of {plan.speed.together:.1f} × the reference "
-        f"({cycles}, {basis})"
+        f"speed ({cycles}, {basis})"
     )
     times = sorted(cost.stages, key=lambda stage: stage.seconds, reverse=True)[:4]
     console.print(f"        {', '.join(f'{stage.stage} {duration(stage.seconds)}' for stage in times)}")

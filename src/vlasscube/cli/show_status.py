@@ -13,7 +13,7 @@ def show_status(status: RunStatus) -> None:
     console = make_console()
     if status.running is not None:
         owner = status.running
-        text = f"Process {owner.pid} on {owner.host} works here since {owner.started}."
+        text = f"Process {owner.pid} on {owner.host} has been running here since {owner.started}."
         console.print(printable(text))
     elif status.last_run is not None:
         console.print(printable(_ending(status.last_run)))

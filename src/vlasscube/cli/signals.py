@@ -22,7 +22,7 @@ class Interrupted(BaseException):
         self.exit_status = 128 + signal_number
 
 
-INTERRUPTED_TEXT = "vlasscube: interrupted; the same command again goes on where it was."
+INTERRUPTED_TEXT = "vlasscube: interrupted; run the same command again to resume."
 GRACE_S = 5.0
 """Seconds that the main thread has to end after a signal."""
 

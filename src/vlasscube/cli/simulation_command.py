@@ -32,7 +32,7 @@ def parse_image_size(text: str) -> tuple[int, int]:
     """Read an image size such as ``512`` or ``512,640``."""
     match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:[,x×]\s*([0-9]{1,6})\s*)?", text)
     if match is None:
-        raise VlassCubeError(f"--imsize {text!r} is no image size", hint="For example 512 or 512,640.")
+        raise VlassCubeError(f"--imsize {text!r} is not an image size", hint="For example 512 or 512,640.")
     return int(match[1]), int(match[2] or match[1])
 
 

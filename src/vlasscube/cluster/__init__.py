@@ -55,7 +55,7 @@ def cluster_executor(
     """
     place = Path(directory).expanduser().absolute()
     if scheduler is not None and mpi:
-        raise ClusterError("dask and MPI are asked for at once", hint="Give --scheduler or --mpi, not both.")
+        raise ClusterError("dask and MPI cannot be used together", hint="Give either --scheduler or --mpi.")
     if scheduler is not None:
         with dask_executor(place, scheduler) as executor:
             yield executor

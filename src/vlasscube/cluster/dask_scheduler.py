@@ -43,7 +43,7 @@ def dask_executor(directory: Path, address: str) -> Iterator[Executor]:
                 inspect_worker, str(tickets), token, on_error="return", callback_timeout=_ANSWER_S
             )
         except TimeoutError as error:
-            raise ClusterError(f"not all workers of {address} answer within {_ANSWER_S:.0f} s") from error
+            raise ClusterError(f"not all workers of {address} answered within {_ANSWER_S:.0f} s") from error
         require_usable_workers(directory, views)
         # Retries would be dask's own; ours know what a plane is.
         inner = client.get_executor(pure=False, retries=0)
@@ -94,8 +94,8 @@ def _require_workers(client: Any, address: str) -> None:
         if count != 1:
             raise ClusterError(
                 f"the dask worker {worker} would image {count} planes at once",
-                hint="A worker takes a plane for each of its threads, and a plane needs much memory "
-                "('vlasscube plan' tells how much). Say how many planes a machine shall have:  "
+                hint="A worker images one plane per thread, and a plane needs much memory ('vlasscube plan' "
+                "shows how much). Set the number of planes per machine:  "
                 f"{start} {address}",
             )
 
@@ -123,6 +123,6 @@ def _watch_workers(client: Any, executor: TicketExecutor, address: str, ended: t
 
 def _lost_scheduler(address: str) -> ClusterError:
     return ClusterError(
-        f"the dask scheduler at {address}, or all its workers, are gone",
-        hint="Start them anew and run the same command again; it goes on where it was.",
+        f"the dask scheduler at {address} or all of its workers are gone",
+        hint="Start them again, then run the same command again to resume.",
     )

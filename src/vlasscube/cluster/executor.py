@@ -84,7 +84,7 @@ class TicketExecutor(Executor):
             result = pickle.loads(done.result())
         except CancelledError:
             # So dask says that the scheduler is gone.
-            _fail(outer, WorkerLostError("the cluster gave the plane up"))
+            _fail(outer, WorkerLostError("the cluster gave up the plane"))
         except Exception as error:
             _fail(outer, error)
         else:

@@ -75,8 +75,8 @@ def mpi_executor(directory: Path) -> Iterator[Executor]:
     world = mpi.COMM_WORLD
     if world.Get_size() < 2:
         raise ClusterError(
-            "MPI has one process only",
-            hint="Start it with, e.g.:  mpirun -n 5 vlasscube run DIR --mpi  (one leads, four image).",
+            "MPI has only one process",
+            hint="Start several, e.g.:  mpirun -n 5 vlasscube run DIR --mpi  (one leads, four image).",
         )
     with contextlib.ExitStack() as stack:
         try:

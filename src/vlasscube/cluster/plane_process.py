@@ -38,7 +38,7 @@ def do_task(ticket: Ticket, task: bytes) -> bytes:
         try:
             while process.poll() is None:
                 if not ticket.is_valid():
-                    raise WorkerLostError("the run no longer wants this plane")
+                    raise WorkerLostError("the run no longer needs this plane")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=_POLL_S)
         finally:
@@ -115,5 +115,5 @@ def _describe_end(status: int) -> str:
             name = signal.Signals(-status).name
         except ValueError:
             name = f"signal {-status}"
-        return f"its process on {host} was ended by {name}"
+        return f"its process on {host} was killed by {name}"
     return f"its process on {host} ended with status {status}"

@@ -61,7 +61,7 @@ class Ticket:
         try:
             move(self.issued, self.taken)
         except FileNotFoundError:
-            raise WorkerLostError("the worker that had the plane is lost") from None
+            raise WorkerLostError("the worker that was imaging the plane is lost") from None
 
     def is_valid(self) -> bool:
         """Whether the result is still wanted: the ticket is there, and its run alive."""

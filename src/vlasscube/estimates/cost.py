@@ -79,9 +79,9 @@ class StageTime:
     stage: str
     """As in the recipe, and ``start``, ``start_workers``, ``pictures``, ``weblog``."""
     seconds: float
-    """Of a stage of planes: of all planes, one after the other."""
+    """For a stage that is run plane by plane: for all planes, one after the other."""
     processor_seconds: float
-    """Of all threads together."""
+    """Total for all threads."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class Pace:
     """What finished planes of the same run tell of those to come."""
 
     major_cycles: tuple[float, ...] = MAJOR_CYCLES
-    """Of iter0 … iter3, mean of the planes."""
+    """Major cycles of iter0 … iter3, mean over the planes."""
     slowness: float = 1.0
     """Time that the planes took, over what would have been estimated."""
     planes: int = 0

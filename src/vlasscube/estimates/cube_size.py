@@ -39,7 +39,7 @@ class CubeSize:
     cutout_nx: int
     cutout_ny: int
     planes: tuple[PlaneSize, ...]
-    """Those that would be imaged."""
+    """Planes that would be imaged."""
     ms_rows: int
     """Rows of the working measurement set."""
     ms_visibilities: int

@@ -54,7 +54,7 @@ def measure_speed(cores: int) -> MachineSpeed:
     Parameters
     ----------
     cores : int
-        That this process may use.
+        Cores that this process may use.
     """
     piece = _piece_of_work()
     piece()

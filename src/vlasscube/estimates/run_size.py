@@ -30,7 +30,7 @@ def run_size(
     ms_field_ids : sequence of int
         Fields of the working measurement set.
     options : RunOptions
-        Of the run.
+        Options of the run.
     labels : collection of str
         Planes that count.
     """

@@ -51,9 +51,9 @@ class Work:
         Parameters
         ----------
         speed : MachineSpeed
-            Of the machine.
+            Speed of the machine.
         threads : int
-            Of the process that does it.
+            Threads of the process that does it.
         busy : float
             Share of all cores that are at work meanwhile; above 1 they are divided.
         """
@@ -65,13 +65,13 @@ class EngineCost:
     """Processor seconds that an imaging engine takes."""
 
     cycle_s: float
-    """Of a major cycle with its minor cycles, whatever the size; what small images cost."""
+    """For each major cycle with its minor cycles, whatever the size; what small images cost."""
     cycle_s_per_pixel: float
     cycle_s_per_visibility: float
     cycle_s_per_footprint_cell: float
     """For each cell of the uv grid that a visibility is spread over."""
     iteration_s: float
-    """Of an iteration besides its major cycles: writing, statistics."""
+    """For each iteration, besides its major cycles: writing, statistics."""
     iteration_s_per_pixel: float
     reading_s_per_visibility: float
     beam_s_per_pixel: float
@@ -138,9 +138,9 @@ def imaging(size: CubeSize, plane: PlaneSize, engine: str, cycles: tuple[float, 
     Parameters
     ----------
     size : CubeSize
-        Of the cube.
+        Size of the cube.
     plane : PlaneSize
-        Of the plane.
+        Size of the plane.
     engine : str
         Imaging engine.
     cycles : tuple of float

@@ -246,7 +246,7 @@ def _enclosing_points(points: Matrix) -> tuple[Matrix, Matrix]:
             best = determinant, matrix, held_by
     if best is None:
         raise ProductError(
-            "no ellipse around the beams: they are degenerate", hint="Reject planes with bad beams."
+            "no ellipse encloses the beams: they are degenerate", hint="Reject planes with bad beams."
         )
     return best[1], best[2]
 

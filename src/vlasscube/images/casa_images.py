@@ -29,14 +29,14 @@ class ImageFacts:
     ny: int
     stokes: tuple[str, ...]
     reference_pixel: tuple[float, float]
-    """Of the directions, 0-based."""
+    """Reference pixel of the direction axes, 0-based."""
     reference_ra_deg: float
     reference_dec_deg: float
     cell_arcsec: float
     frequency_hz: float
     channel_width_hz: float
     beam: Beam | None
-    """Of Stokes I (the first plane)."""
+    """Beam of Stokes I (the first plane)."""
 
 
 def image_facts(path: Path) -> ImageFacts:

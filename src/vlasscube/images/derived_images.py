@@ -40,7 +40,7 @@ def derived_image(
     Parameters
     ----------
     path : Path
-        Of the new image.
+        Path of the new image.
     template : Path
         CASA image with axes RA, Dec, Stokes, frequency.
     box : PixelBox, optional
@@ -92,7 +92,7 @@ def derived_image(
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceLimitError(
                 f"the disk is full: {path} cannot be written",
-                hint="Make room and run again; what is finished is kept.",
+                hint="Free disk space, then run the same command again to resume.",
             ) from error
         raise
     publish(partial, path)

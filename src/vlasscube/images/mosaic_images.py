@@ -36,7 +36,7 @@ class ImageHeader:
 
     geometry: ImageGeometry
     reference_frequency_hz: float
-    """Of the only channel, LSRK."""
+    """Frequency of the only channel, LSRK."""
     channel_width_hz: float
     rest_frequency_hz: float
     observation: ObservationInfo
@@ -84,7 +84,7 @@ def write_mosaic_image(
     Parameters
     ----------
     path : Path
-        Of the image; the name is free, `kind` decides what it is.
+        Path of the image; the name is free, `kind` decides what it is.
     kind : str
         E.g. ``'residual'``. A sum of weights has planes of one pixel.
     header : ImageHeader
@@ -133,7 +133,7 @@ def write_mosaic_image(
         discard(partial)
         if isinstance(error, (RuntimeError, OSError)):
             raise ImagingError(
-                f"{path.name} cannot be written: {error}", hint="The disk may be full, or a quota reached."
+                f"{path.name} cannot be written: {error}", hint="The disk may be full, or a quota exceeded."
             ) from error
         raise
     publish(partial, path)

@@ -42,7 +42,7 @@ def corrected_noise(noise_jy: float | None, response: float | None) -> float | N
     noise_jy : float or None
         Before the correction, Jy/beam.
     response : float or None
-        Of the primary beam; the median over a region gives the median noise there.
+        Response of the primary beam; the median over a region gives the median noise there.
 
     Returns
     -------

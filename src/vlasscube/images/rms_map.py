@@ -90,7 +90,7 @@ def rms_map(
     if plane.ndim != 2:
         raise ProductError(f"an rms map needs a plane, not an array of shape {plane.shape}")
     if not (cell_arcsec > 0 and math.isfinite(cell_arcsec)):
-        raise ProductError(f"an rms map needs the size of the pixels, not {cell_arcsec} arcsec")
+        raise ProductError(f"an rms map needs a positive pixel size, not {cell_arcsec} arcsec")
     ny, nx = plane.shape
     box = box or PixelBox(0, 0, nx - 1, ny - 1)
     x = _axis(nx, reference_pixel[0], box.blc_x, box.trc_x)

@@ -54,7 +54,7 @@ def smooth_and_shift(
     plane : ndarray of float32 or float64 [y, x]
         Image in Jy/beam; x grows to the west, y to the north. NaN and infinite pixels are blanked.
     beam, target : Beam
-        Of the image and of the result.
+        Beams of the image and of the result.
     cell_arcsec : float
         Size of the square pixels.
     shift_pixels : (float, float)

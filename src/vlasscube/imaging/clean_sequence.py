@@ -19,7 +19,7 @@ class CleanParameters:
 
     geometry: ImageGeometry
     masks: tuple[CleanMask, ...]
-    """Of iter1, iter2, …"""
+    """Masks of iter1, iter2, …"""
     robust: float = 1.0
     uvtaper: tuple[str, ...] = ()
     pblimit: float = 0.1

@@ -13,7 +13,7 @@ def imaging_engine(name: str, *, gridding: Gridding = "casa", w_correction: bool
     name : str
         ``'mosaic'`` or ``'casa'``.
     gridding, w_correction
-        Of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
+        Settings of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
     """
     if name == "casa":
         from vlasscube.imaging.tclean import TcleanEngine

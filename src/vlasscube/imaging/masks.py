@@ -78,9 +78,11 @@ def make_cleanmask(mask: Path, template: Path, output: Path) -> tuple[Message, .
                 overwrite=True,
             )
         except CasaTaskError as error:
-            raise _unusable(mask, f"it cannot be brought to the grid of the plane ({error})") from error
+            raise _unusable(mask, f"it cannot be regridded to the plane ({error})") from error
         sizes = [f"{grid.shape[1]}x{grid.shape[0]}" for grid in (have, want)]
-        what = f"is {sizes[0]} pixels, the plane {sizes[1]}" if sizes[0] != sizes[1] else "is on another grid"
+        what = (
+            f"has {sizes[0]} pixels, the plane {sizes[1]}" if sizes[0] != sizes[1] else "is on another grid"
+        )
         messages.append(Message("warning", f"mask {mask.name} {what}: regridded"))
     if not any((read_plane(output, index) > 0).any() for index in range(len(stokes_of(output)))):
         messages.append(

@@ -45,7 +45,7 @@ def predict_continuum_model(
     models : sequence of Path
         Model images of the Taylor terms, one or two, in order.
     selection, geometry, robust, uvtaper, pblimit
-        Of the continuum run.
+        Those of the continuum run.
     reffreq : str
         Reference frequency of the Taylor terms, e.g. ``'3.0GHz'``.
 
@@ -55,7 +55,7 @@ def predict_continuum_model(
         If an image does not fit the geometry, or there are more than two terms.
     """
     if not 1 <= len(models) <= 2:
-        raise ImagingError(f"{len(models)} model images: one or two Taylor terms can be predicted")
+        raise ImagingError(f"{len(models)} model images: only one or two Taylor terms can be predicted")
     visibilities = read_visibilities(ms, selection, column=None)
     settings = ImagerSettings(
         robust=robust, taper=parse_taper(uvtaper), pblimit=pblimit, threads=plane_threads()
@@ -68,7 +68,7 @@ def predict_continuum_model(
             hint="The archive's model images and SEIP_parameter.list do not belong together.",
         )
     if not imager.weight_sum > 0:
-        raise ImagingError("no visibility is left to predict the model for", hint="Look at the flags.")
+        raise ImagingError("no unflagged visibility to predict the model for", hint="Check the flags.")
     weight_image = imager.weight_image()
     casa.record_equivalent(
         "tclean",

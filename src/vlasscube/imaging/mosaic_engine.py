@@ -77,7 +77,7 @@ class _Plane:
     vis: Path
     selection: DataSelection
     root_name: str
-    """Of the iteration that the images are of."""
+    """Root name of the iteration that the images belong to."""
     imager: MosaicImager
     header: ImageHeader
     weight_image: Float
@@ -165,7 +165,7 @@ class MosaicEngine:
         if not imager.weight_sum > 0:
             raise ImagingError(
                 f"{request.image_root.name}: no visibility can be imaged",
-                hint="All of the selected data are flagged, without weight, or of pointings off the image.",
+                hint="All selected data are flagged, have no weight, or are of pointings outside the image.",
             )
         header = image_header(parameters.geometry, request.reffreq_hz, visibilities)
         return imager, header, tuple(_warnings(request.image_root.name, visibilities, imager))
@@ -217,9 +217,7 @@ class MosaicEngine:
 
         beam = image_facts(path("psf")).beam
         if beam is None:
-            raise ImagingError(
-                f"{path('psf').name} has no beam", hint="Remove it to have the plane made again."
-            )
+            raise ImagingError(f"{path('psf').name} has no beam", hint="Remove it to make the plane again.")
         state = CleanState(
             residual=planes("residual"),
             model=planes("model"),
@@ -240,7 +238,7 @@ def _require_memory(name: str, geometry: ImageGeometry, visibilities: Visibiliti
             f"{name}: {geometry.nx}x{geometry.ny} pixels and "
             f"{visibilities.count / 1e6:.3g} million visibilities need {needed / 1e9:.1f} GB of memory, "
             f"{available / 1e9:.1f} GB are free",
-            hint="Image fewer planes at once (--workers), or smaller ones, or on another machine.",
+            hint="Image fewer planes at once (--workers) or smaller ones, or use a machine with more memory.",
         )
 
 

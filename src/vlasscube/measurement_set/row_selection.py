@@ -77,7 +77,7 @@ def select_baselines(text: str, antenna1: IntArray, antenna2: IntArray) -> BoolA
         Ending in ``&`` for the cross-correlations among the antennas, in ``&&`` with their autocorrelations;
         empty for all rows.
     antenna1, antenna2 : ndarray of int32, shape (n,)
-        Of the rows.
+        Antennas of the rows.
 
     Raises
     ------

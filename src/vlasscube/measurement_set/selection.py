@@ -64,7 +64,7 @@ def fields_in_box(
     Parameters
     ----------
     fields : sequence of Field
-        Of the measurement set.
+        Fields of the measurement set.
     phasecenter : str or tuple of float
         Centre of the box: in CASA's notation, or right ascension and declination in degrees.
     half_width_arcsec : float or tuple of float
@@ -110,7 +110,7 @@ def target_scans(summary: MeasurementSetSummary, field_ids: Collection[int]) -> 
     Parameters
     ----------
     summary : MeasurementSetSummary
-        Of the measurement set.
+        Summary of the measurement set.
     field_ids : collection of int
         The fields; empty for all.
 
@@ -154,7 +154,7 @@ def data_selection(
     Parameters
     ----------
     summary : MeasurementSetSummary
-        Of the measurement set.
+        Summary of the measurement set.
     field_ids : collection of int
         From `fields_in_box`.
     spw : str

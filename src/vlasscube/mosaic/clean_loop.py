@@ -152,7 +152,7 @@ class _CleanLoop:
         except ValueError as error:
             raise ImagingError(
                 f"the minor cycle cannot start: {error}",
-                hint="Look at the psf image: too few baselines make one that cannot be deconvolved.",
+                hint="Check the psf image: with too few baselines it cannot be deconvolved.",
             ) from error
         self._scale_masks: list[_kernels.ScaleMasks] = []
         for index, mask in enumerate(self._masks):

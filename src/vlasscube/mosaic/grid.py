@@ -23,7 +23,7 @@ class ImageGrid:
     ny: int
     cell_rad: float
     ra_rad: float
-    """Of the centre."""
+    """Right ascension of the centre."""
     dec_rad: float
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ def user_mask(image: npt.NDArray[Any]) -> MaskArray:
     Returns
     -------
     ndarray of bool
-        Of the same shape, without an axis of length one for Stokes.
+        Mask of the same shape, without an axis of length one for Stokes.
     """
     mask: MaskArray = np.asarray(image) > 0
     return mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask

@@ -21,7 +21,7 @@ def imaging_bytes(pixels: int, visibilities: int) -> int:
     Parameters
     ----------
     pixels : int
-        Of one Stokes parameter.
+        Pixels of one Stokes parameter.
     visibilities : int
         Rows × channels, flagged ones included.
     """

@@ -24,7 +24,7 @@ _FIT_POINTS = 3001
 _LOWEST_CUTOFF = 0.009
 _CUTOFF_STEP = 1.5
 _MIN_PEAK = 1e-7
-_HINT = "Look at the psf image; a plane with few visibilities may have no main lobe."
+_HINT = "Check the psf image; a plane with few visibilities may have no main lobe."
 
 
 def fit_beam(psf: FloatArray, cell_arcsec: float, cutoff: float = 0.5) -> Beam:
@@ -59,7 +59,7 @@ def fit_beam(psf: FloatArray, cell_arcsec: float, cutoff: float = 0.5) -> Beam:
     if peak < _MIN_PEAK:
         raise ImagingError("the psf has no peak", hint=_HINT)
     if not (nx / 4 <= px <= 3 * nx / 4 and ny / 4 <= py <= 3 * ny / 4):
-        raise ImagingError("the peak of the psf is outside of the inner quarter of the image", hint=_HINT)
+        raise ImagingError("the peak of the psf is outside the inner quarter of the image", hint=_HINT)
     values = values / peak
     while cutoff > _LOWEST_CUTOFF:
         beam = _fit_lobe(values, py, px, cell_arcsec, cutoff)

@@ -76,7 +76,7 @@ def grid_to_images(
     grid : ndarray, shape (ny, width, 8)
         As the gridding kernels leave it.
     shape : UvGridShape
-        Of the grid.
+        Shape of the grid.
     out : ndarray, shape (planes, ny', nx')
         The first planes of I, Q, U, V, or the part of them that begins at `corner`: real part of the sum of
         the cells times exp(2πi (kx x / nx + ky y / ny)).
@@ -116,7 +116,7 @@ def images_to_grid(
         Called with a plane number and a slice of rows; returns those rows, shape (rows, nx), or None if they
         are empty.
     shape : UvGridShape
-        Of the grid to make.
+        Shape of the grid to make.
     planes : int
         Number of planes.
     threads : int

@@ -95,14 +95,14 @@ class Visibilities:
     """
 
     spectral_windows: tuple[SpectralWindowData, ...]
-    """Those asked for that have selected rows, by ascending id."""
+    """Requested spectral windows that have selected rows, by ascending id."""
     fields: tuple[VisibilityField, ...]
-    """Those with selected rows, by ascending id."""
+    """Fields with selected rows, by ascending id."""
     observation: ObservationInfo = ObservationInfo()
     lsrk_range_hz: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest channel edge over all times and fields, LSRK."""
     rest_frequency_hz: float = 0.0
-    """Of the first selected field's source; 0 if it has none."""
+    """Rest frequency of the first selected field's source; 0 if it has none."""
     non_finite: int = 0
     """Visibilities that no flag marks but that are infinite or not a number: they are not usable."""
     bad_weights: int = 0

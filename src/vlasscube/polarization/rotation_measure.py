@@ -32,7 +32,7 @@ class RotationMeasureFit:
     snr: float
     """p over its error; below about 6 the rotation measure may be a noise peak."""
     reduced_chi2: float | None
-    """Of Q and U; None without degrees of freedom. Far above 1 the screen is not single."""
+    """Reduced χ² of Q and U; None without degrees of freedom. Far above 1 the screen is not single."""
     channels: int
 
 

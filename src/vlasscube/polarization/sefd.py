@@ -64,7 +64,7 @@ def sefd_scale(frequencies_hz: Sequence[float], noise: Mapping[str, Sequence[flo
     Parameters
     ----------
     frequencies_hz : sequence of float, shape (n,)
-        Of the planes.
+        Frequencies of the planes.
     noise : mapping of str to sequence of float or None, shape (n,)
         Noise of each plane by Stokes parameter, in any unit; Q, U and V count, I is limited by its sources.
 

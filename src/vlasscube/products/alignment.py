@@ -36,7 +36,7 @@ def aligned_image(
     scratch : Path
         Directory for the image that is made; it is removed on exit.
     beam : Beam
-        Of `image`.
+        Beam of `image`.
     position : PositionCorrection
         Where its reference pixel really is.
     step : CommonBeamStep
@@ -78,7 +78,7 @@ def align_by_fourier(
     output : Path
         Image to make; header and grid are those of `image`, which gives the beam anew to whoever writes it.
     beam, target : Beam
-        Of `image` and of `output`.
+        Beams of `image` and of `output`.
     shift_pixels : (float, float)
         (dx, dy) by which the content moves.
     """

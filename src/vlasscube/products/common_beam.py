@@ -47,7 +47,7 @@ class CommonBeamStep:
     smooth: bool
     regrid: bool
     code: Literal[0, 1, 2]
-    """Of the kernel prediction: 0 a kernel is needed, 1 the beam is the target, 2 it is out of reach."""
+    """Code of the kernel prediction: 0 a kernel is needed, 1 the beam is the target, 2 it is out of reach."""
     separation_arcsec: float
     """Between corrected and nominal reference position."""
     shift_pixels: tuple[float, float]
@@ -55,7 +55,7 @@ class CommonBeamStep:
     rotation_deg: float
     """Turn of the corrected against the nominal grid, x to y, which a shift leaves; tiny below Dec 80."""
     beam: Beam
-    """Of the member: the target if smoothed, otherwise the plane's own."""
+    """Beam of the member: the target if smoothed, otherwise the plane's own."""
     reasons: tuple[str, ...]
     """One each for smoothing and regridding; one alone if there is no member."""
 

@@ -88,9 +88,10 @@ def write_fits(path: Path, hdus: fits.HDUList) -> None:
         # astropy raises a bare OSError with its own text when it finds the disk too small.
         if error.errno == errno.ENOSPC or "Not enough space" in str(error):
             raise ResourceLimitError(
-                f"the disk is full: {path} needs {sum(int(hdu.filebytes()) for hdu in hdus) / 1e6:.0f} MB, "
+                f"not enough disk space: {path} needs "
+                f"{sum(int(hdu.filebytes()) for hdu in hdus) / 1e6:.0f} MB, "
                 f"{shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free",
-                hint="Make room and run again; what is finished is kept.",
+                hint="Free disk space, then run the same command again to resume.",
             ) from error
         raise ProductError(f"{path} cannot be written: {error}") from error
 

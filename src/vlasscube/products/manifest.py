@@ -110,10 +110,10 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = from_json(Manifest, path.read_bytes())
     except (OSError, VlassCubeError) as error:
         raise ProductError(
-            f"{path} cannot be read: {error}", hint="Run the export again; products are not made anew."
+            f"{path} cannot be read: {error}", hint="Run the export again; the images are not made again."
         ) from error
     if manifest.schema_version > Manifest.schema_version:
-        raise ProductError(f"{path} is of schema {manifest.schema_version}, written by a later version")
+        raise ProductError(f"{path} has schema version {manifest.schema_version}, of a later vlasscube")
     return manifest
 
 
@@ -179,7 +179,7 @@ def _plane_problems(manifest: Manifest) -> list[str]:
     unknown = {file.plane for file in manifest.files if file.plane} - {
         plane.label for plane in manifest.planes
     }
-    return problems + [f"plane {label}: has files, but was not asked for" for label in sorted(unknown)]
+    return problems + [f"plane {label}: has files, but was not requested" for label in sorted(unknown)]
 
 
 def _stays_inside(name: str) -> bool:

@@ -38,7 +38,7 @@ class OwnedFiles:
     """What the run's own records say of ``products/``."""
 
     files: tuple[OwnedFile, ...] = ()
-    """Of all exports so far; a name may have been written more than once."""
+    """Files of all exports so far; a name may have been written more than once."""
     pending: tuple[str, ...] = ()
     """Names that an export under way, or one that was killed, may have written."""
 
@@ -95,7 +95,7 @@ class Ownership:
         self._allowed: set[str] = set()
 
     def in_the_way(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the names under which something lies that the run has never made.
+        """Return the names under which there is something that the run has never made.
 
         A product that was changed since is not in the way: it is set aside.
         """

@@ -61,7 +61,7 @@ class StageStatus:
     status: StatusName
     text: str
     seconds: float | None
-    """Of all planes together for a stage of planes."""
+    """Total for all planes if the stage is run plane by plane."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +348,7 @@ class RunRecords:
 
     def _notices(self, entry: Stage[object], plane: str | None, step: FoundStep) -> Iterator[Notice]:
         if step.problem:
-            hint = "The step is done again when the run is continued."
+            hint = "The step is done again when the run is resumed."
             yield Notice("error", f"damaged record: {step.problem}", hint, entry, plane)
         record = step.record
         if record is None or step.outdated:

@@ -26,7 +26,7 @@ class PlannedStep:
     number: int
     name: str
     action: Literal["skip", "run", "perhaps"]
-    """``perhaps``: it is done, and will be done again if an earlier stage gives another result."""
+    """``perhaps``: it is done, and will be done again if an earlier stage gives a different result."""
     reason: str
 
 
@@ -121,12 +121,12 @@ def _after(workspace: Workspace, entry: Stage[object], behind: PlannedStep) -> P
         done = sorted((workspace.records / "planes").glob(f"*/{entry.name}.json"))
         record, reason = _record(workspace, entry, done[0].parent.name) if done else (None, "not yet run")
         if record is not None and not _code_change(record):
-            return PlannedStep(entry.number, entry.name, "perhaps", "as far as planes are imaged anew")
+            return PlannedStep(entry.number, entry.name, "perhaps", "for planes that are imaged again")
     if record is None or record.status == "failed":
         return PlannedStep(entry.number, entry.name, "run", reason or "failed before")
     if changes := _code_change(record):
         return PlannedStep(entry.number, entry.name, "run", f"{_CHANGED}{', '.join(changes)}")
-    text = f"done; again if stage {behind.number} gives another result"
+    text = f"done; again if stage {behind.number} gives a different result"
     return PlannedStep(entry.number, entry.name, "perhaps", text)
 
 
@@ -154,4 +154,4 @@ def why_begun_again(workspace: Workspace, options: RunOptions) -> str:
     first = next((step for step in steps if step.action == "run"), None)
     if first is None or _CHANGED not in first.reason:
         return ""
-    return f"stage {first.number} ({first.name}) is done again, and what depends on it; {first.reason}"
+    return f"stage {first.number} ({first.name}) and all that depend on it are done again; {first.reason}"

@@ -76,7 +76,7 @@ class RunPlan:
     fields: int
     scans: int
     visibilities: int
-    """Of all planes, rows × channels."""
+    """Total for all planes, rows × channels."""
     nx: int
     ny: int
     cell_arcsec: float
@@ -91,9 +91,9 @@ class RunPlan:
     speed: MachineSpeed
     machine: Machine
     shortages: tuple[Message, ...]
-    """What disk or memory will not suffice for."""
+    """Where disk space or memory is too small."""
     warnings: tuple[Message, ...]
-    """Of the inputs, and the shortages."""
+    """Warnings about the inputs, and the shortages."""
 
 
 # ------------------------------------------------------------------------------------------------ machine
@@ -149,11 +149,11 @@ def make_plan(
     workspace : Workspace
         Run directory; at least the measurement set and the parameter lists must be there.
     options : RunOptions
-        Of the run.
+        Options of the run.
     workers : int, optional
         Planes imaged at the same time; by default as many as a run would take.
     speed : MachineSpeed, optional
-        Of this machine; measured by default.
+        Speed of this machine; measured by default.
 
     Raises
     ------
@@ -278,12 +278,12 @@ def _input_warnings(workspace: Workspace, done: set[str]) -> tuple[Message, ...]
 
 
 def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) -> tuple[Message, ...]:
-    """Warn where disk or memory will not suffice.
+    """Warn if there is not enough disk space or memory.
 
     Parameters
     ----------
     estimate : Estimate
-        Of the whole run.
+        Estimate for the whole run.
     planes : int
         Planes still to be imaged; without any, memory does not matter.
     machine : Machine
@@ -293,8 +293,8 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
     missing = estimate.disk_bytes - machine.disk_used_bytes - machine.disk_free_bytes
     if planes and missing > 0:
         text = (
-            f"the disk will not suffice: {data_size(estimate.disk_bytes)} needed in all, "
-            f"{data_size(machine.disk_used_bytes)} of it there, {data_size(machine.disk_free_bytes)} free"
+            f"not enough disk space: {data_size(estimate.disk_bytes)} needed in total, "
+            f"{data_size(machine.disk_used_bytes)} already used, {data_size(machine.disk_free_bytes)} free"
         )
         hint = (
             f"Free {data_size(missing)}, work on a larger disk, or ask for fewer planes in "
@@ -304,7 +304,7 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
     usable = int(estimates.MEMORY_SHARE * machine.memory_bytes)
     if planes and estimate.memory_bytes > usable:
         text = (
-            f"memory will not suffice: {data_size(estimate.memory_bytes)} for {estimate.workers} × "
+            f"not enough memory: {data_size(estimate.memory_bytes)} needed for {estimate.workers} × "
             f"{data_size(estimate.worker_memory_bytes)}, {data_size(machine.memory_bytes)} available"
         )
         fitting = estimates.affordable_workers(
@@ -318,14 +318,14 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
 
 
 def require_resources(workspace: Workspace, options: RunOptions, workers: int | None, *, force: bool) -> None:
-    """Refuse a run that disk or memory will not suffice for.
+    """Refuse a run for which there is not enough disk space or memory.
 
     Parameters
     ----------
     workspace : Workspace
         Run directory.
     options : RunOptions
-        Of the run.
+        Options of the run.
     workers : int, optional
         Planes to be imaged at the same time.
     force : bool
@@ -350,4 +350,4 @@ def require_resources(workspace: Workspace, options: RunOptions, workers: int | 
         return
     text = "; ".join(message.text for message in shortages)
     hints = " ".join(message.hint for message in shortages)
-    raise ResourceLimitError(text, hint=f"{hints} To try it all the same: --force.")
+    raise ResourceLimitError(text, hint=f"{hints} Use --force to try anyway.")

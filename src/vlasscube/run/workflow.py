@@ -116,7 +116,7 @@ def run_workflow(
     clock = time.monotonic()
     with workspace.locked(steal=steal_lock) as before, recorded_run(workspace):
         if before is not None:
-            logger.info("the run of %s ended without giving the directory back; this one goes on", before)
+            logger.info("the run by %s ended without releasing its lock; this run resumes it", before)
         options = options or workspace.read_options() or RunOptions()
         workspace.write_options(options)
         # Workers on other machines may not know yet that the run before this one has ended.
@@ -148,7 +148,7 @@ def _selected(first: str | None, last: str | None) -> tuple[Stage[object], ...]:
     begin = RECIPE.first if first is None else RECIPE.find(first)
     end = RECIPE.last if last is None else RECIPE.find(last)
     if begin.number > end.number:
-        raise VlassCubeError(f"stage {first} comes after stage {last}", hint="Exchange --from and --to.")
+        raise VlassCubeError(f"stage {first} comes after stage {last}", hint="Swap --from and --to.")
     return RECIPE.stages[begin.number - 1 : end.number]
 
 

@@ -178,7 +178,7 @@ def _refuse_overwriting(directory: Path, parameters: FieldSimulation) -> None:
     present = [name for name in names if (directory / name).exists()]
     if present:
         raise WorkspaceError(
-            f"{directory} holds a simulation already: {', '.join(present)}",
+            f"{directory} already holds a simulation: {', '.join(present)}",
             hint="Choose another directory, or delete these files first.",
         )
 

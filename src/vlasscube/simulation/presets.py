@@ -38,7 +38,7 @@ class FieldSimulation:
     """Image centre."""
     dec_deg: float = 34.0
     hour_angle_h: float = 0.5
-    """Of the image centre at mid-observation."""
+    """Hour angle of the image centre at mid-observation."""
     start_mjd: float = 59066.15
     """The observation is at the given hour angle within one day from here."""
 
@@ -78,7 +78,7 @@ class FieldSimulation:
     points: int = 8
     gaussians: int = 0
     flux_range_jy: tuple[float, float] = (0.03, 0.4)
-    """Of the sources' flux densities at 3 GHz."""
+    """Range of the sources' flux densities at 3 GHz."""
     source_margin_arcmin: float = 4.0
     """Sources lie within the rectangle of the pointing centres widened by this."""
     separation_arcmin: float = 3.0
@@ -92,7 +92,7 @@ class FieldSimulation:
     beam_at: Literal["field", "dump"] = "field"
     """Centre of the primary beam: the field's phase centre, as CASA assumes, or each dump's true pointing."""
     flagged_row_fraction: float = 0.01
-    """Of the rows, at random, flagged in the measurement set."""
+    """Fraction of the rows, chosen at random, that is flagged in the measurement set."""
     rfi_spws: tuple[int, ...] = ()
     """Spectral windows with interference, which the continuum run flags."""
     rfi_jy: float = 1.0
@@ -216,9 +216,9 @@ def _is_group(text: str, spws: Collection[int]) -> bool:
 def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield p.points >= 1 and p.gaussians >= 0, "points must be at least 1 and gaussians not negative"
     low, high = p.flux_range_jy
-    yield 0 < low <= high, "flux_range_jy must ascend from above 0"
+    yield 0 < low <= high, "flux_range_jy must be positive and ascending"
     low, high = p.gaussian_fwhm_arcsec
-    yield 0 < low <= high, "gaussian_fwhm_arcsec must ascend from above 0"
+    yield 0 < low <= high, "gaussian_fwhm_arcsec must be positive and ascending"
     amounts = p.noise_scale, p.phase_error_deg, p.rfi_jy, p.nan_visibilities
     yield min(amounts) >= 0, "noise_scale, phase_error_deg, rfi_jy, nan_visibilities must not be negative"
     fractions = p.flagged_row_fraction, p.heavily_flagged_fraction

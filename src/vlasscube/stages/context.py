@@ -29,7 +29,7 @@ class StageContext:
     progress : callable, optional
         Told what is being done.
     key : str
-        Of the step: the hash of what it depends on, by which it knows again what it has begun before.
+        Key of the step: the hash of what it depends on, by which it recognises what it has begun before.
     previous : StepRecord, optional
         What the step left when it was done before.
     """

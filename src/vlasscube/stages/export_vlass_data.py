@@ -150,7 +150,7 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
     make_directory(workspace.products)
     owned = Ownership(workspace, context.previous)
     for name, kept in owned.claim(product_names(inputs)).items():
-        context.warn(f"{name} was changed since it was made: it is kept as {kept}, and made again")
+        context.warn(f"{name} was changed after it was made: kept as {kept}, and made again")
     plan: CommonBeamPlan | None = None
     with _scratch_directory(workspace.working / ".export.partial") as scratch:
         delivery = _Delivery(inputs, context, scratch, owned)
@@ -179,7 +179,7 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
     write_manifest(workspace.products, _manifest(inputs, delivery.files))
     delivery.add(MANIFEST_JSON, "manifest")
     for name in owned.settle(file.name for file in delivery.files):
-        context.warn(f"{name} was changed since it was made and is no longer a product: left where it is")
+        context.warn(f"{name} was changed after it was made and is no longer a product: it is left in place")
     return ExportResult(
         files=tuple(delivery.files),
         planes=tuple(map(_exported_plane, inputs.planes, plan.steps)) if plan else (),

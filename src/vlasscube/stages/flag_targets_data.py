@@ -65,7 +65,7 @@ def read_flag_template(path: Path) -> str:
         raise ParameterFileError(
             f"The flagging template {path.name} cannot be read:",
             [str(error)],
-            hint="It is plain text (UTF-8) with one flagdata command a line; without it nothing is flagged.",
+            hint="It must be plain text (UTF-8) with one flagdata command per line, or be left out.",
         ) from error
 
 

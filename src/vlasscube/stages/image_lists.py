@@ -143,9 +143,9 @@ def plan_cube(
     imported : ImportResult
         The measurement set.
     flags : DataFlags
-        Of the measurement set, or `nothing_flagged`.
+        Flags of the measurement set, or `nothing_flagged`.
     masks : tuple of CleanMask
-        Of iter1, iter2, … where the list names none.
+        Masks of iter1, iter2, … for which the list names none.
     options : RunOptions
         Rules about planes.
 

@@ -67,7 +67,7 @@ class _RecordedIterations:
         # What an iteration handed on is no longer there; the last one must be whole.
         if records and not all(workspace.is_unchanged(output) for output in records[-1].outputs):
             self._context.warn(
-                f"{self._context.plane}: images of an earlier run were altered: imaged from the beginning"
+                f"{self._context.plane}: images of an earlier run were altered; imaging starts again"
             )
             records = []
         return tuple(from_plain(Iteration, record.result) for record in records)
@@ -147,9 +147,9 @@ def _compare_noise(images: PlaneImages, context: StageContext) -> None:
     context.warn(
         f"{images.target.label}: the noise is {found} times the "
         f"{1e3 * images.expected_noise_jy:.3g} mJy/beam expected from the weights of the data",
-        f"{low:g} to {high:g} is usual. More noise: interference that is not flagged, calibration errors, "
-        "sidelobes of sources that are not cleaned, or weights that are too large. Less: weights that are "
-        "too small, for example of residuals with bright sources.",
+        f"{low:g} to {high:g} is usual. Causes of more noise: unflagged interference, calibration errors, "
+        "sidelobes of uncleaned sources, or weights that are too large. Causes of less noise: weights that "
+        "are too small, for example from residuals with bright sources.",
     )
 
 

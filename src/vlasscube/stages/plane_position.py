@@ -17,7 +17,7 @@ def plane_position(source: InputSource, frequency_hz: float) -> PositionCorrecti
     source : InputSource
         Records of the run.
     frequency_hz : float
-        Of the plane's images.
+        Frequency of the plane's images.
     """
     ra, dec, _ = parse_phasecenter(source.result(EDIT_IMAGE_LIST_CUBE).geometry.phasecenter)
     summary = source.result(IMPORT_DATA).summary

@@ -96,7 +96,7 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         report = inspect_archive(archive, inputs.working_ms, target.image_name)
         report.require_complete()
     if not is_pristine(ms):
-        context.warn("the working measurement set was changed by an earlier restore: it is made again")
+        context.warn("an earlier restore has changed the working measurement set: it is made again")
         with timed("split again"):
             make_working_copy(workspace.directory / inputs.input_ms, ms, target.field_ids, inputs.spw)
 
@@ -146,9 +146,9 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
 def _warn_of(found: UnusableData, context: StageContext) -> None:
     if found.total:
         context.warn(
-            f"{found.total} visibilities of the working measurement set cannot be used and were not flagged: "
-            f"{found}: flagged",
-            "The measurement set may be damaged; compare it with where it was made.",
+            f"{found.total} unflagged visibilities of the working measurement set were unusable "
+            f"and are now flagged: {found}",
+            "The measurement set may be damaged; compare it with the original.",
         )
 
 

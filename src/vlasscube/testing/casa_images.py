@@ -83,7 +83,7 @@ def run_task(
     companions : mapping, optional
         Further input images, by the task's parameter.
     reference_pixel, restoring_beam : optional
-        Of the input.
+        Those of the input.
     **parameters
         Further arguments of the task.
     """

@@ -68,7 +68,7 @@ def observe(
     tilt : (float, float)
         Slope of the array's plane.
     seed : int
-        Of the positions and weights.
+        Seed of the positions and weights.
     spw : int
         Number of the spectral window, 96 MHz wide with six channels, around 2.8 GHz.
     lsrk_factor : float

@@ -26,7 +26,7 @@ from vlasscube.workspace.directory import Workspace
 
 @dataclass(frozen=True)
 class Inputs:
-    """Of the stage; they mean nothing."""
+    """Inputs of the stage; they mean nothing."""
 
     value: int = 1
 

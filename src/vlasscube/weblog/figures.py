@@ -58,7 +58,7 @@ def finder(fields: Sequence[Field], imaged: Collection[int], geometry: ImageGeom
     imaged : collection of int
         Ids of those that the image is made of; none while that is not decided.
     geometry : ImageGeometry
-        Of the image.
+        Geometry of the image.
     """
     figure = new_figure(3.6, 3.4)
     axes = figure.subplots()

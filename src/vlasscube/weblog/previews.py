@@ -52,7 +52,7 @@ class Preview:
     data: str
     """File with the values, there too."""
     width: int
-    """Of the picture."""
+    """Width of the picture, pixels."""
     height: int
     block: int
     """Side of the square of pixels that a value stands for."""
@@ -100,7 +100,7 @@ def make_previews(workspace: Workspace, stage: Stage[object], label: str) -> Non
     workspace : Workspace
         Run directory.
     stage : Stage
-        Of planes.
+        A stage that is run plane by plane.
     label : str
         Plane.
 

@@ -33,7 +33,7 @@ class ShownImage:
     kind: str
     """``image``, ``pbcor``, ``rms``, ``psf``, ``pb``, ``model``; with ``iterN.`` before it for iterations."""
     name: str
-    """Of the CASA image."""
+    """Name of the CASA image."""
     title: str
     scale: Scale
     stokes: tuple[str, ...] = STOKES

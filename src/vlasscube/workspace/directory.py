@@ -146,7 +146,7 @@ class Workspace:
         if len(found) > 1:
             raise WorkspaceError(
                 f"{len(found)} measurement sets in {self.directory}: {', '.join(p.name for p in found)}",
-                hint="Name the one to image with --vis NAME.",
+                hint="Choose one with --vis NAME.",
             )
         return found[0]
 

@@ -44,7 +44,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     Parameters
     ----------
     path : Path
-        Of the file, in an existing directory.
+        Path of the file, in an existing directory.
 
     Yields
     ------

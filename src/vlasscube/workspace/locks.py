@@ -36,9 +36,9 @@ class LockOwner:
     started: str
     """UTC."""
     boot_id: str = ""
-    """Of the kernel it ran under: containers on one machine have different names."""
+    """Boot id of its kernel: containers on one machine have different host names."""
     token: str = ""
-    """Of the run on a cluster, by which its workers know it."""
+    """Token of a run on a cluster, by which its workers recognise it."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, started {self.started}"
@@ -67,7 +67,7 @@ def held(
     Parameters
     ----------
     path : Path
-        Of the lock file; its directory is made.
+        Path of the lock file; its directory is made.
     what : str
         What the lock is of, for the message.
     patience_s : float
@@ -95,7 +95,7 @@ def held(
         stream = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise WorkspaceError(
-            f"cannot write in {path.parent}: {error.strerror}",
+            f"cannot write to {path.parent}: {error.strerror}",
             hint="Make the directory writable, or copy or link the inputs into one that is.",
         ) from error
     with stream:
@@ -103,9 +103,9 @@ def held(
         me, before = this_process(token), _owner(stream)
         if before is not None and not _is_gone(before, me) and not steal:
             raise WorkspaceLockedError(
-                f"{what} may be in use by {before}: it has not given its lock back, and from {me.host} "
-                "it cannot be seen whether it lives.",
-                hint=f"If it has ended (look on {before.host}), go on with --steal-lock.",
+                f"{what} may be in use by {before}: its lock was not released, and {me.host} cannot tell "
+                "whether it is still running.",
+                hint=f"If it has ended (check on {before.host}), take over its lock with --steal-lock.",
             )
         _write(stream, json.dumps(asdict(me)))
         try:
@@ -123,7 +123,7 @@ def _acquire(stream: IO[str], kind: int, what: str, patience_s: float) -> None:
             if time.monotonic() >= deadline:
                 raise WorkspaceLockedError(
                     f"{what} is in use by {_owner(stream) or 'another process'}.",
-                    hint="Wait until it has finished, or stop it: the lock ends with its process.",
+                    hint="Wait until it has finished, or stop it; its lock is released when it ends.",
                 ) from None
             time.sleep(_POLL_S)
         else:

@@ -88,5 +88,5 @@ def _receivers_caption(analysis: StokesAnalysis | None, receivers: ReceiverNoise
             "that are not rejected."
         )
     if analysis is None:
-        return "The system equivalent flux density of the receivers follows once stage 11 is done."
+        return "The system equivalent flux density of the receivers is shown once stage 11 is done."
     return "The system equivalent flux density of the receivers, scaled to the planes, is not recorded."

@@ -167,7 +167,7 @@
     const problem = mistakeIn(encoded);
     if (problem) throw new Error(`the data file ${url} is damaged: ${problem}`);
     if (typeof DecompressionStream === "undefined") {
-      throw new Error("this browser is too old to unpack the data: it knows no DecompressionStream");
+      throw new Error("this browser is too old to unpack the data: it does not support DecompressionStream");
     }
     const { width, height, bytes, step, filter, block, nx, ny } = encoded;
     let packed;

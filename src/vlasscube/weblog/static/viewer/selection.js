@@ -38,7 +38,7 @@
     measure() {
       const pixel = this.chosenProductPixel();
       if (!pixel) {
-        this.spectrum.clear("This image has no position on the sky, so there is no spectrum of its pixels.");
+        this.spectrum.clear("This image has no sky coordinates, so its pixels have no spectrum.");
         return;
       }
       this.spectrum.measure(pixel.map(Math.round), this.selection.plane, this.follow).catch((error) => {

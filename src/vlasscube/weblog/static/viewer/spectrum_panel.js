@@ -7,7 +7,7 @@
   const REDRAW_MILLISECONDS = 150;
   /** Polarisation below this many times the noise has no angle worth the name. */
   const SIGNIFICANT = 3;
-  const OUTSIDE = "This pixel is outside of the cutout, so there is no spectrum of it.";
+  const OUTSIDE = "This pixel is outside the cutout, so it has no spectrum.";
   const HEIGHT = { I: 178, QUV: 208 };
 
   const make = (name, properties = {}, data = {}) => {
@@ -112,7 +112,7 @@
       const problem = this.part("problem");
       problem.hidden = !problems.length;
       const others = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
-      problem.textContent = problems.length ? `Not all could be measured. ${problems[0]}${others}.` : "";
+      problem.textContent = problems.length ? `Some values could not be measured. ${problems[0]}${others}.` : "";
       this.root.dataset.spectrumState = "done";
       this.root.dispatchEvent(new CustomEvent("viewer:measured", { detail: { pixel, rows, problems } }));
     }

@@ -65,7 +65,7 @@
     const id = asked.get("image");
     const wanted = id === null ? null : catalogue.imageById(id);
     const image = wanted ?? catalogue.first();
-    const missing = id !== null && !wanted ? `There is no image “${id.slice(0, 100)}”; this is the first.` : "";
+    const missing = id !== null && !wanted ? `There is no image “${id.slice(0, 100)}”; the first one is shown.` : "";
     const number = (name) => (/^\d+$/.test(asked.get(name) ?? "") ? Number(asked.get(name)) : NaN);
     const begin = async () => {
       const shown = await viewer.open(image);
@@ -79,7 +79,7 @@
       const reason = root.querySelector('[data-show="message"]').textContent;
       const first = catalogue.first();
       if (root.dataset.state !== "failed" || first.id === image.id) return;
-      if (await viewer.open(first)) viewer.say(`${reason} This is the first image.`);
+      if (await viewer.open(first)) viewer.say(`${reason} The first image is shown instead.`);
     };
     const keepAddress = () => {
       let last = "";
