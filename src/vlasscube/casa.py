@@ -209,7 +209,7 @@ def format_call(name: str, parameters: dict[str, Any]) -> str:
 
 
 def record_equivalent(name: str, /, **parameters: Any) -> str:
-    """Record a step of our own as the task call in whose place it is done: as a comment.
+    """Record a step that vlasscube does itself as the task call that it replaces: as a comment.
 
     Parameters
     ----------

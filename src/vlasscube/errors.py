@@ -114,23 +114,23 @@ class WorkspaceLockedError(WorkspaceError):
 
 
 class ResourceLimitError(VlassCubeError):
-    """Disk or memory does not suffice for what is asked."""
+    """There is not enough disk space or memory."""
 
 
 class MemoryLimitError(ResourceLimitError):
-    """Memory does not suffice now; it may when less is done at once."""
+    """There is not enough memory now; there may be when less is done at once."""
 
 
 class CodeChangedError(VlassCubeError):
-    """The code of the package changed while a run was under way."""
+    """The source code of the package changed during a run."""
 
 
 class StageOrderError(VlassCubeError):
-    """A stage is asked for whose predecessors have not been run."""
+    """A stage was requested before its predecessors have been run."""
 
 
 class ClusterError(VlassCubeError):
-    """The cluster cannot be used as asked."""
+    """The cluster cannot be used as requested."""
 
 
 class WorkerLostError(ClusterError):

@@ -166,7 +166,7 @@ def strange_telescope(ms: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (spoil_version, "SPECTRAL_WINDOW cannot be read: the process that read it ended over it"),
+        (spoil_version, "SPECTRAL_WINDOW cannot be read: the process that read it died"),
         (cut_data, "cannot be read as a measurement set"),
         (strange_telescope, "not from the VLA"),
     ],

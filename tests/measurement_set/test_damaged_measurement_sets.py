@@ -194,7 +194,7 @@ def test_ids_of_what_is_not_there(small_ms, column, value):
         ("POLARIZATION", "CORR_TYPE", np.array([9, 10, 11, 12], np.int32), "different correlations"),
         ("SPECTRAL_WINDOW", "NUM_CHAN", LARGEST, f"NUM_CHAN is {LARGEST}"),
         ("SPECTRAL_WINDOW", "NUM_CHAN", -1, "NUM_CHAN is -1"),
-        ("SPECTRAL_WINDOW", "CHAN_FREQ", np.full(2, 3e9), "do not rise or fall"),
+        ("SPECTRAL_WINDOW", "CHAN_FREQ", np.full(2, 3e9), "are not monotonic"),
         ("SPECTRAL_WINDOW", "CHAN_FREQ", np.array([3e9, np.nan]), "not positive numbers"),
         ("SPECTRAL_WINDOW", "CHAN_FREQ", np.zeros(0), "0 channel frequencies"),
         ("SPECTRAL_WINDOW", "CHAN_WIDTH", np.zeros(2), "channel widths that are not numbers, or zero"),

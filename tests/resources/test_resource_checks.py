@@ -140,7 +140,7 @@ def test_reading_that_ends_the_process(whole: Path, pristine_ms: Path, monkeypat
 
     monkeypatch.setattr("vlasscube.resources.resource_checks.isolated_reader", Dying)
     (problem,) = problems(whole, pristine_ms)
-    assert problem == f"{MASKS[0]}: cannot be read: the process that read it ended over it"
+    assert problem == f"{MASKS[0]}: cannot be read: the process that read it died"
 
 
 # ----------------------------------------------------------------------------------------------------- images

@@ -1,4 +1,4 @@
-"""CASA images of our own engine, with the headers, units, masks and beams that tclean gives its own."""
+"""CASA images of the mosaic engine, with the headers, units, masks and beams that tclean gives its own."""
 
 from __future__ import annotations
 

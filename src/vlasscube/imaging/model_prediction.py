@@ -1,4 +1,4 @@
-"""The continuum run's model, predicted into MODEL_DATA by our own engine.
+"""The continuum run's model, predicted into MODEL_DATA by the mosaic engine.
 
 The result is that of ``tclean(gridder='mosaic', deconvolver='mtmfs', savemodel='modelcolumn')``: the model is
 divided by the mosaic's primary beam, which follows from the weights of all spectral windows, and each

@@ -49,7 +49,7 @@ class TcleanEngine:
 
 
 def _expected_noise_jy(request: CleanRequest) -> float | None:
-    """The noise that our own engine expects of the same data and weighting."""
+    """The noise that the mosaic engine expects from the same data and weighting."""
     visibilities = read_visibilities(request.vis, request.selection)
     settings = imager_settings(request.parameters, plane_threads())
     imager = MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)

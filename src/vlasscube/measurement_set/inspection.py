@@ -63,7 +63,7 @@ def _inspected(path: Path, state: str) -> MeasurementSetSummary:
     except ReaderDiedError as error:
         raise MeasurementSetError(
             f"{what} cannot be read: {error}.",
-            hint="It is damaged, or there is too little memory; copy it again from where it was made.",
+            hint="It is damaged, or there is not enough memory; copy it again from its source.",
         ) from error
     return summary
 
@@ -78,7 +78,7 @@ def _require_unlocked(path: Path) -> None:
             except BlockingIOError:
                 raise MeasurementSetError(
                     f"{path.name} is being written to by another program, which holds {lock}.",
-                    hint="End that program, or wait for it, and run again.",
+                    hint="Stop that program or wait for it, then run the same command again.",
                 ) from None
 
 
@@ -127,5 +127,5 @@ def _open_as_measurement_set(path: Path) -> None:
 def _unreadable(name: str, error: Exception) -> MeasurementSetError:
     return MeasurementSetError(
         f"{name} cannot be read as a part of a measurement set: {reason_text(error)}",
-        hint="It may be damaged or incomplete; copy it again from where it was made.",
+        hint="It may be damaged or incomplete; copy it again from its source.",
     )

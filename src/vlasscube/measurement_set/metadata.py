@@ -65,17 +65,17 @@ def summarise_measurement_set(path: Path) -> MeasurementSetSummary:
     except UNREADABLE as error:
         raise MeasurementSetError(
             f"{path.name} cannot be read as a measurement set: {reason_text(error)}",
-            hint="It may be damaged or incomplete; copy it again from where it was made.",
+            hint="It may be damaged or incomplete; copy it again from its source.",
         ) from error
 
 
 def require_table(path: Path) -> None:
-    """Refuse what is no table, or one in pieces.
+    """Refuse what is not a table, or is a multi-MS.
 
     Raises
     ------
     MeasurementSetError
-        If there is nothing, no table, or a multi-MS.
+        If there is nothing, or not a table, or a multi-MS.
     """
     if not (path / "table.dat").is_file():
         raise MeasurementSetError(
@@ -86,8 +86,8 @@ def require_table(path: Path) -> None:
         )
     if (path / "SUBMSS").is_dir():
         raise MeasurementSetError(
-            f"{path.name} is a multi-MS (it has a directory SUBMSS), expected one in one piece.",
-            hint="Make one of it with CASA's mstransform(..., createmms=False).",
+            f"{path.name} is a multi-MS (it has a directory SUBMSS), not a plain measurement set.",
+            hint="Convert it with CASA's mstransform(..., createmms=False).",
         )
 
 
@@ -112,13 +112,13 @@ def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
     if missing:
         raise MeasurementSetError(
             f"{summary.name} lacks the correlation{'s' * (len(missing) > 1)} {', '.join(missing)}.",
-            hint="All four Stokes parameters are imaged, which takes RR, RL, LR and LL.",
+            hint="All four Stokes parameters are imaged, which requires RR, RL, LR and LL.",
         )
     if summary.correlations != CIRCULAR_CORRELATIONS:
         raise MeasurementSetError(
             f"{summary.name} has the correlations {' '.join(summary.correlations)}, "
             f"not {' '.join(CIRCULAR_CORRELATIONS)}.",
-            hint="They must be there in this order, and no others.",
+            hint="Exactly these four are required, in this order.",
         )
     return ids
 
@@ -203,7 +203,7 @@ def _check_structure(path: Path) -> tuple[str, ...]:
     if problems:
         raise MeasurementSetError(
             f"{path.name} is not a complete measurement set; it lacks {', '.join(problems)}.",
-            hint="It may be another kind of table, or damaged; copy it again from where it was made.",
+            hint="It may be another kind of table, or damaged; copy it again from its source.",
         )
     if rows == 0:
         raise MeasurementSetError(
@@ -306,7 +306,7 @@ def _correlations(path: Path, polarizations: set[int]) -> tuple[str, ...]:
         ]
     if len(set(found)) != 1:
         raise MeasurementSetError(
-            f"{path.name} has data of different correlations: {'; '.join(map(' '.join, found))}.",
+            f"{path.name} has data with different correlations: {'; '.join(map(' '.join, found))}.",
             hint="All spectral windows must have the same correlations.",
         )
     return found[0]
@@ -337,7 +337,7 @@ def _check_window(
         # Weights are made of them.
         problem = "has effective bandwidths (EFFECTIVE_BW) that are not positive numbers"
     elif not ((steps > 0).all() or (steps < 0).all()):
-        problem = "has channel frequencies that do not rise or fall from channel to channel"
+        problem = "has channel frequencies that are not monotonic"
     elif int(table.getcell("MEAS_FREQ_REF", spw)) != _TOPOCENTRIC:
         problem = f"is not topocentric (MEAS_FREQ_REF is {table.getcell('MEAS_FREQ_REF', spw)})"
     if problem:
@@ -394,7 +394,7 @@ def _check_cells(path: Path, columns: Sequence[str], expected: Mapping[int, tupl
                     raise MeasurementSetError(
                         f"{name} of {path.name} has the shape {found} in row {row}, expected {shape} "
                         "(correlations, channels) by its subtables.",
-                        hint="It is damaged or incomplete; copy it again from where it was made.",
+                        hint="It is damaged or incomplete; copy it again from its source.",
                     )
 
 

@@ -51,7 +51,7 @@ def write_model_column(
 def _add_model_column(ms: Path, table: Any) -> None:
     if "DATA" not in table.colnames():
         raise MeasurementSetError(
-            f"{ms.name} has no column DATA.", hint="Copy the measurement set again from where it was made."
+            f"{ms.name} has no column DATA.", hint="Copy the measurement set again from its source."
         )
     description = table.getcoldesc("DATA")
     manager = table.getdminfo("DATA")

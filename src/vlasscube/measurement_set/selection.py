@@ -169,7 +169,7 @@ def data_selection(
     """
     if not field_ids or not spw:
         raise MeasurementSetError(
-            "No data are selected: there is no target field near the phase centre."
+            "No data are selected: no target field is near the phase centre."
             if spw
             else "No data are selected: there is no spectral window.",
             hint="Compare phasecenter in the parameter lists with the fields of the measurement set.",

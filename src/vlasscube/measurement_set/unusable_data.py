@@ -172,7 +172,7 @@ def _flag(ms: Path, looks: dict[str, _Look]) -> dict[str, int]:
     except (RuntimeError, ValueError) as error:
         raise MeasurementSetError(
             f"{ms.name} cannot be searched for unusable data: {error}",
-            hint="It may be damaged, or another program may have it open; run again to make it anew.",
+            hint="It may be damaged, or be open in another program; run the same command again to remake it.",
         ) from error
     return found
 

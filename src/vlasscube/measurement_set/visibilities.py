@@ -113,7 +113,7 @@ def _require_column(ms: Path, table: Any, column: str) -> None:
     hint = (
         "It is made when the calibration is applied (task hifv_restorepims)."
         if column == "CORRECTED_DATA"
-        else "The measurement set is incomplete; copy it again from where it was made."
+        else "The measurement set is incomplete; copy it again from its source."
     )
     raise MeasurementSetError(f"{ms.name} has no column {column}.", hint=hint)
 

@@ -63,7 +63,7 @@ def make_working_copy(input_ms: Path, output: Path, field_ids: Sequence[int], sp
         remove(flag_versions_directory(partial))
         raise MeasurementSetError(
             f"{input_ms.name} cannot be split: {error}",
-            hint="It may be damaged or incomplete (copy it again from where it is from), or the disk full.",
+            hint="It may be damaged or incomplete (copy it again from its source), or the disk may be full.",
         ) from error
     remove(output)
     remove(flag_versions_directory(output))

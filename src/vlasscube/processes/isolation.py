@@ -39,7 +39,7 @@ class ReaderDiedError(Exception):
 def reason_text(error: Exception) -> str:
     """Why something could not be read, in one line."""
     if isinstance(error, MemoryError):
-        return "it asks for more memory than there is"
+        return "it needs more memory than is available"
     return plain_text(str(error)) or type(error).__name__
 
 
@@ -65,7 +65,7 @@ class IsolatedReader:
             return self._pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:
             self.close()
-            raise ReaderDiedError("the process that read it ended over it") from error
+            raise ReaderDiedError("the process that read it died") from error
 
     def close(self) -> None:
         """End the process."""

@@ -402,7 +402,7 @@ def _disk_full(destination: Path, report: ResourceReport, free: int) -> Resource
     return ResourceLimitError(
         f"The resources of the continuum run need {report.wanted_bytes / 1e9:.2f} GB "
         f"in {destination}, where {free / 1e9:.2f} GB are free.",
-        hint="Make room, or take a run directory on another disk.",
+        hint="Free disk space, or use a run directory on another disk.",
     )
 
 
@@ -436,7 +436,7 @@ def _extract(
     if written < report.wanted_bytes or not all(path in directories for path in required):
         raise ArchiveError(
             f"{archive.name} is not the archive that was inspected.",
-            hint="It was changed meanwhile; start again.",
+            hint="It changed in the meantime; run the same command again.",
         )
 
 

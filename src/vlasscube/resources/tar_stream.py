@@ -136,7 +136,7 @@ class _Source:
             self.last = self._gzip.read(count)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ArchiveError(
-                f"The archive is truncated, damaged or no gzip file: {error}", hint=_DAMAGED_HINT
+                f"The archive is truncated, damaged or not a gzip file: {error}", hint=_DAMAGED_HINT
             ) from error
         except OSError as error:
             raise ArchiveError(
