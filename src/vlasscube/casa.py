@@ -1,4 +1,4 @@
-"""The only door to CASA.
+"""The only interface to CASA.
 
 CASA is configured here before its first import: where its data are (the ``casadata`` package), no automatic
 updates, no file outside the run directory. Every task call is recorded as it was executed, so that the run

@@ -1,4 +1,4 @@
-"""The only door to python-casacore: tables read and written as float32 and complex64, without CASA.
+"""The only interface to python-casacore: tables read and written as float32 and complex64, without CASA.
 
 CASA's own Python tools hand out every number in double precision and copy it on the way; where whole
 columns or images go through memory, that is twenty times slower. Everything that needs more than rows and

@@ -17,7 +17,7 @@ class StopCode(IntEnum):
     UNKNOWN = -1
     """A number without meaning here, e.g. of another version of tclean."""
     NOT_REACHED = 0
-    """Also how it is said that a clean goes on."""
+    """Also means that a clean continues."""
     ITERATION_LIMIT = 1
     THRESHOLD = 2
     FORCED = 3
@@ -49,7 +49,7 @@ class StopCode(IntEnum):
 
     @property
     def is_limit(self) -> bool:
-        """Whether the clean would have gone on if it had been allowed to."""
+        """Whether the clean would have continued without its limits."""
         return self in (StopCode.ITERATION_LIMIT, StopCode.MAJOR_CYCLE_LIMIT)
 
 

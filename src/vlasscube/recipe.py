@@ -1,6 +1,6 @@
 """The recipe: a typed handle for each stage, in order.
 
-A handle says all that is known of a stage without importing what it works with: its name, what it is called
+A handle describes a stage without importing what it works with: its name, what it is called
 in the official pipeline, and the type of the result that it leaves. Whoever reads a result, draws a page or
 estimates a time names the stage by its handle; the stage's own module, ``vlasscube.stages.NAME``, holds its
 inputs and its work. A new stage is such a module and an entry here.
@@ -42,9 +42,9 @@ class Stage(Generic[ResultT_co]):
     """Name of the task in the official pipeline's recipe."""
     title: str
     scope: Literal["field", "plane"]
-    """Done once, or for each plane on its own."""
+    """Whether it is done once, or separately for each plane."""
     result: type[ResultT_co]
-    """What it leaves."""
+    """Type of its result."""
     arguments: tuple[tuple[str, str | bool], ...] = ()
     """Arguments of the task, as the official recipe gives them."""
     closing: Stage[object] | None = None

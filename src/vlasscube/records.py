@@ -212,7 +212,7 @@ class PlaneTarget:
     """One plane of the cube: a spectral-window group and how it is to be imaged."""
 
     spw: str
-    """As asked for, e.g. ``'2'`` or ``'2,3,4'``."""
+    """As requested, e.g. ``'2'`` or ``'2,3,4'``."""
     spw_ids: tuple[int, ...]
     label: str
     """``spw2``, ``spw2_3_4``: names the plane in files, records and on pages."""
@@ -222,13 +222,13 @@ class PlaneTarget:
     selection: DataSelection
     nominal_bandwidth_hz: float
     flags: FlagCount
-    """Over the region that the flag rule looks at."""
+    """Flags in the region that the flag rule applies to."""
     box_flags: FlagCount
-    """Over the fields of the central square degree."""
+    """Flags in the fields of the central square degree."""
     fields_above_threshold: int
     """Fields of the central square degree flagged above the plane-rejection threshold."""
     outcome: Outcome | None
-    """What is known before imaging: flagged or empty (not imaged), or rejected by flags (imaged, marked)."""
+    """Outcome that is known before imaging: flagged or empty (not imaged), or rejected by flags (imaged, marked)."""
     reason: str = ""
 
 
@@ -305,7 +305,7 @@ class Iteration:
     files: tuple[str, ...]
     """Image names kept of this iteration, relative to the working directory."""
     expected_noise_jy: float | None = None
-    """Noise by the weights of the data, Jy/beam; of the first iteration."""
+    """Noise expected from the weights of the data, Jy/beam; only for the first iteration."""
 
     def nsigma_level_jy(self, statistics: IterationStatistics | None) -> float | None:
         """The n-sigma level of a residual, `nsigma` times its scaled MAD, Jy/beam; None where not known."""
@@ -328,7 +328,7 @@ class PlaneImages:
     """Increment of the images' frequency axis."""
     unflagged_bandwidth_hz: float
     expected_noise_jy: float | None = None
-    """Noise by the weights of the data, the same for all Stokes parameters, not primary-beam corrected,
+    """Noise expected from the weights of the data, the same for all Stokes parameters, not primary-beam corrected,
     Jy/beam."""
 
     def noise_ratio(self, stokes: str) -> float | None:

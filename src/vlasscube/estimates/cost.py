@@ -54,11 +54,11 @@ WEBLOG_COPIES = 1.75
 """The web log and its archive among the products."""
 
 MEMORY_SHARE = 0.9
-"""Of the available memory that a run may take."""
+"""Share of the available memory that a run may take."""
 LIBRARY_BYTES = 200_000_000
 """Code of Python, CASA and the others, in memory once however many processes use it."""
 LEADER_BYTES = 260_000_000
-"""Of the leading process by itself, without libraries."""
+"""Memory of the main process itself, without libraries."""
 WORKER_BYTES = 230_000_000
 PREDICTION_BYTES = 20
 """For each visibility of all spectral windows, while the continuum model is predicted."""
@@ -69,7 +69,7 @@ STATWT_INTEGRATION_BYTES = 1_000_000
 """For each integration in a spectral window, by CASA's statwt."""
 STATWT_VISIBILITY_BYTES = 25
 TCLEAN_PIXEL_BYTES = 350
-"""For each pixel of an IQUV image, while tclean makes it; of our engine, see `vlasscube.mosaic.memory`."""
+"""For each pixel of an IQUV image, while tclean makes it; see `vlasscube.mosaic.memory` for the other."""
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,22 @@ class Estimate:
     weblog_bytes: int
     """Web log and its archive."""
     transient_bytes: int
-    """Images that stand only while planes are being imaged."""
+    """Images that exist only while planes are being imaged."""
     worker_memory_bytes: int
     """Peak memory of one worker, libraries included."""
     leader_memory_bytes: int
-    """Peak memory of the process that leads the run, libraries included."""
+    """Peak memory of the main process, libraries included."""
     workers: int
     plane_seconds: float
     """Time of the plane that takes longest, from imaging to pictures."""
     seconds: float
     """Time of the run, with the machine to itself."""
     stages: tuple[StageTime, ...]
-    """Where it goes, in the order of the recipe."""
+    """Time by stage, in the order of the recipe."""
 
     @property
     def kept_bytes(self) -> int:
-        """Disk space in the end."""
+        """Disk space that is kept after the run."""
         return (
             self.ms_bytes + self.images_bytes + self.cutouts_bytes + self.products_bytes + self.weblog_bytes
         )
@@ -228,7 +228,7 @@ def affordable_workers(planes: int, cores: int, worker_bytes: int, available_byt
 
 @dataclass(frozen=True)
 class Pace:
-    """What finished planes of the same run tell of those to come."""
+    """What the finished planes of a run say about those to come."""
 
     major_cycles: tuple[float, ...] = MAJOR_CYCLES
     """Major cycles of iter0 … iter3, mean over the planes."""

@@ -1,4 +1,4 @@
-"""How fast this machine is, beside the one on which the costs in `estimates` were measured.
+"""How fast this machine is, relative to the one on which the costs in `estimates` were measured.
 
 A small piece of what imaging consists of, gridding and Fourier transforms, is timed: on one core with the
 others left alone, and on all of them at once, where they share memory, caches and, with two threads a core,
@@ -20,7 +20,7 @@ from vlasscube import _kernels
 from vlasscube.mosaic.uv_grid import UvGridShape
 
 REFERENCE_SECONDS = 0.0505
-"""Of the work below on one core of the reference, an AMD EPYC (Zen 4)."""
+"""Time of the work below on one core of the reference, an AMD EPYC (Zen 4)."""
 
 _SIDE, _COLUMNS, _SUPPORT = 1024, 256, 7
 _GROUPS, _DUMPS, _CHANNELS = 4000, 4, 16

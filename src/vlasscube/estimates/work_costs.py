@@ -96,14 +96,14 @@ GROWTH_PER_DOUBLING = 0.25
 columns of a transform lie on ever more pages of memory: 1.8 times as much at 12500²."""
 
 START = Work(2.3)
-"""Of a process: Python, CASA."""
+"""Start of a process: Python, CASA."""
 WEBLOG = Work(2.0)
 WEBLOG_PLANE = Work(0.1)
 SPLIT_S, SPLIT_S_PER_ROW = 0.1, 20e-6
 RESTORE_S = 0.2
 STATWT_S_PER_VISIBILITY = 7.8e-6
 CALIBRATION_S_PER_ROW = 30e-6
-"""Of statwt and applycal together."""
+"""Time of statwt and applycal together."""
 ARCHIVE_S_PER_PIXEL = 0.1e-6
 FLAG_S, FLAG_S_PER_ROW = 0.03, 2e-6
 PBCOR_S, PBCOR_S_PER_PIXEL = 0.05, 0.13e-6

@@ -16,7 +16,7 @@ SEARCH_PIXELS = 800
 MOST_SOURCES = 48
 FAINTEST_SNR = 7.0
 APART_PIXELS = 32
-"""Of two sources whose blocks are not further apart, in either axis, the brighter one is kept."""
+"""If the blocks of two sources are not further apart than this, in either axis, the brighter one is kept."""
 LEAST_NOISE = 0.1
 """In units of the median rms: below, an rms image does not tell the noise."""
 

@@ -25,14 +25,14 @@ class CleanRequest:
     image_root: Path
     """Path and beginning of the names of the images to make."""
     previous_root: Path | None
-    """The same of the previous iteration, whose images are left as they are; None for the first."""
+    """The same for the previous iteration, whose images are not changed; None for the first."""
     parameters: CleanParameters
     iteration: IterationParameters
 
 
 @dataclass(frozen=True)
 class CleanResult:
-    """What an engine says of an iteration it made; the images lie under the request's ``image_root``."""
+    """What an engine reports of an iteration; the images lie under the request's ``image_root``."""
 
     call: str
     iterations_done: int
@@ -41,7 +41,7 @@ class CleanResult:
     cycles: Mapping[str, CleanCycles]
     """By Stokes parameter."""
     messages: tuple[Message, ...] = ()
-    """For the user."""
+    """Messages for the user."""
     expected_noise_jy: float | None = None
     """Noise of the flat-noise images by the weights of the data, Jy/beam; with the first iteration."""
 

@@ -1,4 +1,4 @@
-"""Our own imaging engine, in the place of tclean: reads the visibilities, cleans, writes CASA images.
+"""vlasscube's imaging engine, in place of tclean: reads the visibilities, cleans, writes CASA images.
 
 What an iteration leaves is kept in memory for the next one of the same plane. After a restart it is read
 from the images of the last finished iteration, which hold the same numbers.

@@ -1,4 +1,4 @@
-"""One plane through iter0 … iter3: masks, hand-over of images, statistics, and going on after a stop.
+"""One plane through iter0 … iter3: masks, hand-over of images, statistics, and resuming after an interrupt.
 
 Each iteration is made in a directory of its own and moved into place when it is whole. What the next
 iteration takes over (psf, pb, weight, sumwt, model) is removed from the previous one only after the next one
@@ -63,7 +63,7 @@ def image_plane(
     store: IterationStore,
     report: Report,
 ) -> PlaneImages:
-    """Image a plane, going on after the last finished iteration.
+    """Image a plane, resuming after the last finished iteration.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from vlasscube.texts import shown
 _MAX_PROBLEMS = 100
 _MAX_COMMANDS = 100_000
 _MAX_CHARACTERS = 10_000
-"""Of one command."""
+"""Longest command."""
 _KEY = re.compile(r"[a-z_]{1,40}")
 _BARE = re.compile(r"[\w.~:;,*&<>!+/^%-]*", re.ASCII)
 """A value without quotes: a selection such as ``2:0~15;20`` or ``ea01&&ea02``."""

@@ -32,7 +32,7 @@ class MainTableRows:
     """By description, -1 for none."""
     rows: int = 0
     antennas: set[int] = field(default_factory=set)
-    """Those with data."""
+    """Antennas with data."""
     integration_s: float = 0.0
     fields: dict[int, tuple[int, set[int]]] = field(default_factory=dict)
     """First scan, and states, by field."""

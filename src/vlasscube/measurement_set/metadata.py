@@ -36,7 +36,7 @@ _EARTH_RADIUS_M = (6.3e6, 6.45e6)
 _TOPOCENTRIC = 5
 _SHOWN = 5
 _MAX_ID = 1_000_000
-"""Of what has no subtable, or one that need not have it; CASA makes lists as long as the highest one."""
+"""Limit of ids without a subtable, or whose subtable is optional: CASA makes lists as long as the highest."""
 
 
 def summarise_measurement_set(path: Path) -> MeasurementSetSummary:

@@ -1,6 +1,6 @@
 """The clean loop: minor cycles on all Stokes planes, then a major cycle, until it is time to stop.
 
-The order of events is that of tclean when it goes on with images of an earlier run (``calcres=False``): it
+The order of events is that of tclean when it continues with images of an earlier run (``calcres=False``): it
 starts with a minor cycle on the residual it is given.
 """
 
@@ -41,11 +41,11 @@ class CleanState:
     residual: FloatArray
     """Shape (planes, ny, nx); NaN counts as zero."""
     model: FloatArray
-    """Shape (planes, ny, nx), Jy/pixel; goes on from what it holds."""
+    """Shape (planes, ny, nx), Jy/pixel; the clean adds to what it holds."""
     psf: FloatArray
     """Shape (1 or planes, ny, nx), peak 1 at the centre. The first serves all Stokes planes, as in tclean."""
     pb: FloatArray
-    """Shape (ny, nx); zero or NaN outside of the mosaic."""
+    """Shape (ny, nx); zero or NaN outside the mosaic."""
     beams: tuple[Beam, ...]
     """Fitted to the planes of the psf."""
     cell_arcsec: float

@@ -1,4 +1,4 @@
-"""The noise that a mosaic has by the weights of its visibilities.
+"""The noise expected in a mosaic from the weights of its visibilities.
 
 A weight is w = 1/σ², with σ the noise of the real (or imaginary) part of a correlation, as CASA's statwt has
 it; all four correlations have one weight. Stokes I = (RR + LL)/2, Q, U and V then each have σ²/2.
@@ -29,7 +29,7 @@ _CROSS_HANDS = slice(1, 3)
 _LARGEST_LAG = 2
 _MOST_PAIRS = 4096
 _OUTLIER = 5.0
-"""Amplitude, in units of the median, from which a visibility is taken for interference: 5.9 σ."""
+"""Amplitude, in units of the median, from which a visibility counts as interference: 5.9 σ."""
 _SIGNIFICANCE = 4.0
 _LEAST_LEFT = 1e-6
 

@@ -51,7 +51,7 @@ class ImagerSettings:
     """``'casa'`` gives the image that tclean gives; ``'exact'`` has a wider support, finer steps, and a
     border around the image so that no primary beam wraps."""
     w_correction: bool = False
-    """Put sources where they are, w or no w; takes ``'exact'`` gridding."""
+    """Correct for w, so that sources have their true positions; needs ``'exact'`` gridding."""
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class MosaicImager:
         self.weight_sum = sum(block.gridder.weight_sum for block in self._windows)
         """Sum of the imaging weights, the same for all Stokes parameters."""
         self.outside = sum(block.gridder.outside for block in self._windows)
-        """Visibilities left out because the uv grid does not reach so far."""
+        """Number of visibilities left out because they are outside the uv grid."""
         self._residual_data: list[npt.NDArray[np.complex64]] = []
 
     # --- preparation
@@ -175,7 +175,7 @@ class MosaicImager:
 
     @one_blas_thread()
     def expected_noise_jy(self) -> float | None:
-        """Compute the noise that the flat-noise image has by the weights of the visibilities.
+        """Compute the noise expected in the flat-noise image from the weights of the visibilities.
 
         Returns
         -------

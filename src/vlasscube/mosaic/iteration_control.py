@@ -1,4 +1,4 @@
-"""When a clean goes on and when it stops: thresholds and stop codes as in tclean.
+"""When a clean continues and when it stops: thresholds and stop codes as in tclean.
 
 All stopping decisions are made on residuals that a major cycle made, never on those of a minor cycle.
 """

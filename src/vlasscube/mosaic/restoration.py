@@ -20,7 +20,7 @@ _REACH = 20
 _MARGIN = 5
 """Pixels kept around the main lobe for the interpolation."""
 _FIT_POINTS = 3001
-"""Of the interpolated main lobe, about."""
+"""Approximate number of points of the interpolated main lobe."""
 _LOWEST_CUTOFF = 0.009
 _CUTOFF_STEP = 1.5
 _MIN_PEAK = 1e-7

@@ -1,4 +1,4 @@
-"""The visibilities of a plane as the mosaic engine takes them: arrays and plain values, no files."""
+"""The visibilities of a plane as the mosaic engine accepts them: arrays and plain values, no files."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SHIFT_TOLERANCE_DIAGONALS = 0.1
 """Shifts up to this many pixel diagonals are not applied."""
 ANGLE_TOLERANCE_DEG = 1e-3
 MARGIN = 1.00001
-"""Of the target over the smallest common beam."""
+"""Axes of the target over those of the smallest common beam."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ _TABLE_ERRORS = (
 )
 """What astropy and numpy raise on a table that is not as it should be."""
 _MAX_AXES = 999
-"""Of a FITS image."""
+"""Largest number of axes of a FITS image."""
 
 _IMAGE_TYPES = (
     (".alpha.error.", "ALPHAERR"),

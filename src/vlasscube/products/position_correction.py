@@ -24,13 +24,13 @@ _LOG = logging.getLogger(__name__)
 Latitude = Literal["geocentric", "geodetic"]
 
 LONGITUDE_DEG = math.degrees(-1.8782884344)
-"""Of the VLA, east positive, as CASA's observatory table gives it for EVLA."""
+"""Longitude of the VLA, east positive, as CASA's observatory table gives it for EVLA."""
 
 LATITUDE_DEG: dict[Latitude, float] = {
     "geocentric": math.degrees(0.5916753431),
     "geodetic": 34.0788,
 }
-"""Of the VLA. The archive was made with the geocentric one; the zenith is given by the geodetic one."""
+"""Latitudes of the VLA: the archive was made with the geocentric, the zenith is given by the geodetic one."""
 
 AMPLITUDE_ARCSEC = 0.25
 REFERENCE_FREQUENCY_HZ = 3.0e9

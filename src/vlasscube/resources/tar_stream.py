@@ -29,9 +29,9 @@ _MAX_PATH_BYTES = 1024
 _MAX_DEPTH = 16
 _MAX_HEADER_BYTES = 1 << 16
 _MAX_HEADERS_BYTES = 64 << 20
-"""Of all extended headers together."""
+"""Largest total size of the extended headers."""
 _MAX_RECORDS = 1000
-"""Of one extended header, and of all global ones."""
+"""Largest number of records of one extended header, and of all global ones."""
 _TYPE = slice(156, 157)
 """Where a header block has its type."""
 _PAX_RECORD = re.compile(rb"([0-9]{1,5}) ([^=\n]+)=")

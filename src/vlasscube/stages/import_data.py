@@ -18,7 +18,7 @@ from vlasscube.workspace.files import digest
 _FOREIGN_TO_CASA = "'\"$(["
 """CASA puts paths into queries and file names with a syntax of their own, where these have a meaning."""
 _MAX_PATH_BYTES = 3500
-"""Of the run directory, which leaves room for the names of images in it below Linux's limit of 4096."""
+"""Longest path of a run directory; names of images in it then stay below Linux's limit of 4096."""
 
 
 @dataclass(frozen=True)

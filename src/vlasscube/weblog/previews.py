@@ -32,7 +32,7 @@ PICTURE_PIXELS = 480
 PSF_PIXELS = 240
 """Side of the central part that is shown of a psf."""
 DIRECTORY = "images"
-"""Of the pictures, in the web log."""
+"""Directory of the pictures in the web log."""
 
 _STRIP_PIXELS = 3 << 21
 """24 MB: larger strips cost more in fresh memory than smaller ones in tiles read twice."""

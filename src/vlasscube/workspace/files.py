@@ -26,7 +26,7 @@ _SMALL_BYTES = 1 << 20
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 """Errors of network file systems that cannot force a directory to disk."""
 _MAX_STEM_BYTES = 200
-"""Of a name in the name of what is made beside it; names have at most 255 bytes."""
+"""Bytes of a name that are kept in the name of its partial file; names have at most 255 bytes."""
 
 _numbers = itertools.count(1)
 
@@ -237,7 +237,7 @@ def digest(path: Path) -> str:
     Returns
     -------
     str
-        Of a file the SHA-256, hexadecimal. Of a directory ``tree:`` and the SHA-256 of names, sizes, the
+        For a file the SHA-256, hexadecimal; for a directory ``tree:`` and the SHA-256 of names, sizes, the
         content of files up to 1 MiB and the modification times of larger ones; of what CASA rewrites even
         where it only reads, names and sizes, and of ``table.lock`` nothing.
     """
