@@ -228,7 +228,7 @@ class PlaneTarget:
     fields_above_threshold: int
     """Fields of the central square degree flagged above the plane-rejection threshold."""
     outcome: Outcome | None
-    """Outcome that is known before imaging: flagged or empty (not imaged), or rejected by flags (imaged, marked)."""
+    """Outcome known before imaging: flagged or empty (not imaged), or rejected by flags (imaged, marked)."""
     reason: str = ""
 
 
@@ -328,7 +328,7 @@ class PlaneImages:
     """Increment of the images' frequency axis."""
     unflagged_bandwidth_hz: float
     expected_noise_jy: float | None = None
-    """Noise expected from the weights of the data, the same for all Stokes parameters, not primary-beam corrected,
+    """Noise expected from the weights of the data, the same for all Stokes, not primary-beam corrected,
     Jy/beam."""
 
     def noise_ratio(self, stokes: str) -> float | None:
