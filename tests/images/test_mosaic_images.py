@@ -208,6 +208,7 @@ import numpy as np
 from vlasscube.errors import ImagingError
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
 from vlasscube.mosaic.visibilities import ObservationInfo
+from vlasscube.records import ImageGeometry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 observation = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))

@@ -230,7 +230,7 @@ def test_refusals():
     plane = np.zeros((40, 40), np.float32)
     with pytest.raises(ProductError, match="needs a plane"):
         rms_map(plane[None], 0.6, (20, 20))
-    with pytest.raises(ProductError, match="size of the pixels"):
+    with pytest.raises(ProductError, match="positive pixel size"):
         rms_map(plane, 0.0, (20, 20))
     with pytest.raises(ProductError, match="no rms map"):
         rms_map(plane, 0.6, (20, 20), box=PixelBox(0, 0, 40, 39))

@@ -221,5 +221,5 @@ def test_one_or_two_terms_are_taken(predict, terms):
 
 
 def test_flagged_data_are_told(predict):
-    with pytest.raises(ImagingError, match="no visibility is left"):
+    with pytest.raises(ImagingError, match="no unflagged visibility"):
         predict(flagged=True)

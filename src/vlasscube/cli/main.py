@@ -64,7 +64,7 @@ Workers = Annotated[
         min=0,
         metavar="N",
         help="Number of planes imaged at the same time, each in its own process; 0 for all in this process.",
-        show_default="one per core",
+        show_default="as cores and memory allow",
     ),
 ]
 LogJson = Annotated[bool, typer.Option("--log-json", help="One JSON object per event on standard output.")]
@@ -275,7 +275,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @app.command(epilog="Example: vlasscube verify J1234")
 @command
 def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
-    """Check that all products exist and are complete, with the recorded hashes and headers."""
+    """Check the products: complete, with the recorded hashes and headers."""
     from vlasscube.run.verification import verify_products
     from vlasscube.texts import printable
     from vlasscube.workspace.directory import Workspace
@@ -296,7 +296,10 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @app.command(epilog="Example: vlasscube weblog J1234")
 @command
 def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
-    """Render the web log again from the records; missing pictures are made from the images."""
+    """Render the web log again from the records.
+
+    Missing pictures are made from the images.
+    """
     from vlasscube.errors import WorkspaceError
     from vlasscube.texts import printable
     from vlasscube.weblog.render import render_weblog
@@ -436,7 +439,7 @@ def demo(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Simulate a small field, image it, and show where the results are."""
+    """Simulate a small field and image it."""
     from vlasscube.casa import check_installation
 
     check_installation()

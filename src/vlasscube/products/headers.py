@@ -307,7 +307,7 @@ def tidy_header(header: fits.Header) -> tuple[str, ...]:
             _require_legal(card)
         except (fits.VerifyError, ValueError, AstropyUserWarning):
             legal = _mended(card)
-            notes.append(f"illegal card mended: {fits_text(str(legal))}")
+            notes.append(f"illegal card repaired: {fits_text(str(legal))}")
         if legal.keyword in seen:
             notes.append(f"repeated keyword dropped: {fits_text(str(legal))}")
             continue

@@ -113,7 +113,7 @@ def read_manifest(directory: Path) -> Manifest:
             f"{path} cannot be read: {error}", hint="Run the export again; the images are not made again."
         ) from error
     if manifest.schema_version > Manifest.schema_version:
-        raise ProductError(f"{path} has schema version {manifest.schema_version}, of a later vlasscube")
+        raise ProductError(f"{path} has schema version {manifest.schema_version}, of a later version")
     return manifest
 
 
