@@ -230,7 +230,7 @@ def compare(directory: Path, size: int, repeat: int, nmajor: int, steps: list[st
                 results.setdefault(what, {}).setdefault(engine, []).append(result)
     (directory / "compare.json").write_text(json.dumps(results, indent=1))
     print(f"\n{size}² pixels, 2°, {WIDE_CHANNELS} channels, 403 pointings; median of {repeat}, clean once\n")
-    print("| step | tclean wall s | CPU s | ours wall s | CPU s | CPU ratio | wall ratio |")
+    print("| step | tclean wall s | CPU s | vlasscube wall s | CPU s | CPU ratio | wall ratio |")
     print("|---|---|---|---|---|---|---|")
     for what, by_engine in results.items():
         medians = {
@@ -306,13 +306,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("compare", "scaling", "production", "measure"))
-    parser.add_argument("directory", help="working directory; is made, and kept")
+    parser.add_argument("directory", help="working directory; it is created and kept")
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument(
         "--nmajor", type=int, default=3, help="limit of major cycles for each iteration of the clean"
     )
-    parser.add_argument("--steps", default="dirty,major,clean", help="of dirty, major, clean")
+    parser.add_argument("--steps", default="dirty,major,clean", help="steps to measure, of dirty, major and clean")
     given = parser.parse_args()
     if given.what == "measure":
         plain = json.loads(given.directory)

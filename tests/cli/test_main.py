@@ -528,7 +528,7 @@ def test_missing_casa_is_told_before_a_simulation(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing() -> None:
-        raise CasaUnavailableError("CASA is not usable", hint="Install it.")
+        raise CasaUnavailableError("CASA cannot be used", hint="Install it.")
 
     monkeypatch.setattr(casa, "check_installation", missing)
     assert cli.main([command, str(tmp_path / "sim")]) == 1

@@ -121,7 +121,7 @@ def test_a_signal_ends_mpi_and_its_planes(mpirun, run_directory, number):
 
 
 @pytest.mark.parametrize(
-    ("directory", "count", "text"), [("run", 1, "one process only"), ("nowhere", 3, "no such directory")]
+    ("directory", "count", "text"), [("run", 1, "only one process"), ("nowhere", 3, "no such directory")]
 )
 def test_mpi_that_cannot_go_well_ends_at_once(mpirun, tmp_path, run_directory, directory, count, text):
     run = mpirun(tmp_path / directory, "places", count)

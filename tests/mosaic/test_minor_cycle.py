@@ -231,10 +231,10 @@ def test_a_psf_without_peak_is_refused(psf):
 def test_a_mask_or_model_of_another_shape_is_refused():
     residual, mask = make_sky(32, 40)
     cycle = _kernels.MinorCycle(make_psf(32, 40), SCALES, BIAS, 1)
-    with pytest.raises(ValueError, match="different shapes"):
+    with pytest.raises(ValueError, match="differ in shape"):
         _kernels.ScaleMasks(cycle, np.ascontiguousarray(mask.T))
     masks = _kernels.ScaleMasks(cycle, mask)
-    with pytest.raises(ValueError, match="different shapes"):
+    with pytest.raises(ValueError, match="differ in shape"):
         cycle.run(residual, masks, 0.0, 1, 0.1, np.zeros((40, 32), np.float32))
     with pytest.raises(TypeError):
         cycle.run(residual, masks, 0.0, 1, 0.1, np.zeros((40, 32), np.float32).T)

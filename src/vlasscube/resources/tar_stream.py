@@ -161,7 +161,7 @@ class _Source:
         if self._position > self._limits.max_total_bytes:
             raise ArchiveError(
                 f"The archive unpacks to more than {self._limits.max_total_bytes / 2**30:.1f} GiB.",
-                hint="Raise the limit if the archive is to be trusted.",
+                hint="Raise the limit if you trust the archive.",
             )
         if (
             self._position > self._limits.ratio_from_bytes
@@ -169,7 +169,7 @@ class _Source:
         ):
             raise ArchiveError(
                 f"The archive unpacks to more than {self._limits.max_ratio:g} times its size.",
-                hint="This is no archive of images; raise the limit if it is to be trusted.",
+                hint="This does not look like an archive of images; raise the limit if you trust it.",
             )
 
     def drain(self) -> None:
@@ -232,7 +232,7 @@ class _Vetting:
             raise ArchiveError(
                 f"The archive's {_shown(info.name)} has {info.size / 2**30:.1f} GiB, "
                 f"more than {self._limits.max_member_bytes / 2**30:.1f} GiB.",
-                hint="Raise the limit if the archive is to be trusted.",
+                hint="Raise the limit if you trust the archive.",
             )
         if not name:
             return None
