@@ -312,7 +312,7 @@ def main() -> None:
     parser.add_argument(
         "--nmajor", type=int, default=3, help="limit of major cycles for each iteration of the clean"
     )
-    parser.add_argument("--steps", default="dirty,major,clean", help="steps to measure, of dirty, major and clean")
+    parser.add_argument("--steps", default="dirty,major,clean", help="steps to measure")
     given = parser.parse_args()
     if given.what == "measure":
         plain = json.loads(given.directory)

@@ -101,7 +101,7 @@ def _require_workers(client: Any, address: str) -> None:
 
 
 def _watch_workers(client: Any, executor: TicketExecutor, address: str, ended: threading.Event) -> None:
-    """Tell when nobody is left to do the work, and give up in the end: dask itself would wait for ever."""
+    """Tell when nobody is left to do the work, and give up in the end: dask itself would wait forever."""
     missing_s: float | None = None
     while not ended.wait(_POLL_S):
         if client.status == "closed":

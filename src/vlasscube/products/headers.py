@@ -290,8 +290,8 @@ def add_history(header: fits.Header, text: str) -> None:
 def tidy_header(header: fits.Header) -> tuple[str, ...]:
     """Make a header legal, so that it passes ``verify('exception')``.
 
-    Cards are mended where astropy can; the text of others is kept in HISTORY. Characters outside of printable
-    ASCII are replaced, and repeated keywords are dropped but for the first.
+    Cards are repaired where astropy can; the text of others is kept in HISTORY. Characters outside printable
+    ASCII are replaced, and repeated keywords are dropped except for the first.
 
     Returns
     -------

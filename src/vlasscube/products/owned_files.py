@@ -97,7 +97,7 @@ class Ownership:
     def in_the_way(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the names under which there is something that the run has never made.
 
-        A product that was changed since is not in the way: it is set aside.
+        A product that was changed later does not count: it is set aside.
         """
         return tuple(
             name

@@ -39,11 +39,11 @@ class FoundStep:
     problem: str = ""
     """Why there is none although there is a file."""
     outdated: bool = False
-    """Whether a step that it depends on is being, or has been, done anew."""
+    """Whether a step that it depends on is being, or has been, done again."""
 
     @property
     def status(self) -> StatusName:
-        """How the step stands."""
+        """Status of the step."""
         if self.problem:
             return "damaged"
         if self.record is None:
@@ -55,7 +55,7 @@ class FoundStep:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How a stage stands, over all planes for a stage of planes."""
+    """Status of a stage, over all planes if it is run plane by plane."""
 
     entry: Stage[object]
     status: StatusName
@@ -66,7 +66,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class PlaneState:
-    """How a requested plane stands; ``outcome`` is None while it is not decided."""
+    """Status of a requested plane; ``outcome`` is None while it is not decided."""
 
     label: str
     spw: str
@@ -293,7 +293,7 @@ class RunRecords:
     # ----------------------------------------------------------------------------------------------- stages
 
     def stage_status(self, entry: Stage[object]) -> StageStatus:
-        """How a stage stands."""
+        """Status of a stage."""
         if entry.scope == "plane":
             return self._plane_stage_status(entry)
         step = self.step(entry)

@@ -13,7 +13,7 @@ from vlasscube.workspace.run_state import RunState, read_run_state
 
 @dataclass(frozen=True)
 class StageLine:
-    """How a stage stands."""
+    """Status of a stage."""
 
     number: int
     name: str
@@ -26,7 +26,7 @@ class StageLine:
 
 @dataclass(frozen=True)
 class PlaneLine:
-    """How a plane stands."""
+    """Status of a plane."""
 
     label: str
     spw: str

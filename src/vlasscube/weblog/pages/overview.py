@@ -1,4 +1,4 @@
-"""The first page: what was asked for, how it stands, and what needs attention."""
+"""The first page: what was requested, its status, and what needs attention."""
 
 from __future__ import annotations
 
