@@ -1,5 +1,5 @@
 """
-What takes the time of imaging, in C++; see vlasscube.mosaic and vlasscube.images for what it is used for.
+The time-critical part of imaging, in C++; see vlasscube.mosaic and vlasscube.images for how it is used.
 """
 
 from collections.abc import Sequence
