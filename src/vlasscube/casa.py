@@ -25,6 +25,7 @@ from typing import Any
 
 from vlasscube import __version__
 from vlasscube.errors import CasaTaskError, CasaUnavailableError
+from vlasscube.processes.environment import prepare_process, require_limits
 
 _REQUIRED = ("casatools", "casatasks", "casadata", "six")
 _INSTALL_HINT = (
@@ -42,11 +43,19 @@ def check_installation() -> None:
     Raises
     ------
     CasaUnavailableError
-        Naming the missing packages and how to install them.
+        Naming the missing packages and how to install them, or what keeps CASA from starting.
     """
+    prepare_process()
+    require_limits()
     missing = [name for name in _REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
         raise CasaUnavailableError(f"CASA cannot be used: missing {', '.join(missing)}.", hint=_INSTALL_HINT)
+    if sys.flags.optimize > 1 and importlib.util.find_spec("cerberus") is None:
+        # casatools reads docstrings of the copy of cerberus that it brings.
+        raise CasaUnavailableError(
+            "CASA does not start in a Python without docstrings (python -OO, PYTHONOPTIMIZE=2).",
+            hint="Unset PYTHONOPTIMIZE, and start Python without -OO.",
+        )
 
 
 def configure(

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from vlasscube.constants import DAY_S, MJD_OF_UNIX_EPOCH
 from vlasscube.errors import CasaUnavailableError
+from vlasscube.processes.environment import prepare_process
 
 _INSTALL_HINT = "Install it with:  pip install python-casacore"
 _PIXELS = "map"
@@ -70,6 +71,7 @@ class ImageDescription:
 
 def _module(name: str) -> Any:
     try:
+        prepare_process()
         return importlib.import_module(f"casacore.{name}")
     except ImportError as error:
         raise CasaUnavailableError(f"python-casacore cannot be used: {error}", hint=_INSTALL_HINT) from error

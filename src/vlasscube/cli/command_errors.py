@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from vlasscube.errors import VlassCubeError
+from vlasscube.errors import VlassCubeError, WorkspaceError
+from vlasscube.processes.environment import prepare_process
 
 OK, FAILURE = 0, 1
 
@@ -41,6 +44,19 @@ def _complain(error: Exception, debug: bool) -> int:
     return FAILURE
 
 
+def _leave_removed_directory(directory: Path | None) -> None:
+    """Go to the root where the current directory has been removed, with which many functions cannot live."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        if directory is not None and not directory.is_absolute():
+            raise WorkspaceError(
+                "the current directory has been removed.",
+                hint="Change to one that exists, or give the run directory by its full path.",
+            ) from error
+        os.chdir("/")
+
+
 def command(function: Callable[..., int]) -> Callable[..., int]:
     """Make errors and signals of a command into messages and an exit status."""
 
@@ -49,7 +65,9 @@ def command(function: Callable[..., int]) -> Callable[..., int]:
         from vlasscube.cli.signals import INTERRUPTED_TEXT, Interrupted, ending_on_signals
 
         try:
+            prepare_process()
             with ending_on_signals():
+                _leave_removed_directory(kwargs.get("directory"))
                 return function(*args, **kwargs)
         except Interrupted as interruption:
             print(INTERRUPTED_TEXT, file=sys.stderr)
@@ -57,10 +75,6 @@ def command(function: Callable[..., int]) -> Callable[..., int]:
         except KeyboardInterrupt:
             print(INTERRUPTED_TEXT, file=sys.stderr)
             return 130
-        except BrokenPipeError:
-            # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-            sys.stdout = None
-            return FAILURE
         except Exception as error:
             return _complain(error, bool(kwargs.get("debug")))
 

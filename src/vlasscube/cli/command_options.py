@@ -30,7 +30,8 @@ def option_texts() -> dict[str, str]:
     for name, hint in get_type_hints(RunOptions).items():
         text = schema[name]["description"].replace("\n", " ").replace("``", "")
         texts[name] = f"{text.rstrip('.')}; 0 for no limit." if _may_be_none(hint) else text
-    return texts
+    # The library that shows help does not ask what the terminal can show.
+    return {name: text.replace("–", "-") for name, text in texts.items()}
 
 
 class RunOptionsCommand(TyperCommand):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from vlasscube.cli.streams import open_stream
 from vlasscube.recipe import RECIPE
 from vlasscube.texts import duration, printable
 
@@ -53,6 +55,11 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
+
+
+def show_json(text: str) -> None:
+    """Print JSON in ASCII, which every terminal and every reader can take."""
+    print(re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def planes_table(planes: CubeImages) -> Table:
@@ -172,10 +179,7 @@ def foreign_output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     saved = (os.dup(1), os.dup(2))
-    streams = [
-        os.fdopen(os.dup(fd), "w", encoding=sys.stdout.encoding, errors="backslashreplace", buffering=1)
-        for fd in saved
-    ]
+    streams = [open_stream(os.dup(fd), sys.stdout.encoding, owned=True) for fd in saved]
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.close(target)
@@ -190,8 +194,10 @@ def foreign_output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
             os.dup2(fd, number)
             os.close(fd)
         for stream in streams:
-            with contextlib.suppress(OSError):
-                stream.close()
+            if stream.problem is not None:
+                reason = stream.problem.strerror
+                print(f"vlasscube: warning: some of what was to be shown is lost: {reason}.", file=sys.stderr)
+            stream.close()
 
 
 # ------------------------------------------------------------------------------------------------ progress

@@ -7,7 +7,9 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import typer
 
 from vlasscube.cli.command_errors import FAILURE, OK, command
 from vlasscube.cli.command_options import RunOptionsCommand, combined_options, with_run_options
+from vlasscube.cli.streams import lasting_streams
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -83,10 +86,10 @@ def _root(
     if version:
         from vlasscube import __version__
 
-        typer.echo(f"vlasscube {__version__}")
+        print(f"vlasscube {__version__}")
         raise typer.Exit(OK)
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        print(context.get_help())
     return OK
 
 
@@ -177,10 +180,12 @@ def _run(
 ) -> int:
     from vlasscube.cli.console import JsonProgress, foreign_output_to, logging_to, make_progress
     from vlasscube.cli.run_report import emit_error, emit_result, show_result, tell_plane_warnings
+    from vlasscube.cli.signals import outliving_the_terminal
     from vlasscube.recipe import RECIPE
     from vlasscube.run.workflow import run_workflow
 
     with (
+        outliving_the_terminal(),
         foreign_output_to(workspace.logs / "output.log") as (stdout, _),
         make_progress(stdout, log_json=log_json, quiet=quiet) as progress,
         logging_to(workspace.logs / "vlasscube.log", progress.tell),
@@ -237,7 +242,10 @@ def plan(
     Shows planes, fields, image size, finished and missing steps, and estimates of disk space, memory and
     time; warns if there is not enough disk space or memory.
     """
-    from vlasscube.cli.console import logging_to
+    from vlasscube.processes.environment import require_limits
+
+    require_limits()
+    from vlasscube.cli.console import logging_to, show_json
     from vlasscube.cli.show_plan import show_plan
     from vlasscube.run.planning import make_plan
     from vlasscube.workspace.directory import Workspace
@@ -248,7 +256,7 @@ def plan(
     if json_output:
         from vlasscube.workspace.record_json import to_json
 
-        typer.echo(to_json(run_plan))
+        show_json(to_json(run_plan))
     else:
         show_plan(run_plan)
     return OK
@@ -258,6 +266,7 @@ def plan(
 @command
 def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
     """Show what has been done: stages and planes."""
+    from vlasscube.cli.console import show_json
     from vlasscube.cli.show_status import show_status
     from vlasscube.run.status import read_status
     from vlasscube.workspace.directory import Workspace
@@ -266,7 +275,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
     if json_output:
         from vlasscube.workspace.record_json import to_json
 
-        typer.echo(to_json(state))
+        show_json(to_json(state))
     else:
         show_status(state)
     return OK
@@ -276,6 +285,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 @command
 def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debug = False) -> int:
     """Check the products: complete, with the recorded hashes and headers."""
+    from vlasscube.cli.console import show_json
     from vlasscube.run.verification import verify_products
     from vlasscube.texts import printable
     from vlasscube.workspace.directory import Workspace
@@ -284,12 +294,12 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
     if json_output:
         from vlasscube.workspace.record_json import to_json
 
-        typer.echo(to_json(report))
+        show_json(to_json(report))
     else:
         for problem in report.problems:
-            typer.echo(printable(f"{problem.file}: {problem.text}"))
+            print(printable(f"{problem.file}: {problem.text}"))
         count = len(report.problems)
-        typer.echo(f"{report.checked} products checked, {count or 'no'} problem{'' if count == 1 else 's'}.")
+        print(f"{report.checked} products checked, {count or 'no'} problem{'' if count == 1 else 's'}.")
     return FAILURE if report.problems else OK
 
 
@@ -310,7 +320,7 @@ def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
         # A run makes its own pictures, and where nothing can be written there is nothing to be made.
         with contextlib.suppress(WorkspaceError), workspace.locked():
             _make_missing_pictures(workspace)
-    typer.echo(printable(str(render_weblog(workspace))))
+    print(printable(str(render_weblog(workspace))))
     return OK
 
 
@@ -334,11 +344,11 @@ def clean(
     cleaned = clean_working(Workspace(directory), force=force, dry_run=dry_run)
     if dry_run:
         for name in cleaned.removed:
-            typer.echo(f"working/{printable(name)}")
+            print(f"working/{printable(name)}")
     verb = "Would remove" if dry_run else "Removed"
-    typer.echo(f"{verb} {len(cleaned.removed)} images and tables, {data_size(cleaned.freed_bytes)}.")
+    print(f"{verb} {len(cleaned.removed)} images and tables, {data_size(cleaned.freed_bytes)}.")
     if cleaned.kept:
-        typer.echo(f"Not the run's, and kept in working/: {printable(', '.join(cleaned.kept))}")
+        print(f"Not the run's, and kept in working/: {printable(', '.join(cleaned.kept))}")
     return OK
 
 
@@ -425,7 +435,7 @@ def simulate(
         changed |= restricted_to(PRESETS.get(preset_name), changed["science_spws"])
     parameters = preset(preset_name, **changed)
     make_field(directory, parameters, seed)
-    typer.echo(f"Made {directory}. Next: vlasscube run {directory}")
+    print(f"Made {directory}. Next: vlasscube run {directory}")
     return OK
 
 
@@ -452,8 +462,8 @@ def demo(
     workspace = Workspace(directory)
     options = combined_options(workspace.read_options(), {})
     exit_status = _run(workspace, options, RunChoices(workers=workers), quiet=quiet)
-    typer.echo(comparison_line(workspace))
-    typer.echo(f"Open {workspace.weblog / 'index.html'} in a browser.")
+    print(comparison_line(workspace))
+    print(f"Open {workspace.weblog / 'index.html'} in a browser.")
     return exit_status
 
 
@@ -466,13 +476,24 @@ _USAGE_ERROR: type[Exception] = next(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    with lasting_streams() as output:
+        status = _main(arguments)
+        if output is not None and output.problem is not None:
+            print(f"vlasscube: error: cannot write the output: {output.problem.strerror}.", file=sys.stderr)
+            status = status or FAILURE
+    return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         status = app(
             prog_name="vlasscube", args=None if arguments is None else list(arguments), standalone_mode=False
         )
     except _USAGE_ERROR as error:
         # The usual status of wrong usage, 2, says here that some planes are not fine.
-        error.show()  # type: ignore[attr-defined]
+        text = io.StringIO()
+        error.show(file=text)  # type: ignore[attr-defined]
+        print(text.getvalue(), end="", file=sys.stderr)
         return FAILURE
     except typer.Abort:
         return 130

@@ -63,6 +63,22 @@ def ending_on_signals() -> Iterator[None]:
         receiver.close()
 
 
+@contextlib.contextmanager
+def outliving_the_terminal() -> Iterator[None]:
+    """Go on, and let the workers go on, when the terminal is closed: as under nohup.
+
+    ``vlasscube status`` tells which process works in the directory.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def _watch(receiver: socket.socket) -> None:
     from vlasscube.processes.parallel import stop_workers
     from vlasscube.workspace.run_state import note_forced_end

@@ -51,8 +51,8 @@ def _inspected(path: Path, state: str) -> MeasurementSetSummary:
     what = path.name
     try:
         with isolated_reader() as reader:
+            reader.start(casa.configure)
             reader.call(_require_unlocked, path)
-            reader.call(casa.configure)
             for name in (*SUBTABLES, "SOURCE"):
                 if (path / name / "table.dat").is_file():
                     what = f"{path.name}/{name}"

@@ -16,6 +16,8 @@ from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
+from vlasscube.errors import CasaUnavailableError
+from vlasscube.processes.environment import describe_limits, prepare_process
 from vlasscube.processes.parallel import SerialExecutor, make_executor, stop_workers
 from vlasscube.texts import plain_text
 
@@ -66,6 +68,23 @@ class IsolatedReader:
         except BrokenProcessPool as error:
             self.close()
             raise ReaderDiedError("the process that read it died") from error
+
+    def start(self, function: Callable[[], None]) -> None:
+        """Call a function that loads the libraries which the reading needs.
+
+        Raises
+        ------
+        CasaUnavailableError
+            If the process ended over it: then what is to be read is not at fault.
+        """
+        try:
+            self.call(function)
+        except (ReaderDiedError, MemoryError) as error:
+            limits = describe_limits()
+            raise CasaUnavailableError(
+                "CASA ends its process when it starts; no data have been read yet.",
+                hint=f"The limits here are: {limits}. Raise them." if limits else "Is there enough memory?",
+            ) from error
 
     def close(self) -> None:
         """End the process."""
@@ -120,3 +139,5 @@ def _settle() -> None:
     os.close(nowhere)
     # Libraries that reserve memory for each of many cores would reach the limit by that alone.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    prepare_process()
