@@ -11,7 +11,6 @@ import locale
 import os
 import re
 import resource
-import tempfile
 
 from vlasscube.errors import CasaUnavailableError
 
@@ -83,6 +82,8 @@ def describe_limits() -> str:
 def _give_home() -> None:
     """Set HOME where it is missing or empty, over which CASA ends the process; it reads nothing there."""
     if not os.environ.get("HOME"):
+        import tempfile
+
         os.environ["HOME"] = tempfile.gettempdir()
 
 
