@@ -30,7 +30,7 @@ from vlasscube.run.workflow import Event, RunResult
 from vlasscube.texts import data_size, duration, printable
 from vlasscube.workspace.directory import Workspace
 
-COMMANDS = ("run", "plan", "status", "verify", "weblog", "clean", "simulate", "demo")
+COMMANDS = ("run", "plan", "status", "verify", "weblog", "prune", "simulate", "demo")
 
 
 def verdict(spw: str, outcome: Outcome, reason: str = "") -> PlaneVerdict:

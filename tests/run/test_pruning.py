@@ -1,4 +1,4 @@
-"""Cleaning removes what a run has made, and nothing else."""
+"""Pruning removes what a run has made, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.naming import plane_image_root
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import read_result
-from vlasscube.run.pruning import clean_working
+from vlasscube.run.pruning import prune_working
 from vlasscube.workspace.directory import Workspace
 
 from .released_run import unpack_released_run
@@ -59,14 +59,14 @@ def content(directory: Path) -> dict[str, bytes]:
 
 def test_what_the_run_made_is_removed_and_nothing_else(workspace: Workspace) -> None:
     before = {name: content(workspace.directory / name) for name in ("products", "records")}
-    cleaned = clean_working(workspace)
-    assert set(cleaned.removed) == made_by(workspace) | set(PARTIAL)
-    assert cleaned.freed_bytes == 1000 * len(cleaned.removed)
-    assert {path.name for path in workspace.working.iterdir()} == set(foreign(workspace)) == set(cleaned.kept)
+    pruned = prune_working(workspace)
+    assert set(pruned.removed) == made_by(workspace) | set(PARTIAL)
+    assert pruned.freed_bytes == 1000 * len(pruned.removed)
+    assert {path.name for path in workspace.working.iterdir()} == set(foreign(workspace)) == set(pruned.kept)
     after = {name: content(workspace.directory / name) for name in before}
     after["records"].pop("lock")
     assert after == before
-    assert clean_working(workspace).removed == ()
+    assert prune_working(workspace).removed == ()
 
 
 def test_links_are_not_followed(workspace: Workspace, tmp_path: Path) -> None:
@@ -78,13 +78,13 @@ def test_links_are_not_followed(workspace: Workspace, tmp_path: Path) -> None:
     (workspace.working / first).symlink_to(elsewhere)
     (workspace.working / second / "link").symlink_to(elsewhere)
     (workspace.working / second / "data").symlink_to(elsewhere / "deep" / "data")
-    clean_working(workspace)
+    prune_working(workspace)
     assert not (workspace.working / first).is_symlink()
     assert content(elsewhere) == {"deep/data": b"precious"}
     shutil.rmtree(workspace.working)
     workspace.working.symlink_to(elsewhere)
     with pytest.raises(WorkspaceError, match="is a link"):
-        clean_working(workspace)
+        prune_working(workspace)
     assert content(elsewhere) == {"deep/data": b"precious"}
 
 
@@ -92,31 +92,40 @@ def test_nothing_is_removed_from_a_run_that_works_or_is_not_finished(workspace: 
     before = content(workspace.working)
     second = Workspace(workspace.directory)
     with workspace.locked(), pytest.raises(WorkspaceLockedError):
-        clean_working(second)
+        prune_working(second)
     workspace.remove_record("export_vlass_data")
     with pytest.raises(WorkspaceError, match="is not finished") as caught:
-        clean_working(workspace)
+        prune_working(workspace)
     assert "--force" in caught.value.hint
     assert content(workspace.working) == before
-    assert clean_working(workspace, force=True).removed
+    assert prune_working(workspace, force=True).removed
 
 
 def test_command(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     before = content(workspace.working)
-    assert cli.main(["clean", str(workspace.directory), "--dry-run"]) == 0
+    assert cli.main(["prune", str(workspace.directory), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "Would remove" in shown
     assert all(f"working/{name}" in shown for name in made_by(workspace))
     assert content(workspace.working) == before
-    assert cli.main(["clean", str(workspace.directory)]) == 0
+    assert cli.main(["prune", str(workspace.directory)]) == 0
     shown = capsys.readouterr().out
     assert "Removed" in shown
     assert "kept in working/: .hidden" in shown
     for name in foreign(workspace):
         shutil.rmtree(workspace.working / name)
-    assert cli.main(["clean", str(workspace.directory)]) == 0
+    assert cli.main(["prune", str(workspace.directory)]) == 0
     assert not workspace.working.exists()
 
 
-def test_nothing_to_clean(tmp_path: Path) -> None:
-    assert clean_working(Workspace(tmp_path)).removed == ()
+def test_nothing_to_prune(tmp_path: Path) -> None:
+    assert prune_working(Workspace(tmp_path)).removed == ()
+
+
+def test_former_name_of_the_command(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["clean", str(workspace.directory)]) == 0
+    shown = capsys.readouterr()
+    assert "Removed" in shown.out
+    assert shown.err == "vlasscube: 'clean' is now called 'prune'.\n"
+    assert cli.main(["--help"]) == 0
+    assert "clean" not in capsys.readouterr().out.split("Commands:")[1].split()

@@ -72,6 +72,8 @@ Workers = Annotated[
 ]
 LogJson = Annotated[bool, typer.Option("--log-json", help="One JSON object per event on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
+PruneForce = Annotated[bool, typer.Option("--force", help="Also if the run is not finished.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed.")]
 HERE = Path()
 
 
@@ -324,12 +326,12 @@ def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
     return OK
 
 
-@app.command(epilog="Example: vlasscube clean J1234")
+@app.command(epilog="Example: vlasscube prune J1234")
 @command
-def clean(
+def prune(
     directory: Directory = HERE,
-    force: Annotated[bool, typer.Option("--force", help="Also if the run is not finished.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed.")] = False,
+    force: PruneForce = False,
+    dry_run: DryRun = False,
     debug: Debug = False,
 ) -> int:
     """Remove the CASA images and the working measurement set of a finished run.
@@ -337,18 +339,35 @@ def clean(
     Products, web log, records and logs stay, and what anybody else has put into working/. Running the
     directory again makes everything again.
     """
-    from vlasscube.run.pruning import clean_working
+    return _prune(directory, force=force, dry_run=dry_run)
+
+
+@app.command(hidden=True, epilog="Example: vlasscube prune J1234")
+@command
+def clean(
+    directory: Directory = HERE,
+    force: PruneForce = False,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> int:
+    """Former name of the command prune."""
+    print("vlasscube: 'clean' is now called 'prune'.", file=sys.stderr)
+    return _prune(directory, force=force, dry_run=dry_run)
+
+
+def _prune(directory: Path, *, force: bool, dry_run: bool) -> int:
+    from vlasscube.run.pruning import prune_working
     from vlasscube.texts import data_size, printable
     from vlasscube.workspace.directory import Workspace
 
-    cleaned = clean_working(Workspace(directory), force=force, dry_run=dry_run)
+    pruned = prune_working(Workspace(directory), force=force, dry_run=dry_run)
     if dry_run:
-        for name in cleaned.removed:
+        for name in pruned.removed:
             print(f"working/{printable(name)}")
     verb = "Would remove" if dry_run else "Removed"
-    print(f"{verb} {len(cleaned.removed)} images and tables, {data_size(cleaned.freed_bytes)}.")
-    if cleaned.kept:
-        print(f"Not the run's, and kept in working/: {printable(', '.join(cleaned.kept))}")
+    print(f"{verb} {len(pruned.removed)} images and tables, {data_size(pruned.freed_bytes)}.")
+    if pruned.kept:
+        print(f"Not the run's, and kept in working/: {printable(', '.join(pruned.kept))}")
     return OK
 
 

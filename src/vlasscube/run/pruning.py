@@ -21,7 +21,7 @@ _PARTIAL = re.compile(r"\..+\.(partial|doomed)")
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class Pruned:
     """What was removed, or would be, and what was not."""
 
     removed: tuple[str, ...]
@@ -31,7 +31,7 @@ class Cleaned:
     """Names in ``working/`` that are not the run's."""
 
 
-def clean_working(workspace: Workspace, *, force: bool = False, dry_run: bool = False) -> Cleaned:
+def prune_working(workspace: Workspace, *, force: bool = False, dry_run: bool = False) -> Pruned:
     """Remove the CASA images and the working measurement set of a finished run.
 
     Products, web log, records and logs stay. Whoever runs the directory again makes everything again.
@@ -47,7 +47,7 @@ def clean_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
 
     Returns
     -------
-    Cleaned
+    Pruned
         What was removed, or would be.
 
     Raises
@@ -58,7 +58,7 @@ def clean_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
         If the run is not finished, or ``working/`` is a link.
     """
     if not workspace.working.exists():
-        return Cleaned((), 0, ())
+        return Pruned((), 0, ())
     if workspace.working.is_symlink():
         raise WorkspaceError(
             f"{workspace.working} is a link, which is not followed",
@@ -82,7 +82,7 @@ def clean_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
                 remove(path)
         if not kept and not dry_run:
             workspace.working.rmdir()
-    return Cleaned(tuple(removed), freed, tuple(kept))
+    return Pruned(tuple(removed), freed, tuple(kept))
 
 
 def _is_finished(workspace: Workspace) -> bool:
