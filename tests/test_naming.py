@@ -12,89 +12,56 @@ from hypothesis import strategies as st
 from vlasscube import naming
 from vlasscube.errors import NamingError
 
+from .test_image_names import SAFE, official_names
+
 CUBE = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 
-digits = st.integers(0, 9).map(str)
-image_names = st.builds(
-    naming.ImageName,
-    epoch=st.tuples(st.integers(1, 9), st.integers(1, 2)).map(lambda pair: f"{pair[0]}.{pair[1]}"),
-    product=st.sampled_from(["cc", "se", "ql"]),
-    tile=st.from_regex(r"\AT[0-9]{2}t[0-9]{2}\Z"),
-    centre=st.from_regex(r"\AJ[0-9]{6}[+-][0-9]{6}\Z", alphabet="J0123456789+-"),
-    pixel=st.none() | st.sampled_from(["06", "10", "025"]),
-    size=st.none() | st.sampled_from(["2048", "16384"]),
-    version=st.none() | st.integers(0, 99).map(str),
+# What a free name may hold of what is appended to names.
+pieces = st.sampled_from(
+    [
+        "spw2",
+        "spw3_4",
+        "IQUV",
+        "IQU",
+        "V",
+        "iter3",
+        "image",
+        "residual",
+        "pbcor",
+        "tt0",
+        "rms",
+        "subim",
+        "com",
+        "fits",
+        "s7_0",
+        "V_mean_minmaxrej",
+        "v1",
+        "T10t02",
+        "VLASS2",
+        "1",
+        "cc",
+        "se",
+        "I",
+        "model",
+        "mask",
+        "QLcatmask-tier1",
+        "combined-tier2",
+        "ms",
+        "list",
+        "x",
+        "X",
+        "my_source",
+    ]
+)
+free_names = st.text(alphabet=SAFE, min_size=1, max_size=60) | st.lists(pieces, min_size=1, max_size=12).map(
+    ".".join
+)
+image_names = free_names.filter(lambda name: name[0] not in ".-+") | official_names.map(
+    lambda name: name.text
 )
 spw_groups = st.lists(st.integers(0, 63), min_size=1, max_size=16, unique=True).map(
     lambda ids: ",".join(map(str, ids))
 )
-
-
-def test_slots_of_an_image_name():
-    name = naming.parse_image_name(CUBE)
-    assert name == naming.ImageName("2.1", "cc", "T10t02", "J005000-023000", "06", "2048", "1")
-    assert (name.text, name.object_name, name.obs_id) == (
-        CUBE,
-        "J005000-023000",
-        "VLASS2.1.T10t02.J005000-023000",
-    )
-
-
-def test_short_image_name():
-    name = naming.parse_image_name("VLASS1.2.se.Txxxx.J133335+164400.v1")
-    assert (name.tile, name.pixel, name.size, name.version) == ("Txxxx", None, None, "1")
-
-
-@given(image_names)
-def test_image_name_round_trip(name):
-    assert naming.parse_image_name(name.text) == name
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ".",
-        "..",
-        "/etc/passwd",
-        f"../{CUBE}",
-        f"{CUBE}/..",
-        f"{CUBE}\n",
-        f" {CUBE}",
-        f"{CUBE} ",
-        f"{CUBE}'",
-        f'{CUBE}"',
-        f"{CUBE}*",
-        f"{CUBE}\x00",
-        f"{CUBE}\u202e",
-        f"{CUBE}\ud800",
-        f"{CUBE}1" + "0" * 200,
-        CUBE.replace("cc", "xx"),
-        CUBE.replace("J", ""),
-        CUBE + ".extra",
-        CUBE.replace("2.1", "２.1"),
-        "VLASS2.1.cc.T10t02",
-        CUBE.replace(".", "\\"),
-    ],
-)
-def test_refused_image_names(text):
-    with pytest.raises(NamingError) as caught:
-        naming.parse_image_name(text)
-    assert caught.value.hint
-    assert caught.value.message.isprintable()
-
-
-@given(st.text(max_size=300) | st.text(alphabet="VLASS12.cseT0tJ+-6v8", max_size=60))
-def test_any_text_parses_or_is_refused_by_name(text):
-    for parser in (naming.parse_image_name, naming.parse_product_name):
-        try:
-            result = parser(text)
-        except NamingError:
-            continue
-        if isinstance(result, naming.ImageName):
-            assert result.text == text
-    naming.parse_field_position(text)
-    naming.is_vlass_field_name(text)
 
 
 # --------------------------------------------------------------------------------------- work products
@@ -121,14 +88,69 @@ def test_refused_groups(group):
         naming.plane_label(group)
 
 
-@pytest.mark.parametrize("name", ["x.IQU.y", "IQUV.x", "x.IQUV", "x.IQUV.IQUV.y", "xIQUV.y"])
-def test_stokes_slot_must_be_there_once(name):
+@pytest.mark.parametrize("name", ["x.IQU.y", "IQUV.x", "x.IQUV", "xIQUV.y", ".IQUV.y", "x.IQUV."])
+def test_stokes_slot_must_be_there(name):
     with pytest.raises(NamingError):
         naming.stokes_variant(name, "V")
 
 
-def test_stokes_slot_of_a_path_is_that_of_the_name():
+def test_stokes_slot_is_that_of_the_plane():
     assert naming.stokes_variant("/data.IQUV.x/a.IQUV.b", "IQU") == "/data.IQUV.x/a.IQU.b"
+    root = naming.plane_image_root("my.IQUV.test", "2")
+    assert naming.stokes_variant(f"{root}.iter3", "V") == "s7_0.my.IQUV.test.spw2.V.iter3"
+
+
+@given(image_names, spw_groups, st.booleans(), st.booleans())
+def test_what_is_made_of_any_name_is_parsed_back(name, group, rms, com):
+    """From the imagename of the list to the product, through every function that appends to it."""
+    cutout = naming.pbcor_name(naming.iteration_root(naming.plane_image_root(name, group), 3))
+    cutout = naming.subim_name(naming.rms_name(cutout) if rms else cutout)
+    for stokes in ("IQU", "V"):
+        file = naming.fits_name(naming.stokes_variant(cutout, stokes))
+        file = naming.com_fits_name(file) if com else file
+        product = naming.parse_product_name(file)
+        assert product == naming.ProductName(name, group, stokes, 3, "image.pbcor", rms, True, com)
+        assert product.text == file
+        assert naming.plane_ending(file) == file.removeprefix(f"{name}.spw")
+
+
+@given(image_names, image_names, spw_groups, spw_groups)
+def test_two_names_have_no_product_in_common(one, other, group, other_group):
+    texts = {
+        naming.ProductName(name, spw, "IQU", 3, "image.pbcor", subim=True).text
+        for name, spw in ((one, group), (other, other_group))
+    }
+    assert len(texts) == len({(one, group), (other, other_group)})
+
+
+def test_long_names_are_refused_with_the_planes_they_are_too_long_for():
+    windows = ",".join(map(str, range(2, 18)))
+    assert naming.plane_image_root("x" * 100, windows)
+    with pytest.raises(NamingError, match="characters too long for a plane of the spectral windows 2,3,4"):
+        naming.plane_image_root("x" * 160, windows)
+    name = naming.plane_image_root("x" * 170, "17")
+    assert len(f"{name}.iter3.image.residual.pbcor.tt0.rms.subim") < 255
+
+
+@given(image_names, st.integers(1, 30))
+def test_images_of_a_continuum_run_tell_its_name(name, stage):
+    images = {
+        f"s{stage}_0.{name}.I.iter1.model.tt1": "model_images",
+        f"s{stage}_0.{name}.I.iter1.model": "model_images",
+        f"s{stage}_0.{name}.QLcatmask-tier1.mask": "tier1_mask",
+        f"s{stage}_0.{name}.combined-tier2.mask": "tier2_mask",
+    }
+    patterns = naming.resource_patterns("x.ms", name)
+    for image, kind in images.items():
+        assert naming.parse_continuum_image(image) == naming.ContinuumImage(name, kind)
+        assert fnmatch.fnmatchcase(image, patterns[kind])
+
+
+@pytest.mark.parametrize(
+    "name", ["x.mask", "s5_0.I.iter1.model.tt0", "s5_0.x.I.iter2.model.tt0", "s5_0.x.I.iter1"]
+)
+def test_other_images_of_a_continuum_run(name):
+    assert naming.parse_continuum_image(name) is None
 
 
 def test_prefix_is_stripped_only_at_the_start():
@@ -149,9 +171,9 @@ def archive_slots(name: str) -> tuple[str, str, str, str]:
     return obs_id, slots[3], slots[7], "noise" if ".rms." in name else "science"
 
 
-@given(image_names, spw_groups, st.sampled_from(["IQU", "V"]), st.booleans(), st.booleans())
+@given(official_names, spw_groups, st.sampled_from(["IQU", "V"]), st.booleans(), st.booleans())
 def test_product_names_round_trip_and_fit_the_archive(image, group, stokes, rms, com):
-    product = naming.ProductName(image, group, stokes, 3, "image.pbcor", rms=rms, subim=True, com=com)
+    product = naming.ProductName(image.text, group, stokes, 3, "image.pbcor", rms=rms, subim=True, com=com)
     assert naming.parse_product_name(f"products/{product.text}") == product
     assert product.label == naming.plane_label(group)
     if image.pixel and image.size and image.version:
@@ -184,7 +206,9 @@ def test_mean_of_v():
     name = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.V_mean_minmaxrej.subim.fits"
     product = naming.parse_product_name(name)
     assert (product.spw, product.stokes, product.label, product.subim) == (None, "V", None, True)
-    assert product.image.version is None
+    assert product.identity.version is None
+    mine = naming.parse_product_name("my.V_mean_minmaxrej.V_mean_minmaxrej.subim.fits")
+    assert (mine.image, mine.stokes) == ("my.V_mean_minmaxrej", "V")
     assert product.text == name
 
 
@@ -195,7 +219,8 @@ def test_mean_of_v():
         f"{CUBE}.spw2.IQU.iter3.image.pbcor.tt0.subim",
         f"{CUBE}.spw2..iter3.image.pbcor.tt0.subim.fits",
         f"{CUBE}.spw2.UQ.iter3.image.pbcor.tt0.subim.fits",
-        f"s7_0.{CUBE}.spw2.IQU.iter3.image.pbcor.tt0.subim.fits",
+        "spw2.IQU.iter3.image.pbcor.tt0.subim.fits",
+        ".spw2.IQU.iter3.image.pbcor.tt0.subim.fits",
         f"{CUBE}.spw2.IQU.iter3.image.pbcor.tt0.subim.fits\n",
         f"{CUBE}.spw2.IQU.iter03.image.pbcor.tt0.subim.fits",
     ],
@@ -212,6 +237,22 @@ def test_working_ms():
     fsid = "VLASS2.1.sb38546349.eb38559922.59066.15098736111"
     assert naming.working_ms_name(f"/data/{fsid}_split.ms/") == f"{fsid}_split_split.ms"
     assert naming.working_ms_name(fsid) == f"{fsid}_split.ms"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "J1550+1120_split.ms",
+        "VLASS1.1.sb34292888.eb34477127.58019.26435371528.ms",
+        "my.target.ms",
+        "3C286.ms",
+        "x_split_split.ms",
+    ],
+)
+def test_measurement_sets_of_users(name):
+    working = naming.working_ms_name(name)
+    assert working == f"{name[:-3]}_split.ms"
+    assert fnmatch.fnmatchcase(f"{working}.flagversions", naming.resource_patterns(working, "x")["flag_dir"])
 
 
 @pytest.mark.parametrize("name", ["a\nb.ms", "a'b.ms", "a*.ms", "x" * 240 + ".ms", ""])

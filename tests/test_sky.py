@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vlasscube import sky
+from vlasscube import casa, sky
 from vlasscube.errors import QuantityError
 
 ARCSEC = math.radians(1 / 3600)
@@ -272,6 +272,20 @@ def test_phase_centres_round_trip(position, frame):
         ("J2000 13:33:35.814 +16.44.04.255", (203.399225, 16.7345152777778, "J2000")),
         ("ICRS 18h42m0.165s -00d30m0.0", (280.5006875, -0.5, "ICRS")),
         ("j2000  23:06:0.000   -00.30.0.0000 ", (346.5, -0.5, "J2000")),
+        ("J2000 12:16:04.600 +059.24.50.300", (184.0191666666667, 59.4139722222222, "J2000")),
+        ("12h16m04.6 +59d24m50.3", (184.0191666666667, 59.4139722222222, "J2000")),
+        ("12:16:04.6 +59.24.50.3", (184.0191666666667, 59.4139722222222, "J2000")),
+        ("12H16M04.6S +59D24M50.3S", (184.0191666666667, 59.4139722222222, "J2000")),
+        ("icrs 187.5deg -40deg", (187.5, -40.0, "ICRS")),
+        ("187.5 deg -40 deg", (187.5, -40.0, "J2000")),
+        ("J2000 1.2rad -0.5rad", (68.75493541569878, -28.64788975654116, "J2000")),
+        ("J2000 -172.5deg -4e1deg", (187.5, -40.0, "J2000")),
+        ("J2000 11250arcmin -144000arcsec", (187.5, -40.0, "J2000")),
+        ("J2000 187d30m00 -40d", (187.5, -40.0, "J2000")),
+        ("J2000 12h30m -40d00m", (187.5, -40.0, "J2000")),
+        ("J2000 12:30 -40.00.00", (187.5, -40.0, "J2000")),
+        ("J2000 12h30m \u221240.00.00", (187.5, -40.0, "J2000")),
+        ("J2000 360deg \u20131deg", (0.0, -1.0, "J2000")),
     ],
 )
 def test_phase_centres(text, expected):
@@ -283,7 +297,28 @@ def test_phase_centres(text, expected):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("00:50:0.366 -02.30.0.0000", "declination"),
+        ("00:50:0.366", "right-ascension"),
+        ("J2000 00:50:0.366", "right-ascension"),
+        ("00:50:0.366 -02.30.0.0000 J2000", "frame"),
+        ("GALACTIC 12deg 3deg", "frame"),
+        ("J2000.0 12deg 3deg", "frame"),
+        ("TRACKFIELD", "right-ascension"),
+        ("12:16:04.6 +59:24:50.3", "declination '\\+59:24:50.3' .*colons as hours; write dots"),
+        ("12:16:04.6 3h24m50", "h as hours"),
+        ("12.16.04.6 +59.24.50.3", "right ascension .* dots, which CASA reads as degrees"),
+        ("J2000 187.5 -40", "right ascension '187.5' has no unit; write e.g. 187.5deg"),
+        ("J2000 187.5deg -40", "declination '-40' has no unit"),
+        ("J2000 12.5h -40deg", "right ascension .* 'h' is no angle"),
+        ("J2000 187.5parsec -40deg", "'parsec' is no angle"),
+        ("J2000 361deg -40deg", "range"),
+        ("J2000 187.5deg -91deg", "range"),
+        ("J2000 187.5deg 1.6rad", "range"),
+        ("J2000 187.5deg 59.24", "no unit"),
+        ("J2000 -12h30m 1deg", "has a sign"),
+        ("J2000 nandeg 1deg", "right ascension"),
+        ("J2000 1e999deg 1deg", "right ascension"),
+        ("J2000 12h16m04.6 59d24'50.3\"", "declination"),
+        ("J2000\u00a012deg 3deg", "right-ascension"),
         ("B1950 00:50:0.366 -02.30.0.0000", "frame"),
         ("J2000 00:50:0.366 -02:30:00", "colons"),
         ("J2000 24:50:0.366 -02.30.0.0000", "range"),
@@ -292,7 +327,6 @@ def test_phase_centres(text, expected):
         ("J2000 00:50:0.366 -90.00.0.0001", "range"),
         ("J2000 00:50:nan -02.30.0", "right ascension"),
         ("J2000 00:50m0.3 -02.30.0", "right ascension"),
-        ("J2000 12.5deg -2.5deg", "right ascension"),
         ("\u0131CRS 00:50:0.366 -02.30.0", "frame"),
         ("J2000\n00:50:0.366 -02.30.0.0000", "right-ascension"),
         ("J2000 ٠٠:50:0.366 -02.30.0.0000", "right ascension"),
@@ -303,6 +337,86 @@ def test_refused_phase_centres(text, reason):
     with pytest.raises(QuantityError, match=reason) as caught:
         sky.parse_phasecenter(text)
     assert "J2000" in caught.value.hint
+
+
+NOTATIONS = [
+    lambda ra, dec: sky.format_phasecenter(ra, dec, ra_decimals=9, dec_decimals=8),
+    lambda ra, dec: sky.format_phasecenter(ra, dec, ra_decimals=9, dec_decimals=8).removeprefix("J2000 "),
+    lambda ra, dec: f"J2000 {ra!r}deg {dec!r}deg",
+    lambda ra, dec: f"{math.radians(ra)!r}rad {math.radians(dec)!r} rad",
+    lambda ra, dec: f"ICRS {ra * 60!r}arcmin {dec * 3600!r}arcsec",
+]
+
+
+@given(positions, st.sampled_from(NOTATIONS))
+def test_every_notation_is_the_same_direction_to_us_and_as_written_for_casa(position, notation):
+    text = notation(*position)
+    for form in (text, sky.direction_for_casa(text)):
+        ra, dec, frame = sky.parse_phasecenter(form)
+        assert abs(sky.wrapped_deg(ra - position[0])) < 1.1e-11
+        assert abs(dec - position[1]) < 1.1e-11
+        assert frame == ("ICRS" if "ICRS" in text else "J2000")
+    assert sky.direction_for_casa(form) == form
+    assert sky.gives_frame(form)
+    assert sky.gives_frame(text) == text.startswith(("J2000", "ICRS"))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        # As production writes it: to the letter.
+        ("J2000 00:50:0.366 -02.30.0.0000", "J2000 00:50:0.366 -02.30.0.0000"),
+        (" j2000 12h16m04.6 +059.24.50.3", " j2000 12h16m04.6 +059.24.50.3"),
+        ("12:16:04.6 +59.24.50.3", "J2000 12:16:04.600 +59.24.50.3000"),
+        ("icrs 187.5deg -40deg", "ICRS 12:30:00.000 -40.00.00.0000"),
+        ("187.500001deg -40deg", "J2000 12:30:00.000240000 -40.00.00.00000000"),
+        ("12h30m -40d", "J2000 12:30:00.000 -40.00.00.0000"),
+    ],
+)
+def test_directions_are_written_for_casa_only_where_they_must_be(text, written):
+    assert sky.direction_for_casa(text) == written
+
+
+@pytest.mark.casa
+@settings(deadline=None)
+@given(positions, st.sampled_from(NOTATIONS))
+def test_casa_reads_what_we_read(position, notation):
+    quanta, measures = casa.tools().quanta(), casa.tools().measures()
+    text = sky.direction_for_casa(notation(*position))
+    words = text.split()
+    ours = sky.parse_phasecenter(text)
+    found = measures.direction(*words)
+    assert found["refer"] == words[0]
+    for value, word in zip(ours, words[1:], strict=False):
+        assert abs(sky.wrapped_deg(quanta.convert(quanta.toangle(word), "deg")["value"] - value)) < 1e-10
+    assert (
+        sky.separation_rad(
+            found["m0"]["value"], found["m1"]["value"], math.radians(ours[0]), math.radians(ours[1])
+        )
+        < 1e-11
+    )
+
+
+@pytest.mark.casa
+@pytest.mark.parametrize(
+    ("ra", "dec"),
+    [
+        ("12:16:04.6", "+059.24.50.300"),
+        ("12h16m04.6s", "-00d00m30"),
+        ("12H16M", "59D24M50.3"),
+        ("012:16:04.6", "-000.00.30.0"),
+        ("12:16", "59.24.50"),
+        ("187d30m00", "-40deg"),
+        ("1.2rad", ".5deg"),
+        ("-.5rad", "+4e1deg"),
+        ("675000arcsec", "-2400arcmin"),
+    ],
+)
+def test_casa_reads_each_notation_as_we_do(ra, dec):
+    quanta = casa.tools().quanta()
+    ours = sky.parse_phasecenter(f"J2000 {ra} {dec}")
+    for value, word in zip(ours, (ra, dec), strict=False):
+        assert abs(sky.wrapped_deg(quanta.convert(quanta.toangle(word), "deg")["value"] - value)) < 1e-10
 
 
 def test_phase_centre_is_where_astropy_sees_it():

@@ -1,8 +1,8 @@
-"""The only module that builds or parses VLASS names: images, products, fields, measurement sets, resources.
+"""The names of images, products, fields, measurement sets and resources: built and parsed nowhere else.
 
-Archives read VLASS names slot by slot, split at the dots; nothing else in the package may do so. Every name
-that comes from outside becomes a file name sooner or later, so it is refused here if it could mean more than
-a name.
+`vlasscube.image_names` has the image names themselves; here is what is appended to and put before them. An
+image name is free text and may hold anything that looks like a part of a product's name: names of products
+are therefore read from their end.
 """
 
 from __future__ import annotations
@@ -12,179 +12,38 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 
 from vlasscube.errors import NamingError, QuantityError
 from vlasscube.id_lists import parse_ids
+from vlasscube.image_names import (
+    IMAGE_NAME_EXAMPLE,
+    MAX_FILE_NAME_BYTES,
+    ImageIdentity,
+    check_file_name,
+    check_image_name,
+    image_identity,
+)
 from vlasscube.sky import right_ascension_parts, sexagesimal_parts
 
-MAX_NAME_BYTES = 200
-"""Longest image name: the suffixes of CASA images must still fit into the 255 bytes of a file name."""
-
-_MAX_FILE_NAME_BYTES = 255
-_GLOB_CHARACTERS = frozenset("*?[]{}")
-_QUOTES = frozenset("'\"`")
-
-_IMAGE_SLOTS = (
-    r"VLASS(?P<epoch>[0-9]+\.[0-9]+)\.(?P<product>cc|se|ql)\.(?P<tile>T[0-9A-Za-z]+)"
-    r"\.(?P<centre>J[0-9]{6}[+-][0-9]{6})(?:\.(?P<pixel>[0-9]{2,3}))?(?:\.(?P<size>[0-9]{2,6}))?"
-    r"(?:\.v(?P<version>[0-9]+))?"
-)
-_IMAGE_NAME = re.compile(_IMAGE_SLOTS)
-_IMAGE_NAME_EXAMPLE = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 _STAGE_PREFIX = re.compile(r"^s\d+_\d*\.", re.ASCII)
 _KINDS = "image|residual|model|psf|pb|weight|sumwt"
-_PRODUCT_NAME = re.compile(
-    _IMAGE_SLOTS
-    + r"\.spw(?P<spw>[0-9]{1,7}(?:_[0-9]{1,7})*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>0|[1-9][0-9]*)"
+_PLANE_ENDING = (
+    r"\.spw(?P<spw>[0-9]{1,7}(?:_[0-9]{1,7})*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>0|[1-9][0-9]*)"
     rf"\.(?P<kind>(?:{_KINDS}|image\.residual)(?:\.pbcor)?)\.tt0"
     r"(?P<rms>\.rms)?(?P<subim>\.subim)?(?P<com>\.com)?\.fits"
 )
+# Neither ending holds the beginning of another one, so a name can be divided in one place at most.
+_PRODUCT_NAME = re.compile(rf"(?P<image>.+){_PLANE_ENDING}")
 _MEAN_NAME = re.compile(
-    _IMAGE_SLOTS + r"\.(?P<kind>(?P<stokes>[IQUV])_mean_minmaxrej)(?P<rms>\.rms)?(?P<subim>\.subim)?\.fits"
+    r"(?P<image>.+)\.(?P<kind>(?P<stokes>[IQUV])_mean_minmaxrej)(?P<rms>\.rms)?(?P<subim>\.subim)?\.fits"
 )
+_LONGEST_ENDING = ".IQUV.iter3.image.residual.pbcor.tt0.rms.subim"
+_MARGIN_BYTES = 20
+"""For names of files in the making."""
 
 TcleanProduct = Literal["image", "residual", "model", "psf", "pb", "weight", "sumwt", "mask", "cleanmask"]
 """Images of one iteration, as tclean's mtmfs deconvolver leaves them."""
-
-
-def check_file_name(text: str, what: str = "name", *, max_bytes: int = _MAX_FILE_NAME_BYTES) -> str:
-    """Refuse a text that must not become a file name.
-
-    Parameters
-    ----------
-    text : str
-        The candidate.
-    what : str
-        How to call it in the error.
-    max_bytes : int
-        Longest UTF-8 form.
-
-    Returns
-    -------
-    str
-        The text, unchanged.
-
-    Raises
-    ------
-    NamingError
-        If it is empty, ``.`` or ``..``, too long, or has path separators, quotes, glob characters, control or
-        other unprintable characters.
-    """
-    shown = repr(text if len(text) <= 80 else f"{text[:77]}...")
-    if not text or text in {".", ".."}:
-        raise NamingError(f"{what} {shown} is not a name.", hint=f"Expected e.g. {_IMAGE_NAME_EXAMPLE}")
-    if not text.isprintable():
-        raise NamingError(f"{what} {shown} has control or other unprintable characters.", hint="Rename it.")
-    bad = sorted({char for char in text if char in "/\\" or char in _QUOTES or char in _GLOB_CHARACTERS})
-    if bad:
-        raise NamingError(
-            f"{what} {shown} has {' '.join(bad)}, which must not occur in a name.",
-            hint="Use letters, digits and . _ + - only.",
-        )
-    if len(text.encode()) > max_bytes:
-        raise NamingError(f"{what} {shown} is longer than {max_bytes} bytes.", hint="Use a shorter name.")
-    return text
-
-
-# ------------------------------------------------------------------------------------------- image names
-
-
-@dataclass(frozen=True)
-class ImageName:
-    """A VLASS image name, slot by slot.
-
-    Attributes
-    ----------
-    epoch : str
-        Epoch and half, ``'2.1'``.
-    product : {'cc', 'se', 'ql'}
-        Coarse cube, single-epoch continuum, quick look.
-    tile : str
-        ``'T10t02'``.
-    centre : str
-        ``'J005000-023000'``.
-    pixel : str or None
-        Pixel size in tenths of an arcsecond, ``'06'``.
-    size : str or None
-        Legacy size token, ``'2048'``; not the size of the image.
-    version : str or None
-        Processing version, ``'1'``.
-
-    Raises
-    ------
-    NamingError
-        If the slots do not make a valid name.
-    """
-
-    epoch: str
-    product: Literal["cc", "se", "ql"]
-    tile: str
-    centre: str
-    pixel: str | None = None
-    size: str | None = None
-    version: str | None = None
-
-    def __post_init__(self) -> None:
-        if _IMAGE_NAME.fullmatch(self.text) is None or len(self.text) > MAX_NAME_BYTES:
-            raise NamingError(
-                f"{self.text[:120]!r} is not a VLASS image name.", hint=f"Expected e.g. {_IMAGE_NAME_EXAMPLE}"
-            )
-
-    @property
-    def text(self) -> str:
-        """The name as written."""
-        version = None if self.version is None else f"v{self.version}"
-        slots = (f"VLASS{self.epoch}", self.product, self.tile, self.centre, self.pixel, self.size, version)
-        return ".".join(slot for slot in slots if slot is not None)
-
-    @property
-    def object_name(self) -> str:
-        """Value of the FITS keyword OBJECT."""
-        return self.centre
-
-    @property
-    def obs_id(self) -> str:
-        """Observation identifier of the archive: name without product, pixel, size and version."""
-        return f"VLASS{self.epoch}.{self.tile}.{self.centre}"
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def parse_image_name(text: str) -> ImageName:
-    """Parse a VLASS image name; the slots after the centre may be missing.
-
-    Parameters
-    ----------
-    text : str
-        E.g. ``'VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1'`` or ``'VLASS1.2.se.Txxxx.J133335+164400.v1'``.
-
-    Returns
-    -------
-    ImageName
-        ``parse_image_name(text).text == text``.
-
-    Raises
-    ------
-    NamingError
-        If it is not such a name, or not safe as a file name.
-    """
-    check_file_name(text, "image name", max_bytes=MAX_NAME_BYTES)
-    match = _IMAGE_NAME.fullmatch(text)
-    if match is None:
-        raise NamingError(
-            f"{text!r} is not a VLASS image name.",
-            hint=f"Expected VLASS<epoch>.<half>.<cc|se|ql>.<tile>.<centre>[...][.v<n>], "
-            f"e.g. {_IMAGE_NAME_EXAMPLE}",
-        )
-    return _image_name(match)
-
-
-def _image_name(match: re.Match[str]) -> ImageName:
-    names = ("epoch", "product", "tile", "centre", "pixel", "size", "version")
-    slots: dict[str, Any] = {name: match[name] for name in names}
-    return ImageName(**slots)
 
 
 def spw_group_label(group: str) -> str:
@@ -207,10 +66,23 @@ def plane_label(group: str) -> str:
     return f"spw{spw_group_label(group)}"
 
 
-def plane_image_root(image_name: ImageName | str, spw: str, stage: int = 7) -> str:
-    """Root of the CASA images of one plane: ``s7_0.<NAME>.spw2.IQUV``."""
-    name = image_name if isinstance(image_name, ImageName) else parse_image_name(image_name)
-    return f"s{stage}_0.{name.text}.{plane_label(spw)}.IQUV"
+def plane_image_root(image_name: str, spw: str, stage: int = 7) -> str:
+    """Root of the CASA images of one plane: ``s7_0.<NAME>.spw2.IQUV``.
+
+    Raises
+    ------
+    NamingError
+        If the name cannot be that of an image, or is too long together with the spectral windows.
+    """
+    root = f"s{stage}_0.{check_image_name(image_name)}.{plane_label(spw)}"
+    excess = len(root) + len(_LONGEST_ENDING) + _MARGIN_BYTES - MAX_FILE_NAME_BYTES
+    if excess > 0:
+        raise NamingError(
+            f"image name {image_name!r} is {excess} characters too long for a plane of the spectral windows "
+            f"{spw}.",
+            hint="Use a shorter imagename.",
+        )
+    return f"{root}.IQUV"
 
 
 def iteration_root(root: str, n: int) -> str:
@@ -252,21 +124,28 @@ def subim_name(name: str) -> str:
 
 
 def stokes_variant(name: str, stokes: str) -> str:
-    """Replace the Stokes slot ``.IQUV.`` of a name; the directory part of a path stays as it is.
+    """Replace the Stokes slot ``.IQUV.`` of a plane's image; the directory part of a path stays as it is.
+
+    It is the last such slot: what comes before the plane is the user's and may hold another one.
 
     Raises
     ------
     NamingError
-        If the name has not exactly one such slot.
+        If the name has no such slot.
     """
     directory, separator, base = name.rpartition("/")
-    slots = base.split(".")
-    if slots.count("IQUV") != 1 or slots[0] == "IQUV" or slots[-1] == "IQUV":
-        raise NamingError(
-            f"{base[:120]!r} has not exactly one .IQUV. slot.", hint="Expected an image of a plane."
-        )
-    slots[slots.index("IQUV")] = stokes
-    return directory + separator + ".".join(slots)
+    before, slot, after = base.rpartition(".IQUV.")
+    if not before or not slot or not after:
+        raise NamingError(f"{base[:120]!r} has no .IQUV. slot.", hint="Expected an image of a plane.")
+    return f"{directory}{separator}{before}.{stokes}.{after}"
+
+
+def plane_ending(name: str) -> str:
+    """What follows the image name in the name of a plane's image or product: ``2.IQUV.iter3.image.tt0``.
+
+    The whole name, if it is not that of a plane.
+    """
+    return name.rpartition(".spw")[2]
 
 
 def fits_name(casa_image: str | PurePath) -> str:
@@ -294,8 +173,8 @@ class ProductName:
 
     Attributes
     ----------
-    image : ImageName
-        The first slots.
+    image : str
+        Image name, the user's.
     spw : str or None
         Group as asked for (``'2'``, ``'2,3,4'``); None for a mean over the planes.
     stokes : str
@@ -308,7 +187,7 @@ class ProductName:
         Whether it is an rms image, a cutout, of the common-beam set.
     """
 
-    image: ImageName
+    image: str
     spw: str | None
     stokes: str
     iteration: int | None
@@ -323,9 +202,14 @@ class ProductName:
         return None if self.spw is None else plane_label(self.spw)
 
     @property
+    def identity(self) -> ImageIdentity:
+        """What the image name says."""
+        return image_identity(self.image)
+
+    @property
     def text(self) -> str:
         """The file name."""
-        parts = [self.image.text]
+        parts = [self.image]
         if self.spw is not None:
             parts += [plane_label(self.spw), self.stokes, f"iter{self.iteration}", self.kind, "tt0"]
         else:
@@ -357,11 +241,11 @@ def parse_product_name(fits: str | PurePath) -> ProductName:
     if match is None or not match["stokes"]:
         raise NamingError(
             f"{name!r} is not the name of a cube product.",
-            hint=f"Expected e.g. {_IMAGE_NAME_EXAMPLE}.spw2.IQU.iter3.image.pbcor.tt0.subim.fits",
+            hint=f"Expected e.g. {IMAGE_NAME_EXAMPLE}.spw2.IQU.iter3.image.pbcor.tt0.subim.fits",
         )
     slots = match.groupdict()
     return ProductName(
-        image=_image_name(match),
+        image=check_image_name(slots["image"]),
         spw=slots["spw"].replace("_", ",") if slots.get("spw") else None,
         stokes=slots["stokes"],
         iteration=int(slots["iteration"]) if slots.get("iteration") else None,
@@ -412,6 +296,49 @@ def resource_patterns(vis: str, se_name: str) -> dict[str, str]:
         "tier1_mask": f"s*_0.{se_name}.QLcatmask-tier1.mask*",
         "tier2_mask": f"s*_0.{se_name}.combined-tier2.mask*",
     }
+
+
+@dataclass(frozen=True)
+class ContinuumImage:
+    """An image that a continuum run has left, by its name.
+
+    Attributes
+    ----------
+    image : str
+        Image name of the run, the user's.
+    kind : {'model_images', 'tier1_mask', 'tier2_mask'}
+        As in `resource_patterns`.
+    """
+
+    image: str
+    kind: Literal["model_images", "tier1_mask", "tier2_mask"]
+
+
+_CONTINUUM_ENDINGS: tuple[tuple[Literal["model_images", "tier1_mask", "tier2_mask"], str], ...] = (
+    ("model_images", r"I\.iter1\.model(?:\.tt[0-9])?"),
+    ("tier1_mask", r"QLcatmask-tier1\.mask"),
+    ("tier2_mask", r"combined-tier2\.mask"),
+)
+
+
+def parse_continuum_image(name: str) -> ContinuumImage | None:
+    """Tell which continuum run an image of `resource_patterns` is of, whatever that run was called.
+
+    Parameters
+    ----------
+    name : str
+        Of the CASA image, without directory, e.g. ``'s5_0.my_source.I.iter1.model.tt0'``.
+
+    Returns
+    -------
+    ContinuumImage or None
+        None if it is none of the images that the cube needs.
+    """
+    for kind, ending in _CONTINUUM_ENDINGS:
+        match = re.fullmatch(rf"s[0-9]+_0\.(?P<image>.+)\.{ending}", name)
+        if match is not None:
+            return ContinuumImage(match["image"], kind)
+    return None
 
 
 # ------------------------------------------------------------------------------------------------ fields

@@ -240,77 +240,190 @@ def zenith_distance_and_parallactic_angle(
 
 # --------------------------------------------------------------------------------------------- in writing
 
-_SECONDS = r"(?P<s>[0-9]{1,2}(?:\.[0-9]{0,12})?)"
-_RA = re.compile(
-    rf"(?P<h>[0-9]{{1,2}})(?P<after_h>[:h])(?P<m>[0-9]{{1,2}})(?P<after_m>[:m]){_SECONDS}(?P<after_s>s?)"
-)
-_DEC = re.compile(
-    rf"(?P<sign>[+-]?)(?P<d>[0-9]{{1,2}})(?P<after_d>[.d])(?P<m>[0-9]{{1,2}})(?P<after_m>[.m]){_SECONDS}"
-    r"(?P<after_s>s?)"
-)
 FRAMES = ("J2000", "ICRS")
 """The frames that images have, by CASA's names."""
 
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
+_SECONDS = r"(?P<s>[0-9]{1,2}(?:\.[0-9]{0,12})?)"
+_SEXAGESIMAL = {
+    kind: re.compile(rf"(?P<sign>[+-]?)(?P<units>[0-9]{{1,3}}){pattern}", re.IGNORECASE)
+    for kind, pattern in {
+        ":": rf":(?P<m>[0-9]{{1,2}})(?::{_SECONDS})?",
+        "h": rf"h(?:(?P<m>[0-9]{{1,2}})m(?:{_SECONDS}s?)?)?",
+        ".": rf"\.(?P<m>[0-9]{{1,2}})\.{_SECONDS}",
+        "d": rf"d(?:(?P<m>[0-9]{{1,2}})m(?:{_SECONDS}s?)?)?",
+    }.items()
+}
+"""Notations by the mark after hours (``:``, ``h``) or degrees (``.``, ``d``), as CASA reads them."""
+_DEG_PER_HOUR = 15
+_WITH_UNIT = re.compile(
+    rf"(?P<number>[+-]?(?:{_NUMBER})(?:e[+-]?[0-9]{{1,3}})?)(?P<unit>[a-z]*)", re.IGNORECASE
+)
+_ANGLE_UNITS_DEG = {
+    "deg": 1.0,
+    "rad": math.degrees(1.0),
+    "arcmin": 1 / 60,
+    "arcsec": 1 / ARCSEC_PER_DEG,
+    "mas": 1e-3 / ARCSEC_PER_DEG,
+}
+_MINUS_SIGNS = str.maketrans(dict.fromkeys("\u2212\u2013\u2010\u2011", "-"))
+"""What word processors and web pages make of a hyphen."""
+_CASA_NATIVE = re.compile(
+    r"[A-Za-z0-9]+\s+[0-9]{1,3}(?::[0-9]{1,2}:[0-9.]+|h[0-9]{1,2}m[0-9.]+s?)"
+    r"\s+[+-]?[0-9]{1,3}(?:\.[0-9]{1,2}\.[0-9.]+|d[0-9]{1,2}m[0-9.]+s?)"
+)
+_DIRECTION_HINT = "Expected e.g. 'J2000 00:50:0.366 -02.30.0.0000' or 'J2000 12.5deg -2.5deg'."
+
 
 def parse_phasecenter(text: str) -> tuple[float, float, str]:
-    """Parse a phase centre in CASA's notation.
+    """Parse a phase centre in one of the notations of CASA.
 
     Parameters
     ----------
     text : str
-        Frame, right ascension, declination: ``'J2000 00:50:0.366 -02.30.0.0000'`` (dots in the
-        declination), or with letters: ``'J2000 00h50m0.366 -02d30m0.0'``.
+        Frame, right ascension, declination: ``'J2000 00:50:0.366 -02.30.0.0000'`` (dots in the declination),
+        with letters (``'J2000 00h50m0.366 -02d30m0.0'``), or with units (``'ICRS 12.5deg -0.04rad'``). A
+        frame that is not given is J2000.
 
     Returns
     -------
     tuple
-        Right ascension and declination in degrees, and the frame (``'J2000'`` or ``'ICRS'``).
+        Right ascension in [0, 360) and declination, both in degrees, and the frame (``'J2000'`` or
+        ``'ICRS'``).
 
     Raises
     ------
     QuantityError
-        Saying which part is wrong.
+        Saying which part is wrong; among others where CASA would read something else than was meant.
     """
-    hint = "Expected e.g. 'J2000 00:50:0.366 -02.30.0.0000'."
     shown = repr(text[:80])
-    words = text.split() if len(text) <= 200 and text.isprintable() else []
+    words = _direction_words(text)
     if len(words) != 3:
-        raise QuantityError(f"phase centre {shown} is not 'frame right-ascension declination'.", hint=hint)
+        raise QuantityError(
+            f"phase centre {shown} is not 'frame right-ascension declination'.", hint=_DIRECTION_HINT
+        )
     # Python's capitals of some letters beyond ASCII are in it.
     frame = words[0].upper() if words[0].isascii() else ""
     if frame not in FRAMES:
         raise QuantityError(
             f"phase centre {shown}: frame {words[0]!r} is not supported.", hint=f"Use {' or '.join(FRAMES)}."
         )
-    ra, dec = _RA.fullmatch(words[1]), _DEC.fullmatch(words[2])
-    if ra is None or ra["after_h"] + ra["after_m"] + ra["after_s"] not in {"::", "hm", "hms"}:
-        raise QuantityError(
-            f"phase centre {shown}: right ascension {words[1]!r} is not HH:MM:SS.sss.", hint=hint
-        )
-    if dec is None or dec["after_d"] + dec["after_m"] + dec["after_s"] not in {"..", "dm", "dms"}:
-        # To CASA an angle with colons is a time, also in declination: fifteen times what was meant.
-        colons = " (CASA reads colons as hours; write dots)" if ":" in words[2] else ""
-        raise QuantityError(
-            f"phase centre {shown}: declination {words[2]!r} is not +DD.MM.SS.sss{colons}.", hint=hint
-        )
-    hours, ra_minutes, ra_seconds = int(ra["h"]), int(ra["m"]), float(ra["s"])
-    degrees, dec_minutes, dec_seconds = int(dec["d"]), int(dec["m"]), float(dec["s"])
-    dec_deg = degrees + dec_minutes / 60 + dec_seconds / 3600
-    if hours >= 24 or ra_minutes >= 60 or ra_seconds >= 60:
-        raise QuantityError(f"phase centre {shown}: right ascension {words[1]!r} is out of range.", hint=hint)
-    if dec_minutes >= 60 or dec_seconds >= 60 or dec_deg > 90:
-        raise QuantityError(f"phase centre {shown}: declination {words[2]!r} is out of range.", hint=hint)
-    ra_deg = 15 * (hours + ra_minutes / 60 + ra_seconds / 3600)
-    return ra_deg, -dec_deg if dec["sign"] == "-" else dec_deg, frame
+    try:
+        ra_deg = _right_ascension_deg(words[1])
+        dec_deg = _declination_deg(words[2])
+    except ValueError as error:
+        raise QuantityError(f"phase centre {shown}: {error}.", hint=_DIRECTION_HINT) from None
+    return ra_deg, dec_deg, frame
 
 
-def format_phasecenter(ra_deg: float, dec_deg: float, frame: str = "J2000") -> str:
-    """Write a phase centre as `parse_phasecenter` reads it, to 1 ms of time and 0.1 mas."""
-    hours, minutes, seconds = right_ascension_parts(ra_deg, 3)
-    degrees, arcmin, arcsec = sexagesimal_parts(abs(dec_deg), 4)
+def gives_frame(text: str) -> bool:
+    """Whether a phase centre that can be parsed says its frame."""
+    return text.split(maxsplit=1)[0].upper() in FRAMES
+
+
+def direction_for_casa(text: str) -> str:
+    """Write a phase centre so that CASA reads it as `parse_phasecenter` does.
+
+    Returns
+    -------
+    str
+        The text itself if it has a frame and both coordinates to the seconds; otherwise as
+        `format_phasecenter` writes it, with more decimals where they are needed.
+
+    Raises
+    ------
+    QuantityError
+        As `parse_phasecenter`.
+    """
+    ra_deg, dec_deg, frame = parse_phasecenter(text)
+    if _CASA_NATIVE.fullmatch(text.strip()):
+        return text
+    written = format_phasecenter(ra_deg, dec_deg, frame)
+    ra, dec, _ = parse_phasecenter(written)
+    if max(abs(wrapped_deg(ra - ra_deg)), abs(dec - dec_deg)) > _EXACT_DEG:
+        written = format_phasecenter(ra_deg, dec_deg, frame, ra_decimals=9, dec_decimals=8)
+    return written
+
+
+_EXACT_DEG = 1e-11
+
+
+def _direction_words(text: str) -> list[str]:
+    """Frame and coordinates; a unit apart from its number is joined to it."""
+    words: list[str] = []
+    if len(text) > 200 or not text.isprintable():
+        return words
+    for word in text.translate(_MINUS_SIGNS).split():
+        if words and word.lower() in _ANGLE_UNITS_DEG:
+            words[-1] += word
+        else:
+            words.append(word)
+    # A frame begins with a letter, a coordinate does not.
+    return [FRAMES[0], *words] if len(words) == 2 and not words[0][0].isalpha() else words
+
+
+def _right_ascension_deg(word: str) -> float:
+    if _SEXAGESIMAL["."].fullmatch(word):
+        raise ValueError(
+            f"right ascension {word!r} has dots, which CASA reads as degrees; write HH:MM:SS.sss for hours"
+        )
+    for mark, factor, limit in ((":", _DEG_PER_HOUR, 24), ("h", _DEG_PER_HOUR, 24), ("d", 1, 360)):
+        if match := _SEXAGESIMAL[mark].fullmatch(word):
+            if match["sign"]:
+                raise ValueError(f"right ascension {word!r} has a sign")
+            return factor * _sexagesimal_value(match, f"right ascension {word!r}", limit, is_open=True)
+    value = _value_with_unit(word, "right ascension", "HH:MM:SS.sss, 12h30m0.0s or 187.5deg")
+    if abs(value) > 360:
+        raise ValueError(f"right ascension {word!r} is out of range")
+    # The remainder of a small negative number is 360 itself.
+    return value % 360 % 360
+
+
+def _declination_deg(word: str) -> float:
+    for mark in (":", "h"):
+        if _SEXAGESIMAL[mark].fullmatch(word):
+            # To CASA an angle with colons is a time, also in declination: fifteen times what was meant.
+            reason = f"CASA reads {'colons' if mark == ':' else 'h'} as hours; write dots"
+            raise ValueError(f"declination {word!r} is not +DD.MM.SS.sss ({reason})")
+    for mark in (".", "d"):
+        if match := _SEXAGESIMAL[mark].fullmatch(word):
+            value = _sexagesimal_value(match, f"declination {word!r}", 90)
+            return -value if match["sign"] == "-" else value
+    value = _value_with_unit(word, "declination", "+DD.MM.SS.sss, +02d30m0.0s or -2.5deg")
+    if abs(value) > 90:
+        raise ValueError(f"declination {word!r} is out of range")
+    return value
+
+
+def _sexagesimal_value(match: re.Match[str], what: str, limit: int, *, is_open: bool = False) -> float:
+    units, minutes, seconds = int(match["units"]), int(match["m"] or 0), float(match["s"] or 0)
+    value = units + minutes / 60 + seconds / 3600
+    if minutes >= 60 or seconds >= 60 or value > limit or (is_open and units >= limit):
+        raise ValueError(f"{what} is out of range")
+    return value
+
+
+def _value_with_unit(word: str, what: str, forms: str) -> float:
+    match = _WITH_UNIT.fullmatch(word)
+    if match is None:
+        raise ValueError(f"{what} {word!r} is not {forms}")
+    unit = match["unit"].lower()
+    if not unit:
+        raise ValueError(f"{what} {word!r} has no unit; write e.g. {word}deg")
+    if unit not in _ANGLE_UNITS_DEG:
+        raise ValueError(f"{what} {word!r} is not {forms}: the unit {match['unit']!r} is no angle")
+    return float(match["number"]) * _ANGLE_UNITS_DEG[unit]
+
+
+def format_phasecenter(
+    ra_deg: float, dec_deg: float, frame: str = "J2000", *, ra_decimals: int = 3, dec_decimals: int = 4
+) -> str:
+    """Write a phase centre as `parse_phasecenter` reads it, by default to 1 ms of time and 0.1 mas."""
+    hours, minutes, seconds = right_ascension_parts(ra_deg, ra_decimals)
+    degrees, arcmin, arcsec = sexagesimal_parts(abs(dec_deg), dec_decimals)
     sign = "-" if dec_deg < 0 else "+"
-    ra = f"{hours:02d}:{minutes:02d}:{seconds:06.3f}"
-    return f"{frame} {ra} {sign}{degrees:02d}.{arcmin:02d}.{arcsec:07.4f}"
+    ra = f"{hours:02d}:{minutes:02d}:{seconds:0{ra_decimals + 3}.{ra_decimals}f}"
+    return f"{frame} {ra} {sign}{degrees:02d}.{arcmin:02d}.{arcsec:0{dec_decimals + 3}.{dec_decimals}f}"
 
 
 def right_ascension_parts(ra_deg: float, decimals: int) -> tuple[int, int, float]:

@@ -206,7 +206,14 @@ def seeds(target: str) -> tuple[bytes, ...]:
         ),
         "parameter_list": (CUBE, CONTINUUM, "\ufeff" + CUBE, CONTINUUM.replace("<12km", "0.1~12klambda")),
         "spw_lists": ("2~17", "2028MHz,2156", "2, 3|4,05|17", "2,3,4"),
-        "image_names": (NAME, SE, "VLASS1.2.se.Txxxx.J133335+164400.v1", f"{NAME}/.."),
+        "image_names": (
+            NAME,
+            SE,
+            "Coarse_Test",
+            "my.IQUV.spw2.iter3",
+            "VLASS1.2.se.Txxxx.J133335+164400.v1",
+            f"{NAME}/..",
+        ),
         "product_names": (
             PRODUCT,
             f"/x/{NAME}.spw2_3_4.V.iter3.image.residual.pbcor.tt0.rms.subim.com.fits",
@@ -216,6 +223,9 @@ def seeds(target: str) -> tuple[bytes, ...]:
         "other_names": ("/data/fsid_split.ms/", "2, 3,4", f"s7_0.{NAME}.spw2.IQUV.iter3.image.tt0", "a.fits"),
         "positions": (
             "J2000 00:50:0.366 -02.30.0.0000",
+            "12h16m04.6 +059d24m50.3",
+            "ICRS 187.5deg -40 deg",
+            "1.2rad -4e1deg",
             "ICRS 18h42m0.165s -00d30m0.0s",
             '"1447214-161911"',
             "T32t02.NCP",

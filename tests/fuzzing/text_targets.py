@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from astropy.io import fits
 
+from vlasscube import image_names as names
 from vlasscube import naming
 from vlasscube.cli.command_options import _spw_list, combined_options
 from vlasscube.errors import (
@@ -48,7 +49,7 @@ from vlasscube.products.headers import fits_text
 from vlasscube.products.manifest import Manifest
 from vlasscube.recipe import RECIPE
 from vlasscube.records import StepRecord
-from vlasscube.sky import parse_phasecenter
+from vlasscube.sky import direction_for_casa, parse_phasecenter, wrapped_deg
 from vlasscube.texts import MAX_HEADER_TEXT, MAX_TEXT, header_text, plain_text, printable, printable_lines
 from vlasscube.weblog.previews import PreviewList
 from vlasscube.weblog.source_stamps import SourceStamps
@@ -164,10 +165,14 @@ def is_safe_name(name: str) -> bool:
 @target
 def image_names(data: bytes) -> None:
     text = text_of(data)
-    name = attempt(NamingError, naming.parse_image_name, text)
-    if name is None:
+    if attempt(NamingError, names.check_image_name, text) is None:
+        assert attempt(NamingError, names.parse_image_name, text) is None
         return
-    assert name.text == text
+    if names.is_official(text):
+        assert names.parse_image_name(text).text == text
+    nearest = names.nearest_official_name(text, "cc")
+    assert nearest is None or names.is_official(nearest)
+    assert names.image_identity(text).object_name
     assert is_safe_name(text)
     root = naming.plane_image_root(text, "2,3")
     assert is_safe_name(naming.stokes_variant(f"{root}.iter3.image.pbcor.tt0.rms.subim", "IQU"))
@@ -197,14 +202,13 @@ def other_names(data: bytes) -> None:
     label = attempt(NamingError, naming.plane_label, text)
     if label is not None:
         assert label.removeprefix("spw").split("_") == [part.strip(" ") for part in text.split(",")]
-    checked = attempt(NamingError, naming.check_file_name, text)
+    checked = attempt(NamingError, names.check_file_name, text)
     assert checked is None or (checked == text and is_safe_name(text))
     attempt(NamingError, naming.com_fits_name, text)
     variant = attempt(NamingError, naming.stokes_variant, text, "V")
     if variant is not None:
         directory, slash, base = text.rpartition("/")
-        slots = ["V" if slot == "IQUV" else slot for slot in base.split(".")]
-        assert variant == directory + slash + ".".join(slots)
+        assert variant == directory + slash + ".V.".join(base.rsplit(".IQUV.", 1))
     naming.fits_name(text)
 
 
@@ -216,7 +220,10 @@ def positions(data: bytes) -> None:
         ra, dec, frame = centre
         assert 0 <= ra < 360
         assert abs(dec) <= 90
-        assert text.isascii()
+        assert set(filter(lambda char: not char.isascii(), text)) <= set("\u2010\u2011\u2013\u2212")
+        again = parse_phasecenter(direction_for_casa(text))
+        assert again[2] == frame
+        assert max(abs(wrapped_deg(again[0] - ra)), abs(again[1] - dec)) < 1e-11
         assert frame in {"J2000", "ICRS"}
         assert parse_phasecenter(" ".join(text.split())) == centre
     position = naming.parse_field_position(text)

@@ -118,7 +118,7 @@ def test_refused_plane_rejection(read, literal, reason):
 def test_all_problems_at_once_in_the_order_of_the_lines(read):
     found = problems_of(
         read,
-        "imagename='nothing'\n"
+        "imagename='no thing'\n"
         "imsise=[1024,1024]\n"
         "imaging_mode='VLASS-SE-CUB'\n"
         "spw=['2:0~15','1~4','5,5','6','06',7]\n"
@@ -131,7 +131,7 @@ def test_all_problems_at_once_in_the_order_of_the_lines(read):
     )
     expected = [
         (0, "phasecenter is required"),
-        (1, "imagename: 'nothing' is not a VLASS image name"),
+        (1, "imagename: image name 'no thing' has a space"),
         (2, "unknown key 'imsise'; did you mean 'imsize'?"),
         (3, "did you mean 'VLASS-SE-CUBE'?"),
         (4, "channels"),

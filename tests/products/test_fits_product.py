@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 
 from vlasscube.errors import ProductError
+from vlasscube.image_names import image_identity
 from vlasscube.products.common_beam import CommonBeamStep
 from vlasscube.products.fits_product import ProductField, ProductPlane, fits_product
 from vlasscube.products.position_correction import position_correction
@@ -17,7 +18,7 @@ from vlasscube.records import Beam, Outcome
 RA, DEC = 150.0, 34.0
 CASA_NAME = "s7_0.VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1.spw2.IQU.iter3.image.pbcor.tt0.subim"
 FIELD = ProductField(
-    "VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1",
+    image_identity("VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1"),
     "J2000 10:00:00.000 +34.00.00.0000",
     59066.25 * 86400,
     59066.5 * 86400,
@@ -95,6 +96,31 @@ def test_native():
     assert product["BEAMS"].columns["BMAJ"].format == "1E"
     assert history(header)[0] == "what CASA did"
     assert not any("Common-beam" in line for line in history(header))
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("Coarse_Test", {}),
+        ("my.rms.psf.alpha.VLASS2", {}),
+        ("x" * 100, {}),
+        (".".join("abcdefghijklmnopqrstuvwxyz" * 3), {}),
+        ("VLASS3.1.mine.T01t02.v2", {"VLASSTN": "T01t02", "VLASSEP": "3.1", "VLASSVR": "2"}),
+    ],
+)
+def test_a_free_name_says_in_the_header_what_it_has(name, labels):
+    field = replace(FIELD, identity=image_identity(name))
+    casa_name = f"s7_0.{name}.spw2.IQU.iter3.image.pbcor.tt0.subim"
+    product, warnings = fits_product(exported(), casa_name, "IQU", field, PLANE)
+    header = product[0].header
+    assert warnings == ()
+    assert {key: header[key] for key in ("VLASSTN", "VLASSEP", "VLASSVR") if key in header} == labels
+    assert header["VLASSITY"] == "INTENSITY_PBCOR_TT0"
+    assert header["OBJECT"] == (name if len(name) <= 68 else name[:65] + "...")
+    pieces = [header[f"FILNAM{number:02d}"] for number in range(1, header["NFILNAM"] + 1)]
+    if len(name) < 68:
+        assert ".".join(pieces) == casa_name
+    product.verify("exception")
 
 
 @pytest.mark.parametrize("regrid", [True, False])

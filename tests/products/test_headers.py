@@ -380,6 +380,14 @@ def test_file_name_in_pieces_as_the_archive_reads_it():
     assert header["FILNAM16"] == "subim"
 
 
+def test_a_file_name_of_more_pieces_than_keywords_has_its_rest_in_the_last():
+    header = fits.Header()
+    set_file_name_keywords(header, ".".join(["x"] * 120))
+    assert header["NFILNAM"] == 99
+    assert header["FILNAM99"] == ".".join(["x"] * 22)
+    assert all(len(keyword) <= 8 for keyword in header)
+
+
 @pytest.mark.parametrize(
     "cards",
     [

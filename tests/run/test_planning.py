@@ -96,6 +96,31 @@ def listing(directory: Path) -> set[str]:
     return {str(path.relative_to(directory)) for path in directory.rglob("*")}
 
 
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_plan_of_a_users_own_names(workspace: Workspace) -> None:
+    cube, continuum = workspace.ccip_parameter_file, workspace.seip_parameter_file
+    rewrite(cube, "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1", "Coarse_Test.spw3.IQUV")
+    rewrite(continuum, "VLASS2.1.se.T10t02.J005000-023000.06.2048.v1", "VLASS2.1.se.T10t2.J005000-023000")
+    rewrite(cube, "J2000 00:50:00.000 -02.30.00.000", "12.5deg -2.5deg")
+    plan = make_plan(workspace, RunOptions(), workers=1)
+    assert plan.image_name == "Coarse_Test.spw3.IQUV"
+    assert plan.phasecenter == "J2000 00:50:00.000 -02.30.00.0000"
+    assert (plan.fields, plan.scans) == (4, 2)
+    texts = [message.text for message in plan.warnings]
+    assert any("nearest official name is 'VLASS2.1.se.T10t02.J005000-023000'" in text for text in texts)
+    assert any("'12.5deg -2.5deg' has no frame; J2000 is assumed" in text for text in texts)
+    (workspace.directory / "vlasscube.toml").write_text('tile = "T10t02"\n', encoding="utf-8")
+    assert make_plan(workspace, RunOptions(), workers=1).planes == plan.planes
+    (workspace.directory / "vlasscube.toml").write_text('tiel = "T10t02"\n', encoding="utf-8")
+    with pytest.raises(ParameterFileError, match="unknown key 'tiel'; did you mean 'tile'"):
+        make_plan(workspace, RunOptions(), workers=1)
+
+
 def test_plan_from_the_inputs_alone(workspace: Workspace) -> None:
     before = listing(workspace.directory)
     plan = make_plan(workspace, RunOptions(), workers=1)

@@ -13,6 +13,8 @@ from astropy.io import fits
 
 from vlasscube import cli
 from vlasscube.errors import ProductError
+from vlasscube.image_names import ImageIdentity
+from vlasscube.naming import parse_product_name
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
     MANIFEST_XML,
@@ -21,6 +23,7 @@ from vlasscube.products.manifest import (
     PipelineManifest,
     manifest_file,
     pipeline_manifest_xml,
+    read_manifest,
     write_manifest,
 )
 from vlasscube.records import Outcome, StepRecord
@@ -286,3 +289,26 @@ def test_headers_agree_with_the_records(workspace: Workspace) -> None:
 def test_negative_right_ascension_is_the_same(workspace: Workspace) -> None:
     write_export(workspace, FREQUENCY_HZ, 12.5 - 360.0)
     assert verify_products(workspace).problems == ()
+
+
+def test_products_of_a_free_name_are_what_the_manifest_says(workspace: Workspace) -> None:
+    """A name that says nothing: object, tile, epoch and version are those of the manifest."""
+    products = workspace.products
+    identity = ImageIdentity("3C 286", "T10t02", "2.1", "1")
+    names = []
+    for path in sorted(products.glob("*.fits")):
+        mine = products / path.name.replace(NAME, "my.IQU.spw3.test")
+        path.rename(mine)
+        with fits.open(mine, mode="update") as hdus:
+            header = hdus[0].header
+            keywords = ("OBJECT", "VLASSTN", "VLASSEP", "VLASSVR")
+            header.update(zip(keywords, dataclasses.astuple(identity), strict=True))
+        parsed = parse_product_name(mine)
+        assert parsed.image == "my.IQU.spw3.test"
+        names.append((mine.name, str(parsed.label), parsed.rms, parsed.com))
+    write_manifests(workspace, names)
+    manifest = dataclasses.replace(read_manifest(products), name="my.IQU.spw3.test", identity=identity)
+    write_manifest(products, manifest)
+    assert verify_products(workspace).problems == ()
+    write_manifest(products, dataclasses.replace(manifest, identity=ImageIdentity("3C 286", "T10t03")))
+    assert texts(verify_products(workspace).problems)[0] == "VLASSTN is 'T10t02', 'T10t03' is expected"

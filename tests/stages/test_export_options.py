@@ -18,6 +18,7 @@ from astropy.time import Time
 from astropy.utils import iers
 
 from vlasscube import casa, naming
+from vlasscube.image_names import image_identity
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
 from vlasscube.mosaic.visibilities import ObservationInfo
@@ -138,6 +139,7 @@ def export(tmp_path):
             parameter_files=(),
             options=chosen,
             upstream=(),
+            identity=image_identity(NAME),
         )
         context = StageContext(workspace, "export_vlass_data")
         result = export_vlass_data(inputs, context)

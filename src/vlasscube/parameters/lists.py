@@ -13,16 +13,18 @@ from typing import Any
 
 from vlasscube.errors import ParameterFileError, QuantityError
 from vlasscube.id_lists import parse_ids
+from vlasscube.image_names import nearest_official_name
 from vlasscube.parameters.key_uses import ListKind, idle_keys, refusals
+from vlasscube.parameters.list_reading import MAX_PROBLEMS, read_list
 from vlasscube.parameters.literals import parse_literal
 from vlasscube.parameters.quantities import parse_angle_arcsec, parse_quantity
+from vlasscube.parameters.unknown_keys import unknown_key
 from vlasscube.parameters.values import (
     CONTINUUM_MODE,
     CONVERTERS,
     CUBE_MODE,
     IMAGING_MODES,
     PlaneRejectionMs,
-    nearest,
     spw_groups,
 )
 from vlasscube.texts import shown
@@ -43,9 +45,6 @@ __all__ = [
     "validate_spw_groups",
     "write_parameter_file",
 ]
-
-MAX_FILE_BYTES = 1_000_000
-_MAX_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,6 @@ class ImageListParameters:
 
 
 KEYS = tuple(item.name for item in fields(ImageListParameters))
-_REQUIRED = ("imagename", "phasecenter", "imaging_mode")
 
 
 # ------------------------------------------------------------------------------------- spectral windows
@@ -146,7 +144,7 @@ def validate_spw_groups(value: object, available_spw_ids: Collection[int] | None
         known = ", ".join(map(str, sorted(available_spw_ids or ())))
         raise ParameterFileError(
             "The spectral-window groups cannot be used:",
-            problems[:_MAX_PROBLEMS],
+            problems[:MAX_PROBLEMS],
             hint=f"The measurement set has data of {known}." if known else "Example: spw=['2','3','4,5']",
         )
     return groups
@@ -185,7 +183,7 @@ def resolve_continuum_spw(value: str, centres_hz: Mapping[int, float]) -> tuple[
         known = ", ".join(map(str, sorted(centres_hz)))
         raise ParameterFileError(
             "The spectral windows of the continuum cannot be used:",
-            problems[:_MAX_PROBLEMS],
+            problems[:MAX_PROBLEMS],
             hint=f"There are: {known}.",
         )
     return tuple(sorted(ids))
@@ -201,38 +199,13 @@ def _nearest_window(text: str, centres_hz: Mapping[int, float]) -> int:
 # --------------------------------------------------------------------------------------------- reading
 
 
-class _Problems:
-    """Problems of one file, each with its line, in the order of the lines."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._items: list[tuple[int, str]] = []
-
-    def add(self, line: int, text: str) -> None:
-        self._items.append((line, text))
-
-    @property
-    def are_many(self) -> bool:
-        """Whether further ones will not be shown."""
-        return len(self._items) >= _MAX_PROBLEMS
-
-    def lines(self) -> list[str]:
-        ordered = sorted(self._items, key=lambda item: item[0])
-        texts = [
-            f"{self._name}:{line}: {text}" if line else f"{self._name}: {text}" for line, text in ordered
-        ]
-        if len(texts) > _MAX_PROBLEMS:
-            texts[_MAX_PROBLEMS:] = [f"... and {len(texts) - _MAX_PROBLEMS} more"]
-        return texts
-
-
 @dataclass(frozen=True)
 class ImageList:
     """A parameter list that can be used."""
 
     parameters: ImageListParameters
     warnings: tuple[str, ...]
-    """What in it has no effect, each with file and line."""
+    """What in it has no effect, what was assumed, and names that are nearly official, with file and line."""
 
 
 def read_image_list(path: Path, kind: ListKind) -> ImageList:
@@ -251,19 +224,33 @@ def read_image_list(path: Path, kind: ListKind) -> ImageList:
         As `read_parameter_file` and `require_supported_mode`, and with all keys whose values are not possible
         (`vlasscube.parameters.key_uses`), each with file and line.
     """
-    parameters, lines = _read(path)
+    content = read_list(path)
+    lines, problems, warnings = content.lines, content.problems, content.notes
+    given = {key: content.values[key] for key in KEYS if content.values.get(key) is not None}
+    if problems:
+        # All that is wrong at once: of what could be read, what is not possible.
+        for key, text in refusals(kind, given):
+            problems.add(lines[key], text)
+        content.refuse_if_wrong()
+    parameters = ImageListParameters(**content.values)
     require_supported_mode(parameters, kind, f"{path.name}:{lines['imaging_mode']}: ")
-    given = {key: value for key in KEYS if (value := getattr(parameters, key)) is not None}
-    problems, idle = _Problems(path.name), _Problems(path.name)
     for key, text in refusals(kind, given):
         problems.add(lines[key], text)
     for key, text in idle_keys(kind, given, path.name):
-        idle.add(lines[key], text)
-    if found := problems.lines():
-        raise ParameterFileError(
-            f"{path.name} cannot be used:", found, hint="Leave these keys out to get production's values."
+        warnings.add(lines[key], text)
+    if official := nearest_official_name(parameters.imagename, "se" if kind == "continuum" else "cc"):
+        name = shown(parameters.imagename)
+        warnings.add(
+            lines["imagename"],
+            f"imagename {name} is used as it is; the nearest official name is {official!r}",
         )
-    return ImageList(parameters, tuple(idle.lines()))
+    if problems:
+        raise ParameterFileError(
+            f"{path.name} cannot be used:",
+            problems.texts(),
+            hint="Leave these keys out to get production's values.",
+        )
+    return ImageList(parameters, tuple(warnings.texts()))
 
 
 def read_parameter_file(path: Path) -> ImageListParameters:
@@ -287,98 +274,9 @@ def read_parameter_file(path: Path) -> ImageListParameters:
         With all problems of the file: unreadable, unknown or repeated keys, values that are no literals or
         out of range, missing required keys, a form of ``spw`` that does not fit the imaging mode.
     """
-    return _read(path)[0]
-
-
-def _read(path: Path) -> tuple[ImageListParameters, Mapping[str, int]]:
-    """Parameters, and the line of each key."""
-    problems = _Problems(path.name)
-    values: dict[str, Any] = {}
-    lines: dict[str, int] = {}
-    for number, text in _read_lines(path, problems):
-        _read_line(number, text, values, lines, problems)
-    if not lines and not problems.lines():
-        problems.add(0, "no parameters in the file")
-    elif lines:
-        for key in _REQUIRED:
-            if key not in lines or (key in values and values[key] is None):
-                problems.add(lines.get(key, 0), f"{key} is required")
-    for key, text in _mode_problems(values):
-        problems.add(lines.get(key, 0), text)
-    if found := problems.lines():
-        raise ParameterFileError(
-            f"The parameter list {path} cannot be used:",
-            found,
-            hint="Each line is key=value; strings in quotes, lists in brackets, e.g. imsize=[12500,12500].",
-        )
-    return ImageListParameters(**values), lines
-
-
-def _read_lines(path: Path, problems: _Problems) -> list[tuple[int, str]]:
-    try:
-        if path.exists() and not path.is_file():
-            problems.add(0, "is a directory" if path.is_dir() else "is not a regular file")
-            return []
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        problems.add(0, f"cannot be read: {getattr(error, 'strerror', None) or error}")
-        return []
-    if len(content) > MAX_FILE_BYTES:
-        problems.add(0, f"is larger than {MAX_FILE_BYTES} bytes; this is no parameter list")
-        return []
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problems.add(0, "is UTF-16; save it as UTF-8")
-        return []
-    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    result = []
-    for number, raw in enumerate(content.split(b"\n"), start=1):
-        try:
-            result.append((number, raw.decode()))
-        except UnicodeDecodeError as error:
-            problems.add(number, f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")
-            # What is left of the line still tells which key it is about, so that it is not also "required".
-            result.append((number, raw.decode(errors="ignore")))
-    return result
-
-
-def _read_line(
-    number: int, text: str, values: dict[str, Any], lines: dict[str, int], problems: _Problems
-) -> None:
-    line = text.strip()
-    if not line or line.startswith("#"):
-        return
-    key, equals, literal = (part.strip() for part in line.partition("="))
-    if not equals:
-        problems.add(number, f"{shown(line)} is not key=value; start comments with #")
-        return
-    if key not in CONVERTERS:
-        # Looking for the nearest takes a millisecond.
-        guess = "" if problems.are_many else nearest(key, CONVERTERS)
-        problems.add(number, f"unknown key {shown(key)}{guess}")
-        return
-    if key in lines:
-        problems.add(number, f"{key} was already given in line {lines[key]}")
-        return
-    lines[key] = number
-    try:
-        value = parse_literal(literal)
-        values[key] = None if value is None else CONVERTERS[key](value)
-    except ValueError as error:
-        problems.add(number, f"{key}: {error}")
-
-
-def _mode_problems(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    mode, spw = values.get("imaging_mode"), values.get("spw")
-    if mode is None or spw is None:
-        return []
-    if mode == CUBE_MODE:
-        return [("spw", f"spw: {text}") for text in spw_groups(spw)[1]]
-    if not isinstance(spw, str):
-        return [("spw", f"spw: expected one string for {mode}, e.g. '2,3,4', not {shown(list(spw))}")]
-    if ":" in spw:
-        return [("spw", f"spw: {shown(spw)} selects channels; whole spectral windows are used")]
-    return []
+    content = read_list(path)
+    content.refuse_if_wrong()
+    return ImageListParameters(**content.values)
 
 
 def require_supported_mode(
@@ -444,7 +342,7 @@ def write_parameter_file(path: Path, mapping: Mapping[str, Any] | ImageListParam
     problems: list[str] = []
     for key, value in mapping.items():
         if key not in CONVERTERS:
-            problems.append(f"unknown key {shown(key)}{nearest(key, CONVERTERS)}")
+            problems.append(unknown_key(key))
             continue
         literal = repr(_plain(value))
         try:

@@ -28,6 +28,10 @@ _TOKEN = re.compile(
 _CONSTANTS = ("True", "False", "None")
 
 
+class UnclosedBracketError(ValueError):
+    """The text ends inside of brackets; perhaps it goes on in the next line."""
+
+
 def parse_literal(text: str) -> Any:
     """Read one Python literal: strings, finite numbers, True, False, None, and lists, tuples, dicts of these.
 
@@ -75,7 +79,10 @@ def _check_tokens(text: str) -> None:
     if previous == "start":
         raise ValueError("no value is given")
     if brackets:
-        raise ValueError(f"a bracket {brackets[-1]!r} is not closed")
+        raise UnclosedBracketError(f"a bracket {brackets[-1]!r} is not closed; a value stands on one line")
+    if previous == "comma":
+        # To Python it makes a tuple of what is before it.
+        raise ValueError("the value ends in a comma; take the comma out")
 
 
 def _describe_bad_character(text: str, position: int) -> str:
@@ -84,6 +91,10 @@ def _describe_bad_character(text: str, position: int) -> str:
         return "a quote is not closed"
     if char.isdigit() or char == ".":
         return f"{text[position : position + 20]!r} is not a number"
+    if char in "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb`":
+        return f"{char} is a typographic quote; write ' or \""
+    if char == ";" and not text[position + 1 :].strip():
+        return "the value ends in a semicolon; take the semicolon out"
     shown = repr(char) if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
     return f"unexpected character {shown}; only literals are allowed"
 
@@ -102,6 +113,8 @@ def _check_brackets(brackets: str, kind: str, token: str) -> str:
 
 def _check_neighbours(previous: str, kind: str, token: str) -> None:
     values = {"string", "number", "word", "close"}
+    if kind == "word" and token.capitalize() in _CONSTANTS and token not in _CONSTANTS:
+        raise ValueError(f"{token!r} is not {token.capitalize()!r}: capitals count")
     if kind == "word" and token not in _CONSTANTS:
         raise ValueError(f"{token[:40]!r} is neither quoted nor a number; quote strings: '{token[:40]}'")
     if previous in values and kind in {"string", "number", "word", "open", "sign"}:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlasscube.errors import QuantityError, VlassCubeError
 from vlasscube.id_lists import format_ids, parse_ids, parse_spw_group
-from vlasscube.naming import check_file_name, parse_image_name
+from vlasscube.image_names import check_file_name, check_image_name
 from vlasscube.parameters.quantities import (
     NUMBER,
     parse_angle_arcsec,
@@ -19,7 +19,7 @@ from vlasscube.parameters.quantities import (
     parse_taper,
 )
 from vlasscube.parameters.uv_ranges import parse_uvrange
-from vlasscube.sky import parse_phasecenter
+from vlasscube.sky import direction_for_casa
 from vlasscube.texts import shown
 
 CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"
@@ -63,10 +63,14 @@ Converter = Callable[[Any], Any]
 """Takes a literal and returns the typed value or None for "not given"; raises ValueError."""
 
 
-def _string(check: Callable[[str], object] | None = None, *, choices: Collection[str] = ()) -> Converter:
+def _string(
+    check: Callable[[str], object] | None = None, *, choices: Collection[str] = (), example: str = ""
+) -> Converter:
+    such = f" such as {example}" if example else ""
+
     def convert(value: Any) -> str | None:
         if not isinstance(value, str):
-            raise ValueError(f"expected a string, not {shown(value)}")
+            raise ValueError(f"expected a string{such}, not {shown(value)}")
         text = value.strip()
         if not text:
             return None
@@ -81,8 +85,8 @@ def _string(check: Callable[[str], object] | None = None, *, choices: Collection
     return convert
 
 
-def _strings(check: Callable[[str], object] | None = None) -> Converter:
-    one = _string(check)
+def _strings(check: Callable[[str], object] | None = None, *, example: str = "") -> Converter:
+    one = _string(check, example=example)
 
     def convert(value: Any) -> tuple[str, ...] | None:
         items = value if isinstance(value, list | tuple) else [value]
@@ -102,7 +106,8 @@ def _number(
 ) -> Converter:
     def convert(value: Any) -> float | int | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"expected a number, not {shown(value)}")
+            unquoted = isinstance(value, str) and re.fullmatch(rf"[+-]?{NUMBER}", value.strip())
+            raise ValueError(f"expected a number{' without quotes' if unquoted else ''}, not {shown(value)}")
         if value in unset:
             return None
         if kind is int and value != int(value):
@@ -163,7 +168,7 @@ def _matching(pattern: str, example: str) -> Callable[[str], None]:
 
 
 def _cell(value: Any) -> tuple[str, ...] | None:
-    texts: tuple[str, ...] | None = _strings(parse_angle_arcsec)(value)
+    texts: tuple[str, ...] | None = _strings(parse_angle_arcsec, example="'0.6arcsec'")(value)
     if texts and (len(texts) > 2 or parse_angle_arcsec(texts[0]) != parse_angle_arcsec(texts[-1])):
         raise ValueError("pixels must be square: give one cell size")
     return texts
@@ -179,8 +184,15 @@ def _parsed(check: Callable[[str], object]) -> Callable[[str], None]:
     return convert
 
 
+def _phasecenter(value: Any) -> str | None:
+    text: str | None = _string(_parsed(direction_for_casa), example="'J2000 00:50:0.366 -02.30.0.0000'")(
+        value
+    )
+    return None if text is None else direction_for_casa(text)
+
+
 def _taper(value: Any) -> tuple[str, ...] | None:
-    texts: tuple[str, ...] | None = _strings()(value)
+    texts: tuple[str, ...] | None = _strings(example="'2.6arcsec'")(value)
     parse_taper(texts or ())
     return texts
 
@@ -240,8 +252,8 @@ _UNSET = (-999,)
 _quantity = _matching(rf"[+-]?{NUMBER}\s*[a-z/]{{0,8}}", "'3.0GHz'")
 _word = _matching(r"[\w.+/-]{1,64}", "'mosaic'")
 CONVERTERS: dict[str, Converter] = {
-    "imagename": _string(_parsed(parse_image_name)),
-    "phasecenter": _string(_parsed(parse_phasecenter)),
+    "imagename": _string(_parsed(check_image_name)),
+    "phasecenter": _phasecenter,
     "imaging_mode": _string(_imaging_mode),
     "editmode": _string(choices=("add", "replace")),
     "spw": _spw,
@@ -261,14 +273,14 @@ CONVERTERS: dict[str, Converter] = {
     "robust": _number(float, -2, 2, unset=_UNSET),
     "uvrange": _string(parse_uvrange),
     "uvtaper": _taper,
-    "reffreq": _string(parse_frequency_hz),
+    "reffreq": _string(parse_frequency_hz, example="'3.0GHz'"),
     "restfreq": _string(_quantity),
     "start": _string(_quantity),
     "width": _string(_quantity),
     "nchan": _number(int, 1, 1_000_000, unset=(-1,)),
     "nbin": _number(int, 1, 1_000_000, unset=(-1,)),
     "niter": _number(int, 1, 1_000_000_000, unset=(0,)),
-    "threshold": _string(_threshold),
+    "threshold": _string(_threshold, example="'0.5mJy'"),
     "nsigma": _number(float, 0, 1e6, unset=_UNSET),
     "cyclefactor": _number(float, 0, 1e6, unset=_UNSET, open_low=True),
     "cycleniter": _number(int, 1, 1_000_000_000, unset=_UNSET),
@@ -292,8 +304,14 @@ CONVERTERS: dict[str, Converter] = {
 
 
 def nearest(key: object, known: Iterable[str]) -> str:
-    """The end of a message about an unknown key: the known one it resembles, if any."""
-    near = difflib.get_close_matches(str(key)[:100], list(known), 1, cutoff=0.5)
+    """The end of a message about an unknown key: the known one that it resembles, if any."""
+    # Nearer than words that merely share letters: 'interactive' is not 'intent'.
+    text, keys = str(key)[:100].lower(), list(known)
+    near = difflib.get_close_matches(text, keys, 1, cutoff=0.7) or [
+        name
+        for name in keys
+        if min(len(text), len(name)) >= 4 and (name.startswith(text) or text.startswith(name))
+    ]
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from astropy.io import fits
 
-from vlasscube import naming
 from vlasscube.id_lists import format_ranges
+from vlasscube.image_names import ImageIdentity
 from vlasscube.products.common_beam import CommonBeamStep
 from vlasscube.products.headers import (
     VlassKeywords,
@@ -33,8 +33,8 @@ from vlasscube.records import Outcome
 class ProductField:
     """What the headers of all products of a field have in common."""
 
-    image_name: str
-    """Without plane; tile, epoch, object and version are taken from it."""
+    identity: ImageIdentity
+    """Object, tile, epoch and version."""
     phasecenter: str
     start_mjd_s: float
     """Start of the first scan, MJD in seconds (UTC)."""
@@ -104,16 +104,21 @@ def fits_product(
     # A regridded image has the nominal position: its pixels have been moved instead.
     if common is None or not common.regrid:
         apply_position_correction(header, plane.position)
-    name = naming.parse_image_name(field.image_name)
-    fix_header(header, start_mjd_s=field.start_mjd_s, end_mjd_s=field.end_mjd_s, object_name=name.object_name)
+    identity = field.identity
+    fix_header(
+        header,
+        start_mjd_s=field.start_mjd_s,
+        end_mjd_s=field.end_mjd_s,
+        object_name=identity.object_name,
+    )
     warnings = set_vlass_keywords(
         header,
         VlassKeywords(
             image_type=vlass_image_type(casa_name),
-            tile=name.tile,
+            tile=identity.tile,
             phase_center=field.phasecenter,
-            epoch=name.epoch,
-            version=name.version,
+            epoch=identity.epoch,
+            version=identity.version,
             stokes=stokes,
             rejected=plane.outcome is Outcome.REJECTED,
             spw=format_ranges(plane.spw_ids),
@@ -122,6 +127,8 @@ def fits_product(
             median_rms_jy=plane.median_rms_jy,
             peak_jy=plane.peak_jy,
         ),
+        # Said once for all products, where the names are known.
+        may_lack=("tile", "epoch", "version"),
     )
     set_outcome(header, plane.outcome, plane.reason)
     set_file_name_keywords(header, casa_name)

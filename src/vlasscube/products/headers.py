@@ -10,6 +10,7 @@ import math
 import textwrap
 import unicodedata
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from vlasscube.constants import ARCSEC_PER_DEG, MJD_EPOCH
 from vlasscube.errors import ProductError
+from vlasscube.naming import plane_ending
 from vlasscube.records import Beam, Outcome
 
 _MAX_STRING = 68
@@ -36,6 +38,8 @@ _TABLE_ERRORS = (
     fits.VerifyError,
 )
 """What astropy and numpy raise on a table that is not as it should be."""
+_MAX_PIECES = 99
+"""Of a file name: FILNAM99 has the eight characters of a keyword."""
 _MAX_AXES = 999
 """Largest number of axes of a FITS image."""
 
@@ -130,7 +134,7 @@ def iso_time(mjd_seconds: float) -> str:
 
 def vlass_image_type(image_name: str) -> str:
     """Value of VLASSITY from the name of a CASA image or FITS file; ``'UNKNOWN'`` for other images."""
-    dotted = f".{image_name}."
+    dotted = f".{plane_ending(image_name)}."
     for mark, kind in _IMAGE_TYPES:
         if mark in dotted:
             term = next((f"_{tt.upper()}" for tt in ("tt0", "tt1") if f".{tt}." in dotted), "")
@@ -208,12 +212,19 @@ def fix_header(header: fits.Header, *, start_mjd_s: float, end_mjd_s: float, obj
     header.set("DATE-END", iso_time(end_mjd_s), "Last scan finished", after="DATE-OBS")
     if str(header.get("RADESYS", "")).strip() == "FK5":
         header["RADESYS"] = "ICRS"
-    name = fits_text(object_name, _MAX_STRING)
+    name = object_keyword(object_name)
     if str(header.get("OBJECT", "")).strip() != name:
         header["OBJECT"] = name
 
 
-def set_vlass_keywords(header: fits.Header, keywords: VlassKeywords) -> tuple[str, ...]:
+def object_keyword(object_name: str) -> str:
+    """Value of the keyword OBJECT for an object: cut to one card."""
+    return fits_text(object_name, _MAX_STRING)
+
+
+def set_vlass_keywords(
+    header: fits.Header, keywords: VlassKeywords, may_lack: Collection[str] = ()
+) -> tuple[str, ...]:
     """Set the VLASS keywords and their comments.
 
     Parameters
@@ -222,6 +233,8 @@ def set_vlass_keywords(header: fits.Header, keywords: VlassKeywords) -> tuple[st
         Changed in place. A keyword without a value here keeps the one it has there.
     keywords : VlassKeywords
         Values that are known.
+    may_lack : collection of str
+        Attributes of `VlassKeywords` without which there is no warning.
 
     Returns
     -------
@@ -240,7 +253,7 @@ def set_vlass_keywords(header: fits.Header, keywords: VlassKeywords) -> tuple[st
             header[keyword] = (value, _fitting_comment(value, comment))
         elif keyword in header:
             header.comments[keyword] = _fitting_comment(header[keyword], comment)
-        else:
+        elif name not in may_lack:
             missing.append(f"header keyword {keyword} ({comment}) is missing")
     return tuple(missing)
 
@@ -260,9 +273,10 @@ def set_file_name_keywords(header: fits.Header, image_name: str) -> None:
         Changed in place.
     image_name : str
         With the stage prefix, ``s7_0.VLASS2.1.cc.T10t02.J005000-023000...``; FILNAM06 is the object, FILNAM09
-        the version.
+        the version of an official name. A name of more pieces than there are keywords has its rest in the
+        last.
     """
-    pieces = fits_text(image_name).split(".")
+    pieces = fits_text(image_name).split(".", _MAX_PIECES - 1)
     for number, piece in enumerate(pieces, start=1):
         header[f"FILNAM{number:02d}"] = piece[:_MAX_STRING]
     header["NFILNAM"] = len(pieces)

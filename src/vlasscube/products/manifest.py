@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from vlasscube.errors import ProductError, VlassCubeError
+from vlasscube.image_names import ImageIdentity
 from vlasscube.records import FileKind, Outcome
 from vlasscube.workspace.files import digest, write_text
 from vlasscube.workspace.record_json import from_json, to_json
@@ -63,6 +64,8 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     procedure: str = PROCEDURE
     schema_version: int = 1
+    identity: ImageIdentity | None = None
+    """Object, tile, epoch and version of the products; None in manifests of release 0.1.0."""
 
 
 # --------------------------------------------------------------------------------------------------- JSON
@@ -91,6 +94,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> Path:
         versions=dict(sorted(manifest.versions.items())),
         procedure=manifest.procedure,
         schema_version=manifest.schema_version,
+        identity=manifest.identity,
     )
     path = directory / MANIFEST_JSON
     write_text(path, to_json(ordered) + "\n")

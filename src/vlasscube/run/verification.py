@@ -16,8 +16,9 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from vlasscube import naming
 from vlasscube.errors import ProductError, VlassCubeError
+from vlasscube.image_names import ImageIdentity
 from vlasscube.products.fits_files import READ_ERRORS, require_fits
-from vlasscube.products.headers import iso_time
+from vlasscube.products.headers import iso_time, object_keyword
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
     MANIFEST_XML,
@@ -67,6 +68,8 @@ class Expectations:
 
     start_mjd_s: float | None = None
     exported: tuple[ExportedPlane, ...] | None = None
+    identity: ImageIdentity | None = None
+    """Of the manifest; what the file's name says where a manifest does not."""
 
     def plane(self, label: str | None) -> ExportedPlane | None:
         """Position and frequency of a plane."""
@@ -100,7 +103,7 @@ def verify_products(workspace: Workspace) -> VerificationReport:
     problems = [_split(text) for text in verify_manifest(directory, manifest)]
     problems += _xml_problems(directory)
     problems += _plane_problems(workspace, manifest)
-    expectations = _expectations(workspace)
+    expectations = _expectations(workspace, manifest)
     broken = {problem.file for problem in problems}
     planes = {plane.label: plane for plane in manifest.planes}
     for file in manifest.files:
@@ -124,12 +127,13 @@ def _xml_problems(directory: Path) -> list[Problem]:
     return [_split(text) for text in found]
 
 
-def _expectations(workspace: Workspace) -> Expectations:
+def _expectations(workspace: Workspace, manifest: Manifest) -> Expectations:
     imported = find_result(workspace, IMPORT_DATA)
     exported = find_result(workspace, EXPORT_VLASS_DATA)
     return Expectations(
         start_mjd_s=None if imported is None else imported.summary.start_mjd_s,
         exported=None if exported is None else exported.planes,
+        identity=manifest.identity,
     )
 
 
@@ -229,12 +233,16 @@ def _header_problems(
                 yield f"{keyword} is {header.get(keyword)!r}, {value!r} is recorded"
     yield from _time_problems(header, expectations.start_mjd_s)
     rejected = plane.outcome is Outcome.REJECTED
+    identity = expectations.identity or name.identity
     expected: dict[str, str | bool] = {
         "BUNIT": "Jy/beam",
-        "OBJECT": name.image.object_name,
+        "OBJECT": object_keyword(identity.object_name),
         "VLASSPL": name.stokes,
         "VLASSRJ": rejected,
     }
+    if (said := expectations.identity) is not None:
+        labels = {"VLASSTN": said.tile, "VLASSEP": said.epoch, "VLASSVR": said.version}
+        expected |= {keyword: label for keyword, label in labels.items() if label is not None}
     for keyword, wanted in expected.items():
         found = header.get(keyword)
         if found != wanted or type(found) is not type(wanted):

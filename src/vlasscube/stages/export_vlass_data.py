@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vlasscube import __version__, casa, naming
+from vlasscube.image_names import ImageIdentity
 from vlasscube.options import RunOptions
+from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
 from vlasscube.products.alignment import aligned_image
 from vlasscube.products.casa_export import export_stokes
 from vlasscube.products.command_log import merged_command_log, recipe_script
@@ -94,6 +96,8 @@ class ExportInputs:
     parameter_files: tuple[str, ...]
     options: RunOptions
     upstream: tuple[str, ...]
+    identity: ImageIdentity
+    """What headers and manifest say besides the name."""
 
 
 def export_inputs(source: InputSource) -> ExportInputs:
@@ -128,6 +132,7 @@ def export_inputs(source: InputSource) -> ExportInputs:
         parameter_files=(workspace.seip_parameter_file.name, workspace.ccip_parameter_file.name),
         options=source.options,
         upstream=(*source.keys(GATHER_PLANES, ANALYZE_STOKES_CUBES), *keys),
+        identity=product_identity(workspace.directory / LABELS_FILE, plan.image_name),
     )
 
 
@@ -151,6 +156,11 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
     owned = Ownership(workspace, context.previous)
     for name, kept in owned.claim(product_names(inputs)).items():
         context.warn(f"{name} was changed after it was made: kept as {kept}, and made again")
+    if unknown := [what for what in ("tile", "epoch", "version") if getattr(inputs.identity, what) is None]:
+        context.warn(
+            f"the headers do not give {', '.join(unknown)}: they are not in the name {inputs.image_name}",
+            f"To have them in the headers, write them into {LABELS_FILE} in the run directory.",
+        )
     plan: CommonBeamPlan | None = None
     with _scratch_directory(workspace.working / ".export.partial") as scratch:
         delivery = _Delivery(inputs, context, scratch, owned)
@@ -202,9 +212,7 @@ class _Delivery:
 
     def __init__(self, inputs: ExportInputs, context: StageContext, scratch: Path, owned: Ownership) -> None:
         self.files: list[ProductFile] = []
-        self._field = ProductField(
-            inputs.image_name, inputs.phasecenter, inputs.start_mjd_s, inputs.end_mjd_s
-        )
+        self._field = ProductField(inputs.identity, inputs.phasecenter, inputs.start_mjd_s, inputs.end_mjd_s)
         self._context, self._scratch = context, scratch
         self._owned = owned
 
@@ -359,6 +367,7 @@ def _manifest(inputs: ExportInputs, files: Sequence[ProductFile]) -> Manifest:
             for file in files
         ),
         versions={"vlasscube": __version__, "casatasks": casa.version()},
+        identity=inputs.identity,
     )
 
 
