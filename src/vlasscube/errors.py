@@ -60,6 +60,15 @@ class ParameterFileError(ProblemListError):
     """A parameter list cannot be used."""
 
 
+class InputsError(VlassCubeError):
+    """More than one input of a run cannot be used.
+
+    ``report`` is the `vlasscube.run.preflight.InputReport` of all that was looked at.
+    """
+
+    report: object = None
+
+
 class NamingError(VlassCubeError):
     """A name does not follow the VLASS conventions."""
 

@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -242,25 +242,31 @@ def plan(
     """Show what a run would do and cost, changing nothing.
 
     Shows planes, fields, image size, finished and missing steps, and estimates of disk space, memory and
-    time; warns if there is not enough disk space or memory.
+    time; warns if there is not enough disk space or memory. If inputs cannot be used, lists every problem
+    and exits with status 1.
     """
     from vlasscube.processes.environment import require_limits
 
     require_limits()
     from vlasscube.cli.console import logging_to, show_json
-    from vlasscube.cli.show_plan import show_plan
-    from vlasscube.run.planning import make_plan
+    from vlasscube.cli.show_plan import show_plan, show_warnings
+    from vlasscube.run.planning import RunPlan, plan_run
     from vlasscube.workspace.directory import Workspace
 
     workspace = Workspace(directory, vis)
-    with logging_to(None):
-        run_plan = make_plan(workspace, combined_options(workspace.read_options(), given), workers)
+    with logging_to(None), _bar("Inputs") as tell:
+        options = combined_options(workspace.read_options(), given)
+        run_plan, inputs = plan_run(workspace, options, workers, tell)
     if json_output:
         from vlasscube.workspace.record_json import to_json
 
         show_json(to_json(run_plan))
-    else:
+        return FAILURE if run_plan.problems else OK
+    if isinstance(run_plan, RunPlan):
         show_plan(run_plan)
+    else:
+        show_warnings(run_plan.warnings)
+    inputs.require_usable()
     return OK
 
 
@@ -372,18 +378,25 @@ def _prune(directory: Path, *, force: bool, dry_run: bool) -> int:
 
 
 def _make_missing_pictures(workspace: Workspace) -> None:
+    from vlasscube.weblog.picture_making import make_missing_pictures
+
+    with _bar("Pictures") as tell:
+        make_missing_pictures(workspace, tell)
+
+
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Callable[[str, float | None], None]]:
+    """Show on a terminal how far something is that ends a command; nothing of it stays."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from vlasscube.weblog.picture_making import make_missing_pictures
-
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Pictures", total=1.0)
+        task = bar.add_task(title, total=1.0)
 
-        def tell(text: str, fraction: float) -> None:
-            bar.update(task, completed=fraction, description=f"Pictures: {text}")
+        def tell(text: str, fraction: float | None) -> None:
+            bar.update(task, completed=fraction or 0.0, description=f"{title}: {text}")
 
-        make_missing_pictures(workspace, tell)
+        yield tell
 
 
 # --------------------------------------------------------------------------------------------- simulation

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vlasscube.cli.console import make_console, make_table
+from vlasscube.records import Message
 from vlasscube.run.planning import RunPlan
 from vlasscube.texts import data_size, duration, printable
 
@@ -54,7 +57,13 @@ def show_plan(plan: RunPlan) -> None:
     )
     times = sorted(cost.stages, key=lambda stage: stage.seconds, reverse=True)[:4]
     console.print(f"        {', '.join(f'{stage.stage} {duration(stage.seconds)}' for stage in times)}")
-    for message in plan.warnings:
+    show_warnings(plan.warnings)
+
+
+def show_warnings(warnings: Sequence[Message]) -> None:
+    """Print warnings, each with its hint."""
+    console = make_console()
+    for message in warnings:
         console.print()
         console.print(f"{message.level}: {printable(message.text)}")
         if message.hint:

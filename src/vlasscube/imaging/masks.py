@@ -12,8 +12,9 @@ from vlasscube import casa, casacore_tables
 from vlasscube.errors import CasaTaskError, ImagingError
 from vlasscube.images.casa_images import read_plane
 from vlasscube.processes.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
-from vlasscube.records import Message
+from vlasscube.records import ImageGeometry, Message
 from vlasscube.resources.resource_checks import (
+    image_problems,
     mask_pixel_problems,
     mask_stokes_problems,
     stokes_of,
@@ -54,13 +55,7 @@ def make_cleanmask(mask: Path, template: Path, output: Path) -> tuple[Message, .
         If it is missing, damaged or no image of floats, or has other Stokes planes, or pixels that are
         negative or not finite.
     """
-    if not (mask / "table.dat").is_file():
-        raise ImagingError(
-            f"there is no mask image {mask.name}"
-            if not mask.exists()
-            else f"{mask.name} is not a CASA image",
-            hint="Masks are named by 'mask' in the parameter list, or come from the archive.",
-        )
+    _require_image(mask)
     have, want = _examined(mask, digest(mask)), _grid(template)
     messages = []
     if _same_grid(have, want):
@@ -95,6 +90,23 @@ def make_cleanmask(mask: Path, template: Path, output: Path) -> tuple[Message, .
     return tuple(messages)
 
 
+def _require_image(mask: Path) -> None:
+    """Refuse a mask that is not there, or no image.
+
+    Raises
+    ------
+    ImagingError
+        Naming it.
+    """
+    if not (mask / "table.dat").is_file():
+        raise ImagingError(
+            f"there is no mask image {mask.name}"
+            if not mask.exists()
+            else f"{mask.name} is not a CASA image",
+            hint="Masks are named by 'mask' in the parameter list, or come from the archive.",
+        )
+
+
 class _Grid:
     """Size and direction axes of an image."""
 
@@ -118,16 +130,63 @@ def _examined(mask: Path, state: str) -> _Grid:
             raise _unusable(mask, str(error)) from error
 
 
+def check_mask_header(mask: Path, geometry: ImageGeometry) -> tuple[Message, ...]:
+    """Look at a mask that a parameter list names as far as that is possible without its pixels.
+
+    Parameters
+    ----------
+    mask : Path
+        Mask image.
+    geometry : ImageGeometry
+        Of the planes.
+
+    Returns
+    -------
+    tuple of Message
+        A warning if it will be regridded, with what differs.
+
+    Raises
+    ------
+    ImagingError
+        As `make_cleanmask`.
+    """
+    _require_image(mask)
+    with isolated_reader() as reader:
+        try:
+            differences = reader.call(_differences, mask, geometry)
+        except ReaderDiedError as error:
+            raise _unusable(mask, str(error)) from error
+    if not differences:
+        return ()
+    text = f"mask {mask.name} is on another grid than the planes and will be regridded"
+    return (Message("warning", f"{text}: {'; '.join(differences)}"),)
+
+
+def _differences(mask: Path, geometry: ImageGeometry) -> list[str]:
+    try:
+        problems = _axis_problems(mask, _grid(mask))
+        if not problems:
+            return image_problems(mask, geometry)
+    except UNREADABLE as error:
+        raise _unusable(mask, reason_text(error)) from error
+    raise _unusable(mask, "; ".join(problems))
+
+
+def _axis_problems(mask: Path, grid: _Grid) -> list[str]:
+    problems = mask_stokes_problems(mask)
+    if grid.frames[0] not in _EQUATORIAL:
+        problems.append(f"expected right ascension and declination, found {grid.frames[0]}")
+    return problems
+
+
 def _examine(mask: Path) -> _Grid:
     try:
         grid = _grid(mask)
-        problems = mask_stokes_problems(mask)
+        problems = _axis_problems(mask, grid)
         bad, _, negative = survey_pixels(mask)
     except UNREADABLE as error:
         raise _unusable(mask, reason_text(error)) from error
     problems += mask_pixel_problems(bad, negative)
-    if grid.frames[0] not in _EQUATORIAL:
-        problems.append(f"expected right ascension and declination, found {grid.frames[0]}")
     if problems:
         raise _unusable(mask, "; ".join(problems))
     return grid

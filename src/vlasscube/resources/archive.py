@@ -17,6 +17,7 @@ from vlasscube.workspace.files import discard, publish_all
 
 __all__ = [
     "ArchiveLimits",
+    "HeaderFiles",
     "Resource",
     "ResourceReport",
     "ResourceRequest",
@@ -30,6 +31,16 @@ _TABLE_FILE = "table.dat"
 """What makes a directory a casacore table; CASA images are tables."""
 _MAX_SIMILAR = 8
 _MAX_CANDIDATES = 100
+_HEADER_FILE_BYTES = 32 << 20
+"""A larger file of a table holds no more than its cells: pixels, or flags."""
+_TILED_FILE_BYTES = 1 << 20
+"""The same for the files of tiles, whose cells are large from few of them on."""
+_HEADERS_BYTES = 512 << 20
+"""Of all header files together."""
+_IMAGE_OF_RUN = re.compile(
+    r"s\d+_0\.(.+)\.(?:QLcatmask-tier1\.mask|combined-tier2\.mask|I\.iter1\.model\.tt\d)", re.ASCII
+)
+_TABLE_OF_RUN = re.compile(r"(.+?\.ms)\.(?:flagversions(?:/.+)?|.+\.phase-self-cal\.tbl)")
 _PRIVATE = (".resources.", ".partial")
 """Prefix and suffix of the directory that is extracted into."""
 
@@ -121,6 +132,30 @@ class ResourceReport:
         """One line per resource that is not available."""
         return tuple(f"{row.key:<20}: {row.problem}" for row in self.resources if not row.available)
 
+    def _other_names(self) -> str:
+        """Whose products the archive has instead, and what to do if they are the right ones."""
+        texts = [f"The archive has {', '.join(self.similar)}: it may be of another image or measurement set."]
+        images = sorted({found[1] for name in self.similar if (found := _IMAGE_OF_RUN.fullmatch(name))})
+        if images and self.se_name not in images:
+            texts.append(
+                f"Its images are of {', '.join(map(repr, images))}, while imagename in SEIP_parameter.list "
+                f"is {self.se_name!r}: if they belong together, write imagename={images[0]!r} there, as in "
+                "the list of the continuum run."
+            )
+        tables = sorted({found[1] for name in self.similar if (found := _TABLE_OF_RUN.fullmatch(name))})
+        if tables and self.ms_name not in tables:
+            texts.append(
+                f"Its flags and self-calibration are of {', '.join(tables)}, while the working measurement "
+                f"set is {self.ms_name}"
+            )
+            root = tables[0].removesuffix("_split.ms")
+            texts[-1] += (
+                f": if they belong together, rename the measurement set to {root}.ms."
+                if root != tables[0]
+                else "."
+            )
+        return " ".join(texts)
+
     def require_complete(self) -> None:
         """Refuse to go on without everything that is needed.
 
@@ -134,9 +169,7 @@ class ResourceReport:
             return
         hint = "Take reimaging_resources.tgz of the continuum run of this image and measurement set."
         if self.similar:
-            hint += (
-                f" The archive has {', '.join(self.similar)}: it may be of another image or measurement set."
-            )
+            hint = f"{hint} {self._other_names()}".rstrip()
         error = MissingResourcesError(
             "Some resources required to restore the calibration and to image are unavailable in "
             f"{self.archive}; processing cannot continue:",
@@ -180,6 +213,64 @@ def resource_requests(ms_name: str, se_name: str, *, nterms: int = 2) -> tuple[R
 # ------------------------------------------------------------------------------------------- inspection
 
 
+class HeaderFiles:
+    """What an archive holds of its tables besides their many cells, which is enough to open them.
+
+    Files of pixels and of flags become holes of their size, so that what is written is small whatever the
+    archive.
+
+    Parameters
+    ----------
+    directory : Path
+        An empty private directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.is_usable = True
+        """Whether all could be written."""
+        self._bytes = 0
+        self._holes: set[str] = set()
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a table has all its cells."""
+        return self.is_usable and not any(hole.startswith(f"{name}/") for hole in self._holes)
+
+    def keeping(
+        self, members: Iterator[VettedMember], requests: Sequence[ResourceRequest]
+    ) -> Iterator[VettedMember]:
+        """Pass on the members of an archive, keeping what belongs to what is requested."""
+        below = [
+            re.compile(rf"(?:{expression})/.+", re.ASCII)
+            for request in requests
+            if request.key != "flag_dir"
+            for expression in request.expressions
+        ]
+        for vetted in members:
+            member = vetted.member
+            wanted = not member.is_directory and any(item.fullmatch(member.name) for item in below)
+            if wanted and self.is_usable:
+                try:
+                    self._keep(vetted)
+                except OSError:
+                    # There is no room for them: what they would tell is found when the archive is extracted.
+                    self.is_usable = False
+            yield vetted
+
+    def _keep(self, vetted: VettedMember) -> None:
+        member = vetted.member
+        target = self.directory / member.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        limit = _TILED_FILE_BYTES if "_TSM" in target.name else _HEADER_FILE_BYTES
+        if member.size_bytes <= min(limit, _HEADERS_BYTES - self._bytes):
+            _write(target, vetted)
+            self._bytes += member.size_bytes
+            return
+        self._holes.add(member.name)
+        with target.open("xb") as stream:
+            stream.truncate(member.size_bytes)
+
+
 @dataclass(frozen=True)
 class _Contents:
     """Directories of the archive, the bytes below each, and which of them are tables."""
@@ -197,8 +288,9 @@ def inspect_archive(
     nterms: int = 2,
     limits: ArchiveLimits | None = None,
     progress: Progress | None = None,
+    headers: HeaderFiles | None = None,
 ) -> ResourceReport:
-    """Read an archive once and tell what it has of what is needed; nothing is written.
+    """Read an archive once and tell what it has of what is needed.
 
     Parameters
     ----------
@@ -214,6 +306,8 @@ def inspect_archive(
         What the archive may hold.
     progress : callable, optional
         Called with bytes done and total.
+    headers : HeaderFiles, optional
+        Where to put what is needed to open the tables; without it nothing is written.
 
     Returns
     -------
@@ -231,7 +325,10 @@ def inspect_archive(
         rows = [_row(requests[0], (), f"no such file: {path.name}", pattern=path.name)]
         rows += [_row(request, (), f"not looked for: {request.pattern}") for request in requests[1:]]
         return ResourceReport(path.name, ms_name, se_name, tuple(rows))
-    contents = _contents(walk_archive(path, limits, progress))
+    members = walk_archive(path, limits, progress)
+    if headers is not None:
+        members = headers.keeping(members, requests)
+    contents = _contents(members)
     rows = [_row(requests[0], (path.name,), "", pattern=path.name)]
     rows += [_look_for(request, contents) for request in requests[1:]]
     found = {name for row in rows[1:] if row.available and row.key != "flag_dir" for name in row.found}

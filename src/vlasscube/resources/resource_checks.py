@@ -8,7 +8,7 @@ compared before anything is changed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from vlasscube.processes.isolation import (
     reason_text,
 )
 from vlasscube.records import STOKES, ImageGeometry, Message
-from vlasscube.resources.archive import ResourceReport
+from vlasscube.resources.archive import HeaderFiles, ResourceReport
 from vlasscube.sky import FRAMES, offsets_arcsec, parse_phasecenter
 from vlasscube.texts import plain_text
 
@@ -89,6 +89,66 @@ def check_resources(
         findings.append(
             (table, _examine(reader, _check_selfcal, directory / table, facts, ms.name, selfcal_spw))
         )
+    _refuse_problems(report, findings)
+    return tuple(item for _, items in findings for item in items if isinstance(item, Message))
+
+
+def check_headers(
+    headers: HeaderFiles,
+    report: ResourceReport,
+    ms: Path,
+    field_ids: Collection[int],
+    spw_ids: Collection[int],
+    geometry: ImageGeometry,
+    selfcal_spw: int,
+) -> None:
+    """Compare, before anything is made, what can be known of the resources without their pixels.
+
+    Axes of masks and model images, the number of rows that flags are of, and the self-calibration; what of
+    these an archive lacks, or has twice, is left out.
+
+    Parameters
+    ----------
+    headers : HeaderFiles
+        From `inspect_archive`.
+    report : ResourceReport
+        From there, too; it need not be complete.
+    ms : Path
+        Input measurement set; opened for reading.
+    field_ids, spw_ids : collection of int
+        What the working measurement set will have of it.
+    geometry : ImageGeometry
+        Of the continuum image.
+    selfcal_spw : int
+        Spectral window that the self-calibration is applied from.
+
+    Raises
+    ------
+    ResourceMismatchError
+        As `check_resources`.
+    """
+    if not headers.is_usable:
+        return
+    facts = _read_facts(ms, field_ids, spw_ids)
+    findings: list[tuple[str, list[Finding]]] = []
+    with isolated_reader() as reader:
+
+        def examine(key: str, check: Callable[..., Iterator[Finding]], *arguments: object) -> None:
+            row = report.get(key)
+            for name in row.found if row.available else ():
+                found = _examine(reader, check, headers.directory / name, *arguments)
+                findings.append((name, found))
+
+        examine("tier1_mask", _check_mask_header, geometry)
+        examine("tier2_mask", _check_mask_header, geometry)
+        examine("model_images", _check_model_header, geometry)
+        examine("flag_version", _check_flags, facts, report.ms_name)
+        if all(headers.is_whole(name) for name in report.get("selfcal_table").found):
+            examine("selfcal_table", _check_selfcal, facts, report.ms_name, selfcal_spw)
+    _refuse_problems(report, findings)
+
+
+def _refuse_problems(report: ResourceReport, findings: Sequence[tuple[str, list[Finding]]]) -> None:
     problems = [f"{name}: {item}" for name, items in findings for item in items if isinstance(item, str)]
     if problems:
         raise ResourceMismatchError(
@@ -98,7 +158,6 @@ def check_resources(
             hint="Take reimaging_resources.tgz of the continuum run of this image and measurement set, and "
             "SEIP_parameter.list of the same run.",
         )
-    return tuple(item for _, items in findings for item in items if isinstance(item, Message))
 
 
 def _examine(
@@ -225,12 +284,22 @@ def _pixel_problems(bad: int) -> Iterator[str]:
         yield f"expected finite pixels, found {bad} that are NaN or infinite"
 
 
-def _check_mask(path: Path, geometry: ImageGeometry) -> Iterator[Finding]:
+def _check_mask_header(path: Path, geometry: ImageGeometry) -> Iterator[str]:
     problems = image_problems(path, geometry)
     yield from problems
-    if any("type float" in problem or "an image" in problem for problem in problems):
+    if not _is_no_float_image(problems):
+        yield from mask_stokes_problems(path)
+
+
+def _is_no_float_image(problems: Sequence[str]) -> bool:
+    return any("type float" in problem or "an image" in problem for problem in problems)
+
+
+def _check_mask(path: Path, geometry: ImageGeometry) -> Iterator[Finding]:
+    problems = list(_check_mask_header(path, geometry))
+    yield from problems
+    if _is_no_float_image(problems):
         return
-    yield from mask_stokes_problems(path)
     bad, inside, negative = survey_pixels(path)
     yield from mask_pixel_problems(bad, negative)
     if not inside:
@@ -253,14 +322,21 @@ def mask_stokes_problems(path: Path) -> list[str]:
     return [f"expected one Stokes plane, or I Q U V, found {' '.join(stokes) or 'no Stokes axis'}"]
 
 
-def _check_model(path: Path, geometry: ImageGeometry) -> Iterator[Finding]:
+def _check_model_header(path: Path, geometry: ImageGeometry) -> Iterator[str]:
     problems = image_problems(path, geometry)
     yield from problems
-    if any("type float" in problem or "an image" in problem for problem in problems):
+    if _is_no_float_image(problems):
         return
     stokes = stokes_of(path)
     if stokes != ("I",):
         yield f"expected Stokes I, found {' '.join(stokes) or 'no Stokes axis'}"
+
+
+def _check_model(path: Path, geometry: ImageGeometry) -> Iterator[Finding]:
+    problems = list(_check_model_header(path, geometry))
+    yield from problems
+    if _is_no_float_image(problems):
+        return
     bad, positive, negative = survey_pixels(path)
     yield from _pixel_problems(bad)
     if not positive and not negative and path.name.endswith(".tt0"):
@@ -276,8 +352,8 @@ class _Facts:
     """What the resources of a measurement set have in common with it."""
 
     rows: int
-    first_shape: tuple[int, ...]
-    last_shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    """Of the flags in the first and the last row; empty where the order of the rows is not known."""
     antennas: tuple[str, ...]
     fields: tuple[str, ...]
     field_ids: frozenset[int]
@@ -286,33 +362,53 @@ class _Facts:
     """First and last time by number."""
 
 
-def _read_facts(ms: Path) -> _Facts:
+def _read_facts(
+    ms: Path, wanted_fields: Collection[int] | None = None, wanted_spws: Collection[int] = ()
+) -> _Facts:
+    """Read the facts of a working measurement set, or of what will be split off an input."""
     field_ids: set[int] = set()
     scans: dict[int, tuple[float, float]] = {}
+    chosen_rows = 0
+    spws = _spectral_windows_of_descriptions(ms) if wanted_fields is not None else None
     with casacore_tables.table(ms) as table:
         rows = int(table.nrows())
+
+        def read(name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+            return casacore_tables.read_column(table, name, dtype, start=start, rows=count)
+
         for start in range(0, rows, _SCAN_ROWS):
             count = min(_SCAN_ROWS, rows - start)
-            numbers, ids, times = (
-                casacore_tables.read_column(table, name, dtype, start=start, rows=count)
-                for name, dtype in (("SCAN_NUMBER", np.int32), ("FIELD_ID", np.int32), ("TIME", np.float64))
+            ids, numbers, times = (
+                read("FIELD_ID", np.int32),
+                read("SCAN_NUMBER", np.int32),
+                read("TIME", np.float64),
             )
+            if wanted_fields is not None and spws is not None:
+                spw_ids = spws[read("DATA_DESC_ID", np.int32)]
+                use = np.isin(ids, list(wanted_fields)) & np.isin(spw_ids, list(wanted_spws))
+                ids, numbers, times = ids[use], numbers[use], times[use]
+            chosen_rows += ids.size
             field_ids.update(int(number) for number in np.unique(ids))
             for number in np.unique(numbers):
                 chosen = times[numbers == number]
                 low, high = scans.get(int(number), (np.inf, -np.inf))
                 scans[int(number)] = min(low, float(chosen.min())), max(high, float(chosen.max()))
-        shapes = [np.shape(table.getcell("FLAG", row)) for row in (0, rows - 1)]
+        ends = (0, rows - 1) if wanted_fields is None else ()
+        shapes = tuple(np.shape(table.getcell("FLAG", row)) for row in ends)
     return _Facts(
-        rows=rows,
-        first_shape=shapes[0],
-        last_shape=shapes[1],
+        rows=chosen_rows,
+        shapes=shapes,
         antennas=_names(ms / "ANTENNA"),
         fields=_names(ms / "FIELD"),
         field_ids=frozenset(field_ids),
         windows=_row_count(ms / "SPECTRAL_WINDOW"),
         scans=scans,
     )
+
+
+def _spectral_windows_of_descriptions(ms: Path) -> npt.NDArray[np.int32]:
+    with casacore_tables.table(ms / "DATA_DESCRIPTION") as table:
+        return casacore_tables.read_column(table, "SPECTRAL_WINDOW_ID", np.int32)
 
 
 def _names(path: Path) -> tuple[str, ...]:
@@ -334,8 +430,8 @@ def _check_flags(path: Path, facts: _Facts, ms_name: str) -> Iterator[str]:
         if rows != facts.rows:
             yield f"expected flags of {facts.rows} rows as {ms_name} has, found {rows}"
             return
-        shapes = [np.shape(table.getcell("FLAG", row)) for row in (0, rows - 1)]
-    for expected, found in zip((facts.first_shape, facts.last_shape), shapes, strict=True):
+        shapes = [np.shape(table.getcell("FLAG", row)) for row in (0, rows - 1)] if facts.shapes else []
+    for expected, found in zip(facts.shapes, shapes, strict=True):
         if expected != found:
             yield f"expected flags of {_shown(expected)} in a row, found {_shown(found)}"
             return

@@ -28,6 +28,7 @@ from vlasscube.results.reading import read_result
 from vlasscube.results.run_records import RunRecords
 from vlasscube.results.types import CubePlan, ImportResult
 from vlasscube.run.planned_steps import PlannedStep, judge_step, planned_steps
+from vlasscube.run.preflight import InputProblem, InputReport, Progress, check_inputs
 from vlasscube.stages.image_lists import (
     nothing_flagged,
     plan_continuum,
@@ -95,6 +96,8 @@ class RunPlan:
     """Where disk space or memory is too small."""
     warnings: tuple[Message, ...]
     """Warnings about the inputs, and the shortages."""
+    problems: tuple[InputProblem, ...] = ()
+    """Why a run would be refused."""
 
 
 # ------------------------------------------------------------------------------------------------ machine
@@ -236,8 +239,45 @@ def make_plan(
         speed=resources.speed,
         machine=machine,
         shortages=shortages,
-        warnings=(*_input_warnings(workspace, done), *messages, *shortages),
+        warnings=(*messages, *shortages),
     )
+
+
+@dataclass(frozen=True)
+class UnusableInputs:
+    """What is told of inputs that no plan can be made of."""
+
+    directory: str
+    problems: tuple[InputProblem, ...]
+    warnings: tuple[Message, ...]
+
+
+def plan_run(
+    workspace: Workspace, options: RunOptions, workers: int | None = None, progress: Progress | None = None
+) -> tuple[RunPlan | UnusableInputs, InputReport]:
+    """Look at the inputs of a run, and tell what it would do and cost; nothing is changed.
+
+    Parameters
+    ----------
+    workspace, options, workers
+        As for `make_plan`.
+    progress : callable, optional
+        Told what is being looked at.
+
+    Returns
+    -------
+    RunPlan or UnusableInputs
+        The plan with the problems that a run would be refused for, and their warnings; if measurement set or
+        parameter lists cannot be used, these alone.
+    InputReport
+        The same problems as errors.
+    """
+    report = check_inputs(workspace, options, progress=progress)
+    if not report.can_be_planned:
+        return UnusableInputs(report.directory, report.problems, report.warnings), report
+    plan = make_plan(workspace, options, workers)
+    warnings = tuple(dict.fromkeys((*report.warnings, *plan.warnings)))
+    return replace(plan, warnings=warnings, problems=report.problems), report
 
 
 def _recorded_messages(workspace: Workspace, *stages: Stage[object]) -> tuple[Message, ...]:
@@ -268,16 +308,6 @@ def _pace(
         return estimates.ASSUMED
     means = tuple(sum(counts) / len(cycles) for counts in zip(*cycles, strict=True))
     return estimates.Pace(means, measured / expected, len(cycles))
-
-
-def _input_warnings(workspace: Workspace, done: set[str]) -> tuple[Message, ...]:
-    if RESTORE_PIMS.name in done or workspace.resources_archive.exists():
-        return ()
-    text = (
-        f"{workspace.resources_archive.name} is missing: stage {RESTORE_PIMS.number} cannot restore "
-        "the continuum run's state"
-    )
-    return (Message("warning", text, "Copy or link the archive of the continuum run into the directory."),)
 
 
 def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) -> tuple[Message, ...]:
@@ -343,7 +373,7 @@ def require_resources(workspace: Workspace, options: RunOptions, workers: int | 
         # How long it takes does not matter here.
         shortages = make_plan(workspace, options, workers, REFERENCE).shortages
     except VlassCubeError:
-        # What is wrong with the inputs is told by the stage that finds it.
+        # What is wrong with the inputs is told when the run looks at them.
         return
     if not shortages:
         return

@@ -14,7 +14,6 @@ from vlasscube.estimates.cost import affordable_workers, largest_worker_bytes
 from vlasscube.estimates.run_size import run_size
 from vlasscube.options import RunOptions
 from vlasscube.processes.parallel import available_memory_bytes, usable_cores
-from vlasscube.products.owned_files import Ownership, refuse_to_overwrite
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
     EDIT_IMAGE_LIST_CUBE,
@@ -30,9 +29,9 @@ from vlasscube.results.reading import InputSource, imaged_planes, read_result
 from vlasscube.results.types import CubeImages, CubePlan
 from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of
 from vlasscube.run.planned_steps import why_begun_again
-from vlasscube.run.steps import do_step, readable_record
+from vlasscube.run.preflight import check_inputs, products_in_the_way
+from vlasscube.run.steps import do_step
 from vlasscube.run.wiring import prepare_step
-from vlasscube.stages.export_vlass_data import COMPANIONS
 from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.step import PreparedStep
 from vlasscube.weblog.upkeep import WeblogUpkeep
@@ -118,6 +117,7 @@ def run_workflow(
         if before is not None:
             logger.info("the run by %s ended without releasing its lock; this run resumes it", before)
         options = options or workspace.read_options() or RunOptions()
+        _check_inputs(workspace, options, stages, tell)
         workspace.write_options(options)
         # Workers on other machines may not know yet that the run before this one has ended.
         wait_for_planes(workspace.records / "planes")
@@ -127,8 +127,6 @@ def run_workflow(
             logger.warning("%s", reason)
             tell(Event("message", stages[0].name, None, f"warning: {reason}"))
         try:
-            if EXPORT_VLASS_DATA in stages:
-                _check_products(workspace)
             _run_stages(workspace, options, stages, workers, executor, tell, weblog)
         finally:
             weblog.finish()
@@ -136,12 +134,20 @@ def run_workflow(
     return RunResult(planes, time.monotonic() - clock)
 
 
-def _check_products(workspace: Workspace) -> None:
-    """Find out before the work, not after it, that the products cannot be put where they belong."""
-    lists = (workspace.seip_parameter_file.name, workspace.ccip_parameter_file.name)
-    owned = Ownership(workspace, readable_record(workspace, EXPORT_VLASS_DATA.name, None))
-    refuse_to_overwrite(workspace.products, owned.in_the_way((*lists, *COMPANIONS)))
-    owned.remember()
+def _check_inputs(
+    workspace: Workspace, options: RunOptions, stages: Sequence[Stage[object]], tell: Listener
+) -> None:
+    """Find out before the work that an input cannot be used or that a product cannot be put in its place."""
+    name = stages[0].name
+    report = check_inputs(
+        workspace, options, stages, lambda text, fraction: tell(Event("step", name, None, text, fraction))
+    )
+    report.require_usable()
+    for message in report.warnings:
+        logger.warning("%s", message.text)
+        tell(Event("message", name, None, f"warning: {message.text}"))
+    if EXPORT_VLASS_DATA in stages:
+        products_in_the_way(workspace)[1].remember()
 
 
 def _selected(first: str | None, last: str | None) -> tuple[Stage[object], ...]:

@@ -18,6 +18,8 @@ from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
 from vlasscube.workspace.files import write_text
 
+TEMPLATE_ENDING = ".flagtargetstemplate.txt"
+
 
 @dataclass(frozen=True)
 class FlagInputs:
@@ -39,8 +41,7 @@ def flag_inputs(source: InputSource) -> FlagInputs:
         If there is a template that is not readable text.
     """
     transformed = source.result(TRANSFORM_IMAGE_DATA)
-    stem = transformed.working_ms.removesuffix(".ms")
-    template = source.workspace.directory / f"{stem}.flagtargetstemplate.txt"
+    template = source.workspace.directory / template_name(transformed.working_ms)
     exists = template.is_file()
     return FlagInputs(
         working_ms=transformed.working_ms,
@@ -49,6 +50,11 @@ def flag_inputs(source: InputSource) -> FlagInputs:
         science_spws=source.result(IMPORT_DATA).science_spws,
         upstream=source.keys(RESTORE_PIMS),
     )
+
+
+def template_name(working_ms: str) -> str:
+    """Name of the flagging template of a working measurement set."""
+    return f"{working_ms.removesuffix('.ms')}{TEMPLATE_ENDING}"
 
 
 def read_flag_template(path: Path) -> str:
