@@ -22,7 +22,7 @@ from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE, IM
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Message, Scan, SpectralWindow, StepRecord
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ImportResult
-from vlasscube.run import planning
+from vlasscube.run import planning, preflight
 from vlasscube.run.planned_steps import planned_steps, why_begun_again
 from vlasscube.run.planning import Machine, fit_warnings, make_plan
 from vlasscube.run.steps import step_key
@@ -87,7 +87,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         },
     )
     imported = ImportResult(summary(), (2, 3, 4))
-    monkeypatch.setattr(planning, "read_measurement_set", lambda path: imported)
+    for module in (planning, preflight):
+        monkeypatch.setattr(module, "read_measurement_set", lambda path: imported)
+    # Archives are another matter: see test_preflight.
+    monkeypatch.setattr(preflight._Preflight, "_resources", lambda *arguments: None)
     monkeypatch.setattr(planning, "measure_speed", lambda cores: REFERENCE)
     return Workspace(tmp_path)
 
@@ -139,7 +142,6 @@ def test_plan_from_the_inputs_alone(workspace: Workspace) -> None:
     assert plan.remaining_seconds == plan.estimate.seconds
     assert [step.action for step in plan.steps] == ["run"] * 12
     assert {step.reason for step in plan.steps} == {"not yet run"}
-    assert any("reimaging_resources.tgz is missing" in message.text for message in plan.warnings)
 
 
 def test_what_has_no_effect_in_a_list_is_warned_of(

@@ -12,9 +12,9 @@ from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import (
     CasaTaskError,
     ImagingError,
+    InputsError,
     MemoryLimitError,
     ParameterFileError,
-    ProblemListError,
     StageOrderError,
     VlassCubeError,
     WorkspaceError,
@@ -310,11 +310,11 @@ def test_a_stage_without_its_predecessors_says_which(workspace):
 def test_what_lies_in_the_way_of_a_product_is_told_before_the_work(workspace):
     workspace.products.mkdir()
     (workspace.products / "weblog.tgz").write_text("of another run")
-    with pytest.raises(ProblemListError, match=r"has not made.*\n.*weblog\.tgz"):
+    with pytest.raises(InputsError, match=r"has not made.*\n.*weblog\.tgz"):
         workflow.run_workflow(workspace)
     # Without the export nothing is written there.
     with pytest.raises(WorkspaceError, match="no measurement set"):
-        workflow.run_workflow(workspace, last="restore_pims")
+        workflow.run_workflow(workspace, last="import_data")
     assert (workspace.products / "weblog.tgz").read_text() == "of another run"
 
 

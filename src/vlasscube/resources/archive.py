@@ -231,10 +231,15 @@ class HeaderFiles:
         """Whether all could be written."""
         self._bytes = 0
         self._holes: set[str] = set()
+        self._unread: set[str] = set()
+
+    def can_be_opened(self, name: str) -> bool:
+        """Whether all is there that is needed to open a table."""
+        return self.is_usable and not any(file.startswith(f"{name}/") for file in self._unread)
 
     def is_whole(self, name: str) -> bool:
-        """Whether a table has all its cells."""
-        return self.is_usable and not any(hole.startswith(f"{name}/") for hole in self._holes)
+        """Whether a table has all its cells, too."""
+        return self.can_be_opened(name) and not any(hole.startswith(f"{name}/") for hole in self._holes)
 
     def keeping(
         self, members: Iterator[VettedMember], requests: Sequence[ResourceRequest]
@@ -265,6 +270,9 @@ class HeaderFiles:
         if member.size_bytes <= min(limit, _HEADERS_BYTES - self._bytes):
             _write(target, vetted)
             self._bytes += member.size_bytes
+            if target.stat().st_size != member.size_bytes:
+                # A hard link, whose data came with another name.
+                self._unread.add(member.name)
             return
         self._holes.add(member.name)
         with target.open("xb") as stream:

@@ -135,7 +135,7 @@ def check_headers(
 
         def examine(key: str, check: Callable[..., Iterator[Finding]], *arguments: object) -> None:
             row = report.get(key)
-            for name in row.found if row.available else ():
+            for name in filter(headers.can_be_opened, row.found if row.available else ()):
                 found = _examine(reader, check, headers.directory / name, *arguments)
                 findings.append((name, found))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from vlasscube.clean_terms import ImageMask
 from vlasscube.errors import (
     ImagingError,
     InputsError,
-    MeasurementSetError,
     MissingResourcesError,
     ProblemListError,
     VlassCubeError,
@@ -59,7 +59,9 @@ Progress = Callable[[str, float | None], None]
 """Told what is being looked at and, where known, the fraction done."""
 
 _SIMILAR_ARCHIVES = ("*.tgz", "*.tar.gz", "*.tar")
+_MEASUREMENT_SET = "measurement set"
 _MAX_SHOWN = 5
+_SECONDS_BETWEEN_TELLING = 1.0
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,7 @@ class InputReport:
         """All problems, each with its hint, grouped by input."""
         lines: list[str] = []
         for problem in self.problems:
-            text = problem.text if problem.file in problem.text else f"{problem.file}: {problem.text}"
-            lines += text.splitlines()
+            lines += problem.text.splitlines()
             if problem.hint:
                 lines += [f"    {line}" for line in problem.hint.splitlines()]
         return "\n".join(lines)
@@ -172,6 +173,10 @@ class _Preflight:
     def report(self) -> InputReport:
         imported = self._measurement_set()
         continuum_list, continuum = self._continuum(imported)
+        before = (IMPORT_DATA, imported), (EDIT_IMAGE_LIST_CONTINUUM, continuum)
+        if any(found is None and stage.name not in self._stages for stage, found in before):
+            # A stage before those that are asked for has not been run: the first of them says so.
+            self._ahead.clear()
         cube = self._cube(imported)
         can_be_planned = not self._found
         if self._is_ahead(RESTORE_PIMS):
@@ -200,6 +205,9 @@ class _Preflight:
         try:
             yield
         except VlassCubeError as error:
+            if file not in error.message and file != _MEASUREMENT_SET:
+                error.message = f"{file}: {error.message}"
+                error.args = (error.message,)
             self._found.append((InputProblem(file, error.message, error.hint), error))
 
     # ------------------------------------------------------------------------------- set and lists
@@ -208,7 +216,7 @@ class _Preflight:
         if not self._is_ahead(IMPORT_DATA):
             return find_result(self._workspace, IMPORT_DATA)
         self._progress("look at the measurement set", None)
-        with self._noting("measurement set"):
+        with self._noting(_MEASUREMENT_SET):
             path = self._workspace.input_ms
             imported = read_measurement_set(path)
             naming.working_ms_name(path)
@@ -233,10 +241,7 @@ class _Preflight:
         if parameters is None or imported is None:
             return parameters, None
         with self._noting(path.name):
-            target = plan_continuum(parameters, imported)
-            if not target.field_ids:
-                raise _no_fields(path.name, parameters, imported)
-            return parameters, target
+            return parameters, plan_continuum(parameters, imported)
         return parameters, None
 
     def _cube(self, imported: ImportResult | None) -> CubePlan | None:
@@ -249,8 +254,6 @@ class _Preflight:
         with self._noting(path.name):
             # What masks the archive brings is not known yet; those that the list names are.
             plan, _ = plan_cube(parameters, imported, nothing_flagged(imported.summary), (), self._options)
-            if not plan.field_ids:
-                raise _no_fields(path.name, parameters, imported)
             return plan
         return None
 
@@ -291,13 +294,13 @@ class _Preflight:
             # Without its name nothing of the continuum run can be found.
             return None
         text = f"look into {archive.name} ({data_size(archive.stat().st_size)})"
-        self._progress(text, 0.0)
-        tenths = -1
+        self._progress(text, None)
+        told = time.monotonic()
 
         def progress(done: int, total: int) -> None:
-            nonlocal tenths
-            if total and 10 * done // total != tenths:
-                tenths = 10 * done // total
+            nonlocal told
+            if total and time.monotonic() - told > _SECONDS_BETWEEN_TELLING:
+                told = time.monotonic()
                 self._progress(text, done / total)
 
         with contextlib.ExitStack() as stack:
@@ -398,22 +401,6 @@ def _missing_archive(workspace: Workspace) -> VlassCubeError:
         f"{archive.name} is missing: stage {RESTORE_PIMS.number} cannot restore the continuum run's state",
         (),
         hint=hint,
-    )
-
-
-def _no_fields(file: str, parameters: ImageListParameters, imported: ImportResult) -> VlassCubeError:
-    fields = imported.summary.fields
-    centre = parse_phasecenter(parameters.phasecenter)[:2]
-    distances = [
-        max(abs(float(offset)) for offset in offsets_arcsec(field.ra_deg, field.dec_deg, *centre))
-        for field in fields
-        if field.intent_target
-    ]
-    near = f"; the nearest is {min(distances) / 3600:.3g} deg from it" if distances else ""
-    return MeasurementSetError(
-        f"{file}: {imported.summary.name} has no target field of the survey near phasecenter "
-        f"{parameters.phasecenter!r}{near}",
-        hint="Compare phasecenter with the measurement set: they are of different images.",
     )
 
 

@@ -42,6 +42,9 @@ from vlasscube.workspace.run_state import recorded_run
 
 logger = logging.getLogger("vlasscube")
 
+INPUTS = "inputs"
+"""Stands for a stage in the events of what comes before the first."""
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -138,14 +141,15 @@ def _check_inputs(
     workspace: Workspace, options: RunOptions, stages: Sequence[Stage[object]], tell: Listener
 ) -> None:
     """Find out before the work that an input cannot be used or that a product cannot be put in its place."""
-    name = stages[0].name
+    tell(Event("stage", INPUTS, None, "Look at the inputs"))
     report = check_inputs(
-        workspace, options, stages, lambda text, fraction: tell(Event("step", name, None, text, fraction))
+        workspace, options, stages, lambda text, fraction: tell(Event("step", INPUTS, None, text, fraction))
     )
     report.require_usable()
     for message in report.warnings:
         logger.warning("%s", message.text)
-        tell(Event("message", name, None, f"warning: {message.text}"))
+        tell(Event("message", INPUTS, None, f"warning: {message.text}"))
+    tell(Event("stage_done", INPUTS, None, "Look at the inputs"))
     if EXPORT_VLASS_DATA in stages:
         products_in_the_way(workspace)[1].remember()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -114,6 +115,8 @@ class FieldSimulation:
     """MODEL_DATA by tclean from the model images, as production and the restore stage do, or a direct sum."""
     continuum_major_cycles: int = -1
     """Limit of the first clean, -1 for none. A handful suffices for phase self-calibration and saves time."""
+    continuum_name: str = ""
+    """Image name of a user's own continuum run; by default that of production."""
     keep_final_state: bool = True
     """Write the continuum run's final state to ``truth/continuum_final.npz``."""
 
@@ -154,6 +157,8 @@ class FieldSimulation:
 
     def image_name(self, product: Literal["se", "cc"]) -> str:
         """Image name of the continuum (``se``) or cube (``cc``) product."""
+        if product == "se" and self.continuum_name:
+            return self.continuum_name
         hours, minutes, seconds = right_ascension_parts(self.ra_deg, 0)
         degrees, arcminutes, arcseconds = sexagesimal_parts(abs(self.dec_deg), 0)
         sign = "-" if self.dec_deg < 0 else "+"
@@ -238,6 +243,8 @@ def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
 def _continuum_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield p.continuum_model in ("clean", "truth"), "continuum_model must be 'clean' or 'truth'"
     yield p.continuum_predict in ("tclean", "direct"), "continuum_predict must be 'tclean' or 'direct'"
+    is_plain = re.fullmatch(r"[A-Za-z0-9_.+-]{0,100}", p.continuum_name, re.ASCII) is not None
+    yield is_plain, "continuum_name must consist of letters, digits and . _ + -"
     cycles = p.continuum_major_cycles
     yield cycles == -1 or cycles > 0, "continuum_major_cycles must be positive, or -1 for no limit"
     consistent = p.continuum_predict != "direct" or p.continuum_model == "truth"
