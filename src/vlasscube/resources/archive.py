@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import re
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from vlasscube.errors import ArchiveError, MissingResourcesError, ResourceLimitError
 from vlasscube.naming import resource_patterns
 from vlasscube.resources.tar_stream import ArchiveLimits, Progress, VettedMember, walk_archive
-from vlasscube.workspace.files import discard, publish_all
+from vlasscube.workspace.files import digest, discard, publish_all
 
 __all__ = [
     "ArchiveLimits",
@@ -21,6 +22,7 @@ __all__ = [
     "Resource",
     "ResourceReport",
     "ResourceRequest",
+    "archive_digest",
     "extract_resources",
     "inspect_archive",
     "resource_requests",
@@ -418,6 +420,17 @@ def _similar(rows: Sequence[Resource], contents: _Contents) -> tuple[str, ...]:
     missing = tuple(endings[row.key] for row in rows if not row.available and not row.found)
     names = sorted(name for name in contents.sizes if missing and name.endswith(missing))
     return tuple(names[:_MAX_SIMILAR])
+
+
+def archive_digest(path: Path) -> str:
+    """Digest of an archive, computed once for each of its states: it may have gigabytes."""
+    facts = path.stat()
+    return _digest(path, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _digest(path: Path, *state: int) -> str:
+    return digest(path)
 
 
 # ------------------------------------------------------------------------------------------- extraction

@@ -355,7 +355,7 @@ class _Preflight:
                     )
 
     def _masks(self, cube: CubePlan | None, resources: ResourceReport | None) -> None:
-        if cube is None or not self._is_ahead(MAKE_IMAGES):
+        if cube is None or cube.parameters.mask is None or not self._is_ahead(MAKE_IMAGES):
             return
         brought = set()
         if resources is not None:

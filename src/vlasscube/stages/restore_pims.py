@@ -17,13 +17,13 @@ from vlasscube.measurement_set.unusable_data import (
 )
 from vlasscube.measurement_set.working_copy import is_pristine, make_working_copy, mark_touched
 from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, IMPORT_DATA, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
-from vlasscube.resources.archive import extract_resources, inspect_archive
+from vlasscube.resources.archive import archive_digest, extract_resources, inspect_archive
 from vlasscube.resources.resource_checks import check_resources
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ContinuumTarget, RestoreResult
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
-from vlasscube.workspace.files import digest, remove
+from vlasscube.workspace.files import remove
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def restore_inputs(source: InputSource) -> RestoreInputs:
         working_ms=transformed.working_ms,
         spw=transformed.spw,
         archive=archive.name,
-        archive_digest=digest(archive) if archive.is_file() else "",
+        archive_digest=archive_digest(archive) if archive.is_file() else "",
         target=source.result(EDIT_IMAGE_LIST_CONTINUUM),
         lowest_science_spw=min(imported.science_spws),
         spw_count=imported.summary.spectral_window_count,
