@@ -13,12 +13,12 @@ from pathlib import Path
 
 from vlasscube.errors import ArchiveError, MissingResourcesError, ResourceLimitError
 from vlasscube.naming import resource_patterns
+from vlasscube.resources.header_files import HeaderFiles
 from vlasscube.resources.tar_stream import ArchiveLimits, Progress, VettedMember, walk_archive
 from vlasscube.workspace.files import digest, discard, publish_all
 
 __all__ = [
     "ArchiveLimits",
-    "HeaderFiles",
     "Resource",
     "ResourceReport",
     "ResourceRequest",
@@ -33,12 +33,6 @@ _TABLE_FILE = "table.dat"
 """What makes a directory a casacore table; CASA images are tables."""
 _MAX_SIMILAR = 8
 _MAX_CANDIDATES = 100
-_HEADER_FILE_BYTES = 32 << 20
-"""A larger file of a table holds no more than its cells: pixels, or flags."""
-_TILED_FILE_BYTES = 1 << 20
-"""The same for the files of tiles, whose cells are large from few of them on."""
-_HEADERS_BYTES = 512 << 20
-"""Of all header files together."""
 _IMAGE_OF_RUN = re.compile(
     r"s\d+_0\.(.+)\.(?:QLcatmask-tier1\.mask|combined-tier2\.mask|I\.iter1\.model\.tt\d)", re.ASCII
 )
@@ -215,72 +209,6 @@ def resource_requests(ms_name: str, se_name: str, *, nterms: int = 2) -> tuple[R
 # ------------------------------------------------------------------------------------------- inspection
 
 
-class HeaderFiles:
-    """What an archive holds of its tables besides their many cells, which is enough to open them.
-
-    Files of pixels and of flags become holes of their size, so that what is written is small whatever the
-    archive.
-
-    Parameters
-    ----------
-    directory : Path
-        An empty private directory.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.is_usable = True
-        """Whether all could be written."""
-        self._bytes = 0
-        self._holes: set[str] = set()
-        self._unread: set[str] = set()
-
-    def can_be_opened(self, name: str) -> bool:
-        """Whether all is there that is needed to open a table."""
-        return self.is_usable and not any(file.startswith(f"{name}/") for file in self._unread)
-
-    def is_whole(self, name: str) -> bool:
-        """Whether a table has all its cells, too."""
-        return self.can_be_opened(name) and not any(hole.startswith(f"{name}/") for hole in self._holes)
-
-    def keeping(
-        self, members: Iterator[VettedMember], requests: Sequence[ResourceRequest]
-    ) -> Iterator[VettedMember]:
-        """Pass on the members of an archive, keeping what belongs to what is requested."""
-        below = [
-            re.compile(rf"(?:{expression})/.+", re.ASCII)
-            for request in requests
-            if request.key != "flag_dir"
-            for expression in request.expressions
-        ]
-        for vetted in members:
-            member = vetted.member
-            wanted = not member.is_directory and any(item.fullmatch(member.name) for item in below)
-            if wanted and self.is_usable:
-                try:
-                    self._keep(vetted)
-                except OSError:
-                    # There is no room for them: what they would tell is found when the archive is extracted.
-                    self.is_usable = False
-            yield vetted
-
-    def _keep(self, vetted: VettedMember) -> None:
-        member = vetted.member
-        target = self.directory / member.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        limit = _TILED_FILE_BYTES if "_TSM" in target.name else _HEADER_FILE_BYTES
-        if member.size_bytes <= min(limit, _HEADERS_BYTES - self._bytes):
-            _write(target, vetted)
-            self._bytes += member.size_bytes
-            if target.stat().st_size != member.size_bytes:
-                # A hard link, whose data came with another name.
-                self._unread.add(member.name)
-            return
-        self._holes.add(member.name)
-        with target.open("xb") as stream:
-            stream.truncate(member.size_bytes)
-
-
 @dataclass(frozen=True)
 class _Contents:
     """Directories of the archive, the bytes below each, and which of them are tables."""
@@ -337,7 +265,8 @@ def inspect_archive(
         return ResourceReport(path.name, ms_name, se_name, tuple(rows))
     members = walk_archive(path, limits, progress)
     if headers is not None:
-        members = headers.keeping(members, requests)
+        below = [item for request in requests if request.key != "flag_dir" for item in request.expressions]
+        members = headers.keeping(members, below)
     contents = _contents(members)
     rows = [_row(requests[0], (path.name,), "", pattern=path.name)]
     rows += [_look_for(request, contents) for request in requests[1:]]

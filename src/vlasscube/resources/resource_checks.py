@@ -29,7 +29,8 @@ from vlasscube.processes.isolation import (
     reason_text,
 )
 from vlasscube.records import STOKES, ImageGeometry, Message
-from vlasscube.resources.archive import HeaderFiles, ResourceReport
+from vlasscube.resources.archive import ResourceReport
+from vlasscube.resources.header_files import HeaderFiles
 from vlasscube.sky import FRAMES, offsets_arcsec, parse_phasecenter
 from vlasscube.texts import plain_text
 

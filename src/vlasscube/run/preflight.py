@@ -41,7 +41,8 @@ from vlasscube.recipe import (
     Stage,
 )
 from vlasscube.records import Message
-from vlasscube.resources.archive import HeaderFiles, ResourceReport, inspect_archive
+from vlasscube.resources.archive import ResourceReport, inspect_archive
+from vlasscube.resources.header_files import HeaderFiles
 from vlasscube.resources.resource_checks import check_headers
 from vlasscube.results.reading import find_result
 from vlasscube.results.types import ContinuumTarget, CubePlan, ImportResult
@@ -110,7 +111,7 @@ class InputReport:
             raise self.errors[0]
         if self.errors:
             error = InputsError(
-                f"{len(self.problems)} things are wrong with the inputs in {self.directory}; nothing was "
+                f"There are {len(self.problems)} problems with the inputs in {self.directory}; nothing was "
                 f"changed:\n{self.text}"
             )
             error.report = self
