@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -20,6 +21,7 @@ from vlasscube.options import RunOptions
 from vlasscube.processes import isolation
 from vlasscube.processes.parallel import SerialExecutor
 from vlasscube.recipe import RECIPE
+from vlasscube.run import preflight
 from vlasscube.run.preflight import InputReport, check_inputs
 from vlasscube.run.workflow import run_workflow
 from vlasscube.simulation import simulate
@@ -284,6 +286,19 @@ def test_an_archive_of_gigabytes_is_shown(workspace: Workspace, monkeypatch: pyt
     fractions = [fraction for text, fraction in told if text.startswith("look into") and fraction is not None]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_what_the_system_refuses_is_told_with_the_rest(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(preflight, "read_measurement_set", refuse)
+    unknown_key(workspace)
+    measurement_set, cube_list = check(workspace).problems
+    assert measurement_set.text == f"{workspace.input_ms} cannot be read: Permission denied"
+    assert "unknown key" in cube_list.text
 
 
 def test_hostile_archives_leave_nothing(

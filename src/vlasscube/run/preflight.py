@@ -21,6 +21,7 @@ from vlasscube.errors import (
     MissingResourcesError,
     ProblemListError,
     VlassCubeError,
+    WorkspaceError,
 )
 from vlasscube.id_lists import parse_ids
 from vlasscube.imaging.masks import check_mask_header
@@ -165,7 +166,7 @@ class _Preflight:
         self._warnings: list[Message] = []
         try:
             done = {step.name for step in planned_steps(workspace, options) if step.action == "skip"}
-        except VlassCubeError:
+        except (VlassCubeError, OSError):
             # Found again, and told, where the input is looked at.
             done = set()
         self._stages = {stage.name for stage in stages}
@@ -209,7 +210,14 @@ class _Preflight:
             if file not in error.message and file != _MEASUREMENT_SET:
                 error.message = f"{file}: {error.message}"
                 error.args = (error.message,)
-            self._found.append((InputProblem(file, error.message, error.hint), error))
+            self._note(file, error)
+        except OSError as error:
+            path = error.filename or file
+            hint = "Make it accessible, or work on a copy."
+            self._note(file, WorkspaceError(f"{path} cannot be read: {error.strerror or error}", hint=hint))
+
+    def _note(self, file: str, error: VlassCubeError) -> None:
+        self._found.append((InputProblem(file, error.message, error.hint), error))
 
     # ------------------------------------------------------------------------------- set and lists
 
