@@ -24,7 +24,7 @@ from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ImportResult
 from vlasscube.run import planning, preflight
 from vlasscube.run.planned_steps import planned_steps, why_begun_again
-from vlasscube.run.planning import Machine, fit_warnings, make_plan
+from vlasscube.run.planning import Machine, fit_warnings, make_plan, plan_run
 from vlasscube.run.steps import step_key
 from vlasscube.run.wiring import prepare_step
 from vlasscube.workspace.directory import Workspace
@@ -120,8 +120,9 @@ def test_plan_of_a_users_own_names(workspace: Workspace) -> None:
     (workspace.directory / "vlasscube.toml").write_text('tile = "T10t02"\n', encoding="utf-8")
     assert make_plan(workspace, RunOptions(), workers=1).planes == plan.planes
     (workspace.directory / "vlasscube.toml").write_text('tiel = "T10t02"\n', encoding="utf-8")
+    _, inputs = plan_run(workspace, RunOptions(), workers=1)
     with pytest.raises(ParameterFileError, match="unknown key 'tiel'; did you mean 'tile'"):
-        make_plan(workspace, RunOptions(), workers=1)
+        inputs.require_usable()
 
 
 def test_plan_from_the_inputs_alone(workspace: Workspace) -> None:

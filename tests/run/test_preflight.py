@@ -152,6 +152,10 @@ def bad_mask(workspace: Workspace) -> None:
         stream.write(f"mask=['{mask}', 'pb']\n")
 
 
+def wrong_label(workspace: Workspace) -> None:
+    (workspace.directory / "vlasscube.toml").write_text('tile = "T01t01"\n')
+
+
 def foreign_product(workspace: Workspace) -> None:
     workspace.products.mkdir()
     (workspace.products / "weblog.tgz").write_text("of another run")
@@ -175,6 +179,7 @@ WRONG: dict[Callable[[Workspace], None], tuple[str, str]] = {
     bad_template: (f"{TEMPLATE}:2: 'flag' is not parameter=value", "flagdata command"),
     no_mask: ("CCIP_parameter.list: there is no mask image 'mine.mask'", "absolute path"),
     bad_mask: ("the mask mine.mask cannot be used", "CASA image of floats"),
+    wrong_label: ("vlasscube.toml: tile is 'T01t01', but imagename", "each a string"),
     foreign_product: ("weblog.tgz", "Move them"),
 }
 

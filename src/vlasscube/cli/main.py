@@ -390,7 +390,8 @@ def _bar(title: str) -> Iterator[Callable[[str, float | None], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=1.0)
 
         def tell(text: str, fraction: float | None) -> None:

@@ -13,7 +13,6 @@ from vlasscube.estimates.cube_size import CubeSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed, measure_speed
 from vlasscube.estimates.run_size import plane_visibilities, run_size
 from vlasscube.options import RunOptions
-from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
 from vlasscube.processes.parallel import available_memory_bytes, usable_cores
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
@@ -137,8 +136,6 @@ def _planes_from_lists(
         (),
         options,
     )
-    # What it says is needed in stage 12 only; what is wrong with it is told before the work.
-    product_identity(workspace.directory / LABELS_FILE, plan.image_name)
     return plan, continuum.field_ids, (*of_continuum_list, *of_cube_list, *of_planes)
 
 

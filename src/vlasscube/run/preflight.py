@@ -29,6 +29,7 @@ from vlasscube.measurement_set.flag_template import template_commands
 from vlasscube.options import RunOptions
 from vlasscube.parameters.key_uses import ListKind
 from vlasscube.parameters.lists import ImageListParameters
+from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
 from vlasscube.products.owned_files import Ownership, refuse_to_overwrite
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
@@ -187,6 +188,7 @@ class _Preflight:
             resources = None
         self._template(imported)
         self._masks(cube, resources)
+        self._labels(cube)
         self._products()
         if continuum is not None and cube is not None:
             self._compare(continuum, cube)
@@ -385,6 +387,11 @@ class _Preflight:
                     self._warnings += check_mask_header(path, cube.geometry)
                 except ImagingError as error:
                     raise ImagingError(f"{file}: {error.message}", hint=error.hint) from error
+
+    def _labels(self, cube: CubePlan | None) -> None:
+        if cube is not None and self._is_ahead(EXPORT_VLASS_DATA):
+            with self._noting(LABELS_FILE):
+                product_identity(self._workspace.directory / LABELS_FILE, cube.image_name)
 
     def _products(self) -> None:
         if EXPORT_VLASS_DATA.name not in self._stages:
