@@ -15,7 +15,8 @@ from typing import IO
 
 from vlasscube.cluster.tickets import Ticket
 from vlasscube.errors import VlassCubeError, WorkerLostError
-from vlasscube.processes.parallel import start_worker, usable_cores
+from vlasscube.processes.machine import usable_cores
+from vlasscube.processes.parallel import start_worker
 
 _POLL_S = 1.0
 """Seconds between looks at a plane and its ticket; less than the grace that a signal leaves a run."""

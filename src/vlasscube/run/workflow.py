@@ -13,7 +13,7 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.estimates.cost import affordable_workers, largest_worker_bytes
 from vlasscube.estimates.run_size import run_size
 from vlasscube.options import RunOptions
-from vlasscube.processes.parallel import available_memory_bytes, usable_cores
+from vlasscube.processes.machine import available_memory, usable_cores
 from vlasscube.products.owned_files import Ownership, refuse_to_overwrite
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
@@ -197,7 +197,7 @@ def _run_planes(
         imported = read_result(workspace, IMPORT_DATA)
         fields = read_result(workspace, EDIT_IMAGE_LIST_CONTINUUM).field_ids
         need = largest_worker_bytes(run_size(plan, imported, fields, options, labels), options.engine)
-        workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
+        workers = affordable_workers(len(labels), usable_cores(), need, available_memory().bytes)
     walk = PlaneWalk(workspace, options, stages, len(labels), tell, weblog)
     if executor is not None:
         walk.run_on(executor, labels)
