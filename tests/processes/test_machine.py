@@ -53,7 +53,7 @@ class Tree:
         self.write(
             f"{place}/memory.stat",
             f"cache {cached}\ninactive_file 0\nactive_file 0\nhierarchical_memory_limit {hierarchical}\n"
-            f"total_cache {cached}\ntotal_active_file {cached // 2}\ntotal_inactive_file {cached - cached // 2}\n",
+            f"total_active_file {cached // 2}\ntotal_inactive_file {cached - cached // 2}\n",
         )
 
 
@@ -151,7 +151,7 @@ def test_a_limit_out_of_sight_in_version_1(tree):
 
 
 def test_a_container_that_sees_the_names_of_its_host(tree):
-    """Docker with version 1: /proc/self/cgroup has the host's name, and what is mounted is that very group."""
+    """Docker with version 1: the process has the host's name for its group, which is what is mounted."""
     name = "/docker/0123abcd"
     mount = f"35 31 0:32 {name} /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n"
     tree.process(f"4:memory:{name}\n", mount)
