@@ -94,7 +94,8 @@ def table(path: Path | str, *, writable: bool = False) -> Iterator[Any]:
         If it is not a table, or, for writing, is in use elsewhere.
     """
     # Read locks would be written into the table's lock file, and are of no use on a table nobody changes.
-    locking = {"option": "auto"} if writable else {"option": "usernoread"}
+    # (usernoread would release one that it does not have, which fails where there are none.)
+    locking = {"option": "auto" if writable else "autonoread"}
     opened = _module("tables").table(str(path), readonly=not writable, lockoptions=locking, ack=False)
     try:
         yield opened

@@ -119,6 +119,9 @@ def _open_as_measurement_set(path: Path) -> None:
     try:
         tool.open(str(path))
     except RuntimeError as error:
+        if casa.lacks_locks(error):
+            # A run says so before it begins; to look needs none.
+            return
         raise _unreadable(path.name, error) from error
     finally:
         tool.close()

@@ -1,8 +1,8 @@
 """What this process may use of the machine it runs on: memory and cores, by every limit that is set for it.
 
 A container, a batch system or systemd set limits by control groups, which are nested: a limit holds for all
-that is below it, so the smallest on the way up counts. Both versions of control groups are read, and mixtures of
-them (cgroups(7); Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst of the Linux kernel).
+that is below it, so the smallest on the way up counts. Both versions of control groups are read, and mixtures
+of them (cgroups(7); Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst of the Linux kernel).
 
 All functions take the root directory under which ``proc`` and the control groups lie.
 """

@@ -37,7 +37,8 @@ from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.step import PreparedStep
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.locks import wait_for_planes
+from vlasscube.workspace.files import make_directory
+from vlasscube.workspace.locks import require_table_locks, wait_for_planes
 from vlasscube.workspace.record_json import from_plain
 from vlasscube.workspace.run_state import recorded_run
 
@@ -117,6 +118,8 @@ def run_workflow(
     with workspace.locked(steal=steal_lock) as before, recorded_run(workspace):
         if before is not None:
             logger.info("the run by %s ended without releasing its lock; this run resumes it", before)
+        make_directory(workspace.working)
+        require_table_locks(workspace.working, workspace.directory.glob("*.ms"))
         options = options or workspace.read_options() or RunOptions()
         workspace.write_options(options)
         # Workers on other machines may not know yet that the run before this one has ended.
