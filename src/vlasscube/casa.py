@@ -26,7 +26,7 @@ from typing import Any
 from vlasscube import __version__
 from vlasscube.errors import CasaTaskError, CasaUnavailableError
 from vlasscube.processes.environment import prepare_process, require_limits
-from vlasscube.workspace.file_systems import NO_LOCKS
+from vlasscube.workspace.file_systems import lacks_locks
 
 _REQUIRED = ("casatools", "casatasks", "casadata", "six")
 _INSTALL_HINT = (
@@ -254,12 +254,6 @@ def _append(text: str) -> None:
         call_log.parent.mkdir(parents=True, exist_ok=True)
         with call_log.open("a", encoding="utf-8") as stream:
             stream.write(text)
-
-
-def lacks_locks(error: RuntimeError) -> bool:
-    """Whether CASA could not open a table because its file system has no locks."""
-    text = str(error)
-    return "acquiring lock" in text and any(f"({os.strerror(code)})" in text for code in NO_LOCKS)
 
 
 @contextlib.contextmanager

@@ -69,6 +69,12 @@ def file_system(path: Path, mounts: Path = _MOUNTS) -> FileSystem:
     return found
 
 
+def lacks_locks(error: RuntimeError) -> bool:
+    """Whether casacore could not open or close a table because its file system has no locks."""
+    text = str(error)
+    return "ing lock on " in text and any(f"({os.strerror(code)})" in text for code in NO_LOCKS)
+
+
 def locking_hint(kind: str) -> str:
     """Tell how a kind of file system is mounted with locks."""
     return next((hint for name, hint in _MOUNT_WITH_LOCKS if kind.startswith(name)), _ANY_MOUNT)

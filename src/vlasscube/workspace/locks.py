@@ -293,10 +293,7 @@ def require_table_locks(directory: Path, tables: Iterable[Path]) -> None:
             fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for table in tables:
             # Who is writing to it is told where it is read.
-            ignored = contextlib.suppress(
-                FileNotFoundError, NotADirectoryError, PermissionError, BlockingIOError
-            )
-            with ignored, (table / "table.lock").open("rb") as lock:
+            with contextlib.suppress(*_NOT_OURS), (table / "table.lock").open("rb") as lock:
                 directory = table
                 fcntl.lockf(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
