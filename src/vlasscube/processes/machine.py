@@ -265,3 +265,19 @@ def usable_cores(root: Path = ROOT) -> int:
     """
     quotas = [quota for group in _groups(root, "cpu") if (quota := _quota_cores(group)) is not None]
     return min([len(os.sched_getaffinity(0)), *(max(math.ceil(quota), 1) for quota in quotas)])
+
+
+def slurm_cores() -> int:
+    """Cores that SLURM was asked for for each task, by ``SLURM_CPUS_PER_TASK``; 0 without."""
+    text = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
+
+
+def unused_cores_text(usable: int, requested: int) -> str:
+    """Tell what to do where a process may use fewer cores than SLURM was asked for."""
+    return (
+        f"{usable} core{'s' * (usable != 1)} usable, {requested} asked for (SLURM_CPUS_PER_TASK). "
+        "srun does not hand --cpus-per-task on since SLURM 22.05: "
+        "srun --cpus-per-task=$SLURM_CPUS_PER_TASK ..., or export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK "
+        "before it."
+    )

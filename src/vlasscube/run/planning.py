@@ -14,7 +14,13 @@ from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed, measure_s
 from vlasscube.estimates.run_size import plane_visibilities, run_size
 from vlasscube.options import RunOptions
 from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
-from vlasscube.processes.machine import available_memory, process_memory, usable_cores
+from vlasscube.processes.machine import (
+    available_memory,
+    process_memory,
+    slurm_cores,
+    unused_cores_text,
+    usable_cores,
+)
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
     EDIT_IMAGE_LIST_CUBE,
@@ -226,6 +232,9 @@ def make_plan(
         is_restored=RESTORE_PIMS.name in done,
     )
     shortages = fit_warnings(whole, len(ahead), machine)
+    unused: tuple[Message, ...] = ()
+    if machine.cores < (requested := slurm_cores()):
+        unused = (Message("warning", unused_cores_text(machine.cores, requested)),)
     return RunPlan(
         directory=str(workspace.directory),
         measurement_set=summary.name,
@@ -246,7 +255,7 @@ def make_plan(
         speed=resources.speed,
         machine=machine,
         shortages=shortages,
-        warnings=(*_input_warnings(workspace, done), *messages, *shortages),
+        warnings=(*_input_warnings(workspace, done), *messages, *shortages, *unused),
     )
 
 
