@@ -72,7 +72,7 @@ def test_a_late_worker_of_another_version_refuses(issued_at):
     make_ticket(issued_at, versions=versions()).refuse_other_versions()
 
 
-# ----------------------------------------------------------------------------------------- refused by a worker
+# ------------------------------------------------------------------------------------ refused by a worker
 
 
 class Workers(Executor):
