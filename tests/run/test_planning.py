@@ -370,7 +370,8 @@ def test_the_limit_of_each_process_is_not_shared_among_them() -> None:
         assert len(found) == count
         for warning in found:
             assert (
-                "55.0 GB for one plane, 50.0 GB allowed to one process (limit of ulimit -v)" in warning.text
+                "55.0 GB needed for one plane, 50.0 GB allowed to one process (limit of ulimit -v)"
+                in warning.text
             )
 
 
