@@ -26,6 +26,7 @@ from typing import Any
 from vlasscube import __version__
 from vlasscube.errors import CasaTaskError, CasaUnavailableError
 from vlasscube.processes.environment import prepare_process, require_limits
+from vlasscube.workspace.file_systems import lacks_locks
 
 _REQUIRED = ("casatools", "casatasks", "casadata", "six")
 _INSTALL_HINT = (
@@ -259,7 +260,13 @@ def _append(text: str) -> None:
 def table(path: Path | str, *, writable: bool = False) -> Iterator[Any]:
     """Open a casacore table (casatools ``table``), closed on exit."""
     tool = tools().table()
-    tool.open(str(path), nomodify=not writable)
+    try:
+        tool.open(str(path), nomodify=not writable)
+    except RuntimeError as error:
+        if writable or not lacks_locks(error):
+            raise
+        # What nobody can lock can be read all the same.
+        tool.open(str(path), nomodify=True, lockoptions={"option": "autonoread"})
     try:
         yield tool
     finally:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-import os
 import tempfile
 import time
 import traceback
@@ -28,6 +27,8 @@ import numpy.typing as npt
 from vlasscube.constants import DAY_S, MJD_OF_UNIX_EPOCH
 from vlasscube.errors import CasaUnavailableError
 from vlasscube.processes.environment import prepare_process
+from vlasscube.workspace.file_systems import lacks_locks
+from vlasscube.workspace.files import reserve
 
 _INSTALL_HINT = "Install it with:  pip install python-casacore"
 _PIXELS = "map"
@@ -94,12 +95,18 @@ def table(path: Path | str, *, writable: bool = False) -> Iterator[Any]:
         If it is not a table, or, for writing, is in use elsewhere.
     """
     # Read locks would be written into the table's lock file, and are of no use on a table nobody changes.
-    locking = {"option": "auto"} if writable else {"option": "usernoread"}
+    # (usernoread would release one that it does not have, which fails where there are none.)
+    locking = {"option": "auto" if writable else "autonoread"}
     opened = _module("tables").table(str(path), readonly=not writable, lockoptions=locking, ack=False)
     try:
         yield opened
     finally:
-        opened.close()
+        try:
+            opened.close()
+        except RuntimeError as error:
+            # Where there are none, none can be given back.
+            if writable or not lacks_locks(error):
+                raise
 
 
 def read_column(
@@ -312,7 +319,7 @@ class _NewPixels:
             sizes["mask0/table.f0_TSM0"] = -(-math.prod(tile) // 8) * tiles
         # casacore keeps tiles to itself and writes them late, all of them; if it cannot, it ends the process.
         with tempfile.TemporaryFile(dir=path.parent) as trial:
-            os.posix_fallocate(trial.fileno(), 0, sum(sizes.values()) + _HEADER_BYTES)
+            reserve(trial, sum(sizes.values()) + _HEADER_BYTES)
         self._image = images.image(
             str(path),
             shape=shape,
@@ -325,7 +332,7 @@ class _NewPixels:
         try:
             for name, size in sizes.items():
                 with (path / name).open("r+b") as stream:
-                    os.posix_fallocate(stream.fileno(), 0, size)
+                    reserve(stream, size)
         except BaseException:
             self.release()
             raise

@@ -142,5 +142,9 @@ class ClusterError(VlassCubeError):
     """The cluster cannot be used as requested."""
 
 
+class WorkerRefusedError(ClusterError):
+    """A worker must not do a plane that it was given; another one may."""
+
+
 class WorkerLostError(ClusterError):
     """A worker, or the process of a plane on it, ended before the plane was finished."""

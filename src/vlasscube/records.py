@@ -74,6 +74,8 @@ class FileRecord:
     path: str
     size_bytes: int
     digest: str
+    content: str = ""
+    """Of a directory with large files, a digest of their contents, which a copy of it has, too."""
 
 
 # ------------------------------------------------------------------------------------------ measurement set
@@ -513,3 +515,5 @@ class StepRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     """Peak resident memory of the process so far, libraries included; 0 if not known."""
+    sources: tuple[FileRecord, ...] = ()
+    """Tables of the user's that were read, as they were."""

@@ -7,8 +7,15 @@ import pytest
 
 from vlasscube.cluster import cluster_executor, dask_scheduler
 from vlasscube.cluster.tickets import ticket_directory, versions
-from vlasscube.cluster.worker_checks import WorkerView, inspect_worker, require_usable_workers, thread_shares
+from vlasscube.cluster.worker_checks import (
+    WorkerView,
+    inspect_worker,
+    require_usable_workers,
+    thread_shares,
+    warn_of_unused_cores,
+)
 from vlasscube.errors import ClusterError, WorkspaceError
+from vlasscube.processes.machine import slurm_cores
 
 
 def view(**changes):
@@ -54,6 +61,29 @@ def test_workers_on_the_same_cores_share_them():
     assert thread_shares({"a": view(cores=eight), "b": view(cores=others)}) == {"node7": 4}
 
 
+def test_a_quota_limits_the_threads_of_a_plane():
+    assert thread_shares({"a": view(usable_cores=3)}) == {"node7": 3}
+    assert thread_shares({"a": view(usable_cores=8), "b": view(usable_cores=8)}) == {"node7": 4}
+
+
+def test_workers_with_fewer_cores_than_asked_for_are_told(caplog):
+    """As srun starts them since SLURM 22.05."""
+    fine = view(host="node8", usable_cores=8, requested_cores=8)
+    views = {"a": view(usable_cores=1, requested_cores=8), "b": fine, "c": view(host="node9", usable_cores=1)}
+    warn_of_unused_cores(views)
+    (message,) = caplog.messages
+    assert "node7: 1 core usable, 8 asked for" in message
+    assert "srun --cpus-per-task=$SLURM_CPUS_PER_TASK" in message
+
+
+@pytest.mark.parametrize(("text", "cores"), [("8", 8), ("", 0), ("many", 0), ("-1", 0)])
+def test_what_slurm_was_asked_for(tmp_path, monkeypatch, text, cores):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", text)
+    assert slurm_cores() == cores
+    with ticket_directory(tmp_path) as (place, token):
+        assert inspect_worker(str(place), token).requested_cores == cores
+
+
 @pytest.mark.parametrize("kind", [{"scheduler": "tcp://127.0.0.1:1"}, {"mpi": True}])
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -83,7 +113,7 @@ def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("workers", "text"), [(0, "has no workers"), (1, "would image 2 planes at once")])
 def test_workers_that_do_not_fit(tmp_path, monkeypatch, workers, text):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(dask_scheduler, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(dask_scheduler, "PATIENCE_S", 1.0)
     with (
         distributed.LocalCluster(
             n_workers=workers, threads_per_worker=2, processes=False, dashboard_address=None

@@ -102,6 +102,52 @@ def separate_dask(stub, tmp_path_factory):
             yield json.loads(file.read_text())["address"], scheduler, {one.pid: one, two.pid: two}
 
 
+@contextlib.contextmanager
+def scheduler_alone(place):
+    """A scheduler, and the means to start a worker of it with a number of threads."""
+    file = place / "scheduler.json"
+    command = ("-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1")
+
+    def worker(threads, **environment):
+        arguments = ("-m", "distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", threads)
+        options = ("--no-nanny", "--no-dashboard", "--local-directory", place)
+        return process(*arguments, *options, cwd=place, env={**os.environ, **environment})
+
+    with process(*command, "--scheduler-file", file, cwd=place):
+        wait_for(file.exists)
+        yield json.loads(file.read_text())["address"], worker
+
+
+def test_the_first_worker_is_waited_for(stub, tmp_path, monkeypatch, caplog):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(dask_scheduler, "_CONNECT_S", 1.0)
+    (tmp_path / "dask").mkdir()
+    with scheduler_alone(tmp_path / "dask") as (address, worker), contextlib.ExitStack() as stack:
+        late = threading.Timer(3.0, lambda: stack.enter_context(worker(1)))
+        late.start()
+        with cluster_executor(tmp_path, scheduler=address) as executor:
+            assert executor.submit(os.getpid).result(timeout=60) > 0
+        late.join()
+    assert any("has no workers yet: waiting up to 10 min" in message for message in caplog.messages)
+
+
+def test_a_late_worker_with_several_threads_gets_no_plane(stub, workspace, monkeypatch, caplog):
+    pytest.importorskip("distributed")
+    (workspace.directory / "dask").mkdir()
+    labels = [f"spw{number}" for number in range(2, 8)]
+    with (
+        scheduler_alone(workspace.directory / "dask") as (address, worker),
+        worker(1) as good,
+        cluster_executor(workspace.directory, scheduler=address) as executor,
+        worker(4) as bad,
+    ):
+        wait_for(lambda: any("is not used" in message for message in caplog.messages), seconds=30)
+        ends, _ = walk(workspace, executor, labels, stub, monkeypatch)
+    assert ends == dict.fromkeys(labels)
+    assert {parent for _, _, parent in calls(workspace)} == {good.pid} != {bad.pid}
+    assert any("would image 4 planes at once" in message for message in caplog.messages)
+
+
 def wait_for_workers(address, count):
     import distributed
 

@@ -13,7 +13,7 @@ import pytest
 
 from vlasscube.options import RunOptions
 from vlasscube.processes import isolation, parallel
-from vlasscube.processes.parallel import SerialExecutor, available_memory_bytes, make_executor, usable_cores
+from vlasscube.processes.parallel import SerialExecutor, make_executor
 from vlasscube.run.plane_walk import PlaneWalk
 from vlasscube.workspace.directory import Workspace
 
@@ -74,11 +74,6 @@ def test_a_worker_that_starts_after_its_parent_has_ended_ends():
         ended = subprocess.run([sys.executable, "-c", code.format(parent)], capture_output=True, text=True)
         assert ended.stdout == output
         assert ended.returncode == (0 if output else 1)
-
-
-def test_machine_facts():
-    assert 1 <= usable_cores() <= os.cpu_count()
-    assert available_memory_bytes() > 1 << 20
 
 
 def test_a_plane_has_its_share_of_the_cores(monkeypatch):

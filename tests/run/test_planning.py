@@ -356,5 +356,27 @@ def test_memory_that_will_not_suffice() -> None:
     assert "Not even one plane fits" in none.hint
 
 
+def test_it_is_said_what_limits_memory() -> None:
+    limited = replace(machine(100, 200), memory_limit="limit of the cgroup /job_1")
+    (warning,) = fit_warnings(COST, 2, limited)
+    assert warning.text.endswith("100 GB available (limit of the cgroup /job_1)")
+
+
+def test_the_limit_of_each_process_is_not_shared_among_them() -> None:
+    for limit_gb, count in ((60, 0), (50, 1)):
+        own = replace(
+            machine(128, 200),
+            process_memory_bytes=limit_gb * 10**9,
+            process_memory_limit="limit of ulimit -v",
+        )
+        found = fit_warnings(COST, 2, own)
+        assert len(found) == count
+        for warning in found:
+            assert (
+                "55.0 GB needed for one plane, 50.0 GB allowed to one process (limit of ulimit -v)"
+                in warning.text
+            )
+
+
 def test_nothing_to_image_needs_no_room() -> None:
     assert fit_warnings(COST, 0, machine(1, 1)) == ()

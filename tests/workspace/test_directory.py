@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +14,10 @@ from vlasscube.cli.signals import Interrupted
 from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.options import RunOptions
 from vlasscube.records import StepRecord
+from vlasscube.stages.context import StageContext
+from vlasscube.workspace import directory, files
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.files import digest, publish, remove, write_text
+from vlasscube.workspace.files import content_digest, digest, publish, remove, write_text
 from vlasscube.workspace.locks import this_process
 from vlasscube.workspace.run_state import note_forced_end, read_run_state, recorded_run
 
@@ -261,3 +265,126 @@ def test_clear_partial(workspace):
     make_tree(workspace.working / "image")
     workspace.clear_partial()
     assert [p.name for p in workspace.working.iterdir()] == ["image"]
+
+
+# ------------------------------------------------------------------------------------ copied run directories
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table with a file that is too large to be digested by content as a matter of course."""
+    place = tmp_path / "working" / "t.image"
+    place.mkdir(parents=True)
+    (place / "table.f0_TSM0").write_bytes(os.urandom(3 << 20))
+    (place / "table.dat").write_bytes(b"description")
+    os.utime(place / "table.f0_TSM0", ns=(10**18 + 123456789, 10**18 + 123456789))
+    return place
+
+
+def cut_to_seconds(path):
+    for file in path.rglob("*"):
+        seconds = file.stat().st_mtime_ns // 10**9
+        os.utime(file, ns=(seconds * 10**9, seconds * 10**9))
+
+
+def copied_plainly(path):
+    shutil.copytree(path, path.with_name("copy"), copy_function=shutil.copyfile)
+    shutil.rmtree(path)
+    path.with_name("copy").rename(path)
+
+
+def copied_by_tar(path):
+    subprocess.run(["tar", "-C", path.parent, "-cf", path.parent / "t.tar", path.name], check=True)
+    shutil.rmtree(path)
+    subprocess.run(["tar", "-C", path.parent, "-xf", path.parent / "t.tar"], check=True)
+
+
+@pytest.mark.parametrize("change", [cut_to_seconds, copied_plainly, copied_by_tar])
+def test_a_copied_table_is_as_it_was(tmp_path, table, change):
+    workspace = Workspace(tmp_path)
+    record = workspace.file_record(table)
+    assert workspace.is_unchanged(record)
+    change(table)
+    assert digest(table) != record.digest
+    assert workspace.is_unchanged(record)
+
+
+def test_a_table_with_other_contents_is_not_as_it_was(tmp_path, table):
+    workspace = Workspace(tmp_path)
+    record = workspace.file_record(table)
+    with (table / "table.f0_TSM0").open("r+b") as stream:
+        stream.seek(2 << 20)
+        byte = stream.read(1)
+        stream.seek(2 << 20)
+        stream.write(bytes([byte[0] ^ 1]))
+    assert not workspace.is_unchanged(record)
+
+
+def test_a_record_without_contents_goes_by_times(tmp_path, table):
+    workspace = Workspace(tmp_path)
+    record = replace(workspace.file_record(table), content="")
+    assert workspace.is_unchanged(record)
+    cut_to_seconds(table)
+    assert not workspace.is_unchanged(record)
+
+
+def test_what_is_left_of_removed_files_does_not_count(tmp_path, table):
+    workspace = Workspace(tmp_path)
+    record = workspace.file_record(table)
+    (table / ".nfs00000000012345").write_bytes(b"kept by NFS")
+    assert workspace.is_unchanged(record)
+
+
+def test_contents_are_read_in_pieces(tmp_path, table, monkeypatch):
+    """Whatever the pieces, a change in any of them is seen."""
+    monkeypatch.setattr(files, "_PIECE_BYTES", 1 << 20)
+    seen = {content_digest(table)}
+    file = table / "table.f0_TSM0"
+    data = bytearray(file.read_bytes())
+    for place in (0, (1 << 20) - 1, 1 << 20, 2 << 20, len(data) - 1):
+        data[place] ^= 1
+        file.write_bytes(data)
+        seen.add(content_digest(table))
+    file.write_bytes(data[1 << 20 :] + data[: 1 << 20])
+    seen.add(content_digest(table))
+    assert len(seen) == 7
+    assert all(text.startswith("content:") for text in seen)
+
+
+def test_small_tables_are_digested_by_content_anyway(tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "small").write_bytes(b"x")
+    assert content_digest(tmp_path / "t") == ""
+    assert content_digest(tmp_path / "t" / "small") == ""
+
+
+def test_times_are_kept_so_that_contents_are_read_once(tmp_path, table, monkeypatch):
+    workspace = Workspace(tmp_path)
+    outputs = (workspace.file_record(table),)
+    record = StepRecord("pbcor", None, "key", "done", "", "", 1.0, {}, {}, outputs=outputs)
+    workspace.write_record(record)
+    assert workspace.with_present_times(record) == record
+    cut_to_seconds(table)
+    now = workspace.with_present_times(record)
+    assert workspace.read_record("pbcor") == now != record
+    monkeypatch.setattr(directory, "content_digest", lambda path: pytest.fail("read again"))
+    assert all(workspace.is_unchanged(output) for output in now.outputs)
+
+
+def test_a_copied_input_is_the_same_input(tmp_path, table):
+    workspace = Workspace(tmp_path)
+    context = StageContext(workspace, "import_data")
+    link = tmp_path / "t.ms"
+    link.symlink_to(table)
+    first = workspace.source_digest(None, link)
+    context.add_source(link)
+    record = StepRecord(
+        "import_data", None, "key", "done", "", "", 1.0, {"digest": first}, {}, sources=tuple(context.sources)
+    )
+    cut_to_seconds(table)
+    assert workspace.source_digest(None, link) != first
+    assert workspace.source_digest(record, link) == first
+    again = workspace.with_present_times(record)
+    assert workspace.source_digest(again, link) == first
+    (table / "table.f0_TSM0").write_bytes(os.urandom(3 << 20))
+    assert workspace.source_digest(again, link) != first

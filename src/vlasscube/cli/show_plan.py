@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vlasscube.cli.console import make_console, make_table
 from vlasscube.records import Message
-from vlasscube.run.planning import RunPlan
+from vlasscube.run.planning import RunPlan, available_text
 from vlasscube.texts import data_size, duration, printable
 
 _MARKS = {"skip": "✓", "run": "→", "perhaps": "?"}
@@ -42,7 +42,7 @@ def show_plan(plan: RunPlan) -> None:
     workers = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
     console.print(
         f"Memory  {data_size(cost.memory_bytes)} for {workers} of {data_size(cost.worker_memory_bytes)} "
-        f"and the main process; {data_size(machine.memory_bytes)} available"
+        f"and the main process; {printable(available_text(machine))}"
     )
     cycles = f"{sum(plan.pace.major_cycles):.0f} major cycles per plane"
     basis = (

@@ -13,11 +13,17 @@ from typing import Any, ParamSpec, TypeVar
 
 from vlasscube.cluster.plane_process import do_task
 from vlasscube.cluster.tickets import Ticket, versions
-from vlasscube.errors import ClusterError, WorkerLostError
+from vlasscube.errors import ClusterError, WorkerLostError, WorkerRefusedError
 from vlasscube.workspace.files import discard
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+
+_ATTEMPTS = 400
+"""Times that a plane is handed out to workers that refuse it."""
+_PAUSE_S = 1.5
+"""Seconds between them; more than between looks at a scheduler's workers."""
 
 
 class TicketExecutor(Executor):
@@ -71,14 +77,39 @@ class TicketExecutor(Executor):
         with self._guard:
             self._open[outer] = ticket.taken
         try:
-            inner = self._inner.submit(do_task, ticket, pickle.dumps((fn, args, kwargs)))
+            self._hand_out(outer, ticket, pickle.dumps((fn, args, kwargs)))
         except BaseException:
             self._close(outer, ticket)
             raise
-        inner.add_done_callback(lambda done: self._deliver(outer, ticket, done))
         return outer
 
-    def _deliver(self, outer: Future[Any], ticket: Ticket, done: Future[bytes]) -> None:
+    def use(self, inner: Executor) -> None:
+        """Hand out what follows, and what workers refuse, through another executor."""
+        self._inner = inner
+
+    def _hand_out(self, outer: Future[Any], ticket: Ticket, task: bytes, attempt: int = 1) -> None:
+        inner = self._inner.submit(do_task, ticket, task)
+        inner.add_done_callback(lambda done: self._deliver(outer, ticket, task, attempt, done))
+
+    def _hand_out_again(self, outer: Future[Any], ticket: Ticket, task: bytes, attempt: int) -> None:
+        if outer.done():
+            return
+        try:
+            self._hand_out(outer, ticket, task, attempt)
+        except Exception as error:
+            self._close(outer, ticket)
+            _fail(outer, error)
+
+    def _deliver(
+        self, outer: Future[Any], ticket: Ticket, task: bytes, attempt: int, done: Future[bytes]
+    ) -> None:
+        is_refused = not done.cancelled() and isinstance(done.exception(), WorkerRefusedError)
+        if is_refused and attempt < _ATTEMPTS and not outer.done():
+            # Its ticket is still there to be taken. After a pause, in which the worker is found out.
+            again = threading.Timer(_PAUSE_S, self._hand_out_again, (outer, ticket, task, attempt + 1))
+            again.daemon = True
+            again.start()
+            return
         self._close(outer, ticket)
         try:
             result = pickle.loads(done.result())

@@ -14,7 +14,13 @@ from typing import Any
 from vlasscube.cluster.executor import TicketExecutor
 from vlasscube.cluster.packages import require_package
 from vlasscube.cluster.tickets import ticket_directory
-from vlasscube.cluster.worker_checks import WorkerView, inspect_worker, require_usable_workers, thread_shares
+from vlasscube.cluster.worker_checks import (
+    WorkerView,
+    inspect_worker,
+    require_usable_workers,
+    thread_shares,
+    warn_of_unused_cores,
+)
 from vlasscube.errors import ClusterError
 
 
@@ -91,6 +97,7 @@ def mpi_executor(directory: Path) -> Iterator[Executor]:
         }
         try:
             require_usable_workers(directory, views)
+            warn_of_unused_cores(views)
         except BaseException:
             world.bcast(False, root=0)
             raise

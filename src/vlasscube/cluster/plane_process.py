@@ -10,22 +10,44 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from typing import IO
 
 from vlasscube.cluster.tickets import Ticket
-from vlasscube.errors import VlassCubeError, WorkerLostError
-from vlasscube.processes.parallel import start_worker, usable_cores
+from vlasscube.errors import VlassCubeError, WorkerLostError, WorkerRefusedError
+from vlasscube.processes.machine import usable_cores
+from vlasscube.processes.parallel import start_worker
 
 _POLL_S = 1.0
 """Seconds between looks at a plane and its ticket; less than the grace that a signal leaves a run."""
+_one_at_a_time = threading.Lock()
+"""Held while a plane is under way: a worker of dask with several threads is given as many."""
 _FOREIGN = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_", "HYDRA_", "DASK_PARENT")
 """Environment of an MPI process that the process of a plane, which is none, must not see."""
 
 
 def do_task(ticket: Ticket, task: bytes) -> bytes:
-    """Do a task on a worker, in a process of its own, for as long as its ticket is valid."""
+    """Do a task on a worker, in a process of its own, for as long as its ticket is valid.
+
+    Raises
+    ------
+    WorkerRefusedError
+        If this worker has other versions, does not see the run directory, or has a plane already.
+    WorkerLostError
+        If the plane's process dies, or the run does not want it any more.
+    """
     ticket.refuse_other_versions()
+    ticket.refuse_without_directory()
+    if not _one_at_a_time.acquire(blocking=False):
+        raise WorkerRefusedError(f"the worker on {socket.gethostname()} has a plane already")
+    try:
+        return _do_task(ticket, task)
+    finally:
+        _one_at_a_time.release()
+
+
+def _do_task(ticket: Ticket, task: bytes) -> bytes:
     ticket.take()
     given = os.environ.get("VLASSCUBE_THREADS", "")
     threads = int(given) if given.isdecimal() else ticket.threads.get(socket.gethostname(), usable_cores())

@@ -13,7 +13,7 @@ from pathlib import Path
 from vlasscube import __version__
 from vlasscube.casa import version as casa_version
 from vlasscube.code_identity import CODE, code_digest
-from vlasscube.errors import ClusterError, WorkerLostError, WorkspaceError
+from vlasscube.errors import WorkerLostError, WorkerRefusedError, WorkspaceError
 from vlasscube.workspace.files import discard, move, write_text
 from vlasscube.workspace.locks import held, present_owner
 
@@ -81,11 +81,24 @@ class Ticket:
 
         Raises
         ------
-        ClusterError
+        WorkerRefusedError
             Naming host and versions.
         """
         if (ours := versions()) != self.versions:
-            raise ClusterError(other_versions(socket.gethostname(), ours, self.versions))
+            raise WorkerRefusedError(other_versions(socket.gethostname(), ours, self.versions))
+
+    def refuse_without_directory(self) -> None:
+        """Refuse to work where the run directory is not seen.
+
+        Raises
+        ------
+        WorkerRefusedError
+            Naming host and directory.
+        """
+        if not self.directory.is_dir():
+            raise WorkerRefusedError(
+                f"the worker on {socket.gethostname()} does not see {self.directory.parent.parent}"
+            )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import tempfile
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from vlasscube.cluster.tickets import other_versions, run_is_alive, versions
 from vlasscube.errors import ClusterError
+from vlasscube.processes.machine import slurm_cores, unused_cores_text, usable_cores
+
+logger = logging.getLogger("vlasscube")
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class WorkerView:
     directory: bool
     alive: bool
     trouble: str = ""
+    usable_cores: int = 0
+    """Of ``cores``, by the quota of control groups; 0 if not known."""
+    requested_cores: int = 0
+    """Asked of SLURM for each task; 0 without."""
 
 
 def inspect_worker(tickets: str, token: str) -> WorkerView:
@@ -39,7 +47,9 @@ def inspect_worker(tickets: str, token: str) -> WorkerView:
     except OSError as error:
         trouble = f"{error.strerror or error}: {error.filename or place}"
     cores = frozenset(os.sched_getaffinity(0))
-    return WorkerView(socket.gethostname(), versions(), cores, directory, alive, trouble)
+    return WorkerView(
+        socket.gethostname(), versions(), cores, directory, alive, trouble, usable_cores(), slurm_cores()
+    )
 
 
 def require_usable_workers(directory: Path, views: Mapping[str, WorkerView | BaseException]) -> None:
@@ -74,12 +84,26 @@ def require_usable_workers(directory: Path, views: Mapping[str, WorkerView | Bas
             raise ClusterError(f"the worker on {view.host}: {view.trouble}")
 
 
+def warn_of_unused_cores(views: Mapping[str, WorkerView | BaseException]) -> None:
+    """Warn of hosts where workers have fewer cores than SLURM was asked for."""
+    few = {
+        view.host: view
+        for view in views.values()
+        if isinstance(view, WorkerView) and 0 < view.usable_cores < view.requested_cores
+    }
+    for host, view in few.items():
+        logger.warning(
+            "the worker on %s: %s", host, unused_cores_text(view.usable_cores, view.requested_cores)
+        )
+
+
 def thread_shares(views: Mapping[str, WorkerView | BaseException]) -> dict[str, int]:
     """Threads for a plane by host: the worker's cores, divided among the workers that have the same ones."""
     found = [view for view in views.values() if isinstance(view, WorkerView)]
     shares: dict[str, int] = {}
     for view in found:
         beside = sum(1 for other in found if other.host == view.host and other.cores & view.cores)
-        threads = max(len(view.cores) // max(beside, 1), 1)
+        # A quota is of the group that a worker is in, and mostly its own.
+        threads = max(min(len(view.cores) // max(beside, 1), view.usable_cores or len(view.cores)), 1)
         shares[view.host] = min(threads, shares.get(view.host, threads))
     return shares

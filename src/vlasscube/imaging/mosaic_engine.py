@@ -31,7 +31,8 @@ from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, u
 from vlasscube.mosaic.memory import further_bytes
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.mosaic.visibilities import Visibilities
-from vlasscube.processes.parallel import available_memory_bytes, plane_threads
+from vlasscube.processes.machine import available_memory_bytes
+from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
 
 Float = npt.NDArray[np.float32]

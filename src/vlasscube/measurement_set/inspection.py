@@ -13,6 +13,7 @@ from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.metadata import SUBTABLES, require_table, summarise_measurement_set
 from vlasscube.processes.isolation import UNREADABLE, ReaderDiedError, isolated_reader, reason_text
 from vlasscube.records import MeasurementSetSummary
+from vlasscube.workspace.file_systems import lacks_locks
 from vlasscube.workspace.files import digest
 
 _UNREAD = ("POINTING",)
@@ -119,6 +120,9 @@ def _open_as_measurement_set(path: Path) -> None:
     try:
         tool.open(str(path))
     except RuntimeError as error:
+        if lacks_locks(error):
+            # A run says so before it begins; to look needs none.
+            return
         raise _unreadable(path.name, error) from error
     finally:
         tool.close()

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
+from vlasscube.processes.machine import usable_cores
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -41,26 +43,6 @@ class SerialExecutor(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
-
-
-def usable_cores() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def available_memory_bytes() -> int:
-    """Memory that can be used now: what the kernel calls available, less where a control group limits it."""
-    available = 0
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return available
-    return min(available, max(limit - used, 0))
 
 
 def peak_memory_bytes() -> int:

@@ -13,7 +13,13 @@ from vlasscube.estimates.cube_size import CubeSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed, measure_speed
 from vlasscube.estimates.run_size import plane_visibilities, run_size
 from vlasscube.options import RunOptions
-from vlasscube.processes.parallel import available_memory_bytes, usable_cores
+from vlasscube.processes.machine import (
+    available_memory,
+    process_memory,
+    slurm_cores,
+    unused_cores_text,
+    usable_cores,
+)
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
     EDIT_IMAGE_LIST_CUBE,
@@ -60,9 +66,15 @@ class Machine:
 
     cores: int
     memory_bytes: int
+    """For all processes together."""
     disk_free_bytes: int
     disk_used_bytes: int
     """By what the run directory already holds of the run."""
+    memory_limit: str = ""
+    """What says so, e.g. a control group."""
+    process_memory_bytes: int | None = None
+    """What each process may use at most by its own limit; None without."""
+    process_memory_limit: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,11 +118,15 @@ def look_at_machine(workspace: Workspace) -> Machine:
     """Cores, memory and disk for a run in a directory."""
     places = (workspace.working, workspace.products, workspace.weblog)
     used = sum(size_bytes(place) for place in places if place.is_dir())
+    memory, own = available_memory(), process_memory()
     return Machine(
         cores=usable_cores(),
-        memory_bytes=available_memory_bytes(),
+        memory_bytes=memory.bytes,
         disk_free_bytes=shutil.disk_usage(workspace.directory).free,
         disk_used_bytes=used,
+        memory_limit=memory.limit,
+        process_memory_bytes=None if own is None else own.bytes,
+        process_memory_limit="" if own is None else own.limit,
     )
 
 
@@ -216,6 +232,9 @@ def make_plan(
         is_restored=RESTORE_PIMS.name in done,
     )
     shortages = fit_warnings(whole, len(ahead), machine)
+    unused: tuple[Message, ...] = ()
+    if machine.cores < (requested := slurm_cores()):
+        unused = (Message("warning", unused_cores_text(machine.cores, requested)),)
     return RunPlan(
         directory=str(workspace.directory),
         measurement_set=summary.name,
@@ -236,7 +255,7 @@ def make_plan(
         speed=resources.speed,
         machine=machine,
         shortages=shortages,
-        warnings=(*messages, *shortages),
+        warnings=(*messages, *shortages, *unused),
     )
 
 
@@ -335,7 +354,7 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
     if planes and estimate.memory_bytes > usable:
         text = (
             f"not enough memory: {data_size(estimate.memory_bytes)} needed for {estimate.workers} × "
-            f"{data_size(estimate.worker_memory_bytes)}, {data_size(machine.memory_bytes)} available"
+            f"{data_size(estimate.worker_memory_bytes)}, {available_text(machine)}"
         )
         fitting = estimates.affordable_workers(
             estimate.workers, machine.cores, estimate.worker_memory_bytes, machine.memory_bytes
@@ -344,7 +363,20 @@ def fit_warnings(estimate: estimates.Estimate, planes: int, machine: Machine) ->
         if replace(estimate, workers=1).memory_bytes > usable:
             hint = "Not even one plane fits: use a machine with more memory, or a smaller imsize."
         found.append(Message("warning", text, hint))
+    own = machine.process_memory_bytes
+    if planes and own is not None and estimate.worker_memory_bytes > own:
+        text = (
+            f"not enough memory: {data_size(estimate.worker_memory_bytes)} needed for one plane, "
+            f"{data_size(own)} allowed to one process ({machine.process_memory_limit})"
+        )
+        found.append(Message("warning", text, "Raise the limit, or take a smaller imsize."))
     return tuple(found)
+
+
+def available_text(machine: Machine) -> str:
+    """Tell how much memory there is, and where the figure comes from."""
+    where = f" ({machine.memory_limit})" if machine.memory_limit else ""
+    return f"{data_size(machine.memory_bytes)} available{where}"
 
 
 def require_resources(workspace: Workspace, options: RunOptions, workers: int | None, *, force: bool) -> None:

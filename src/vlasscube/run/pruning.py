@@ -6,6 +6,7 @@ are removed and never followed, and what anybody else has put beside it stays.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ def prune_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
             if not dry_run:
                 remove(path)
         if not kept and not dry_run:
-            workspace.working.rmdir()
+            # On NFS what somebody has still open stays until it is closed.
+            with contextlib.suppress(OSError):
+                workspace.working.rmdir()
     return Pruned(tuple(removed), freed, tuple(kept))
 
 

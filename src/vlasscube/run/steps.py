@@ -60,7 +60,7 @@ def do_step(workspace: Workspace, step: PreparedStep[object], progress: Progress
     key = step_key(stage, step.inputs)
     existing = readable_record(workspace, stage, plane)
     if existing is not None and is_current(workspace, existing, key):
-        return existing
+        return workspace.with_present_times(existing)
     casa_log, call_log = workspace.step_logs(stage, plane)
     workspace.casa_scratch.mkdir(parents=True, exist_ok=True)
     casa.configure(casa_log, call_log, workspace.casa_scratch)
@@ -91,6 +91,7 @@ def do_step(workspace: Workspace, step: PreparedStep[object], progress: Progress
         error=None if error is None else error_info(error),
         versions={"vlasscube": __version__, CODE: code_digest(), "casatasks": casa.version()},
         peak_memory_bytes=peak_memory_bytes(),
+        sources=tuple(context.sources),
     )
     workspace.write_record(record)
     if error is not None:

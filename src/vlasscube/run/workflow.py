@@ -13,7 +13,7 @@ from vlasscube.errors import VlassCubeError
 from vlasscube.estimates.cost import affordable_workers, largest_worker_bytes
 from vlasscube.estimates.run_size import run_size
 from vlasscube.options import RunOptions
-from vlasscube.processes.parallel import available_memory_bytes, usable_cores
+from vlasscube.processes.machine import available_memory, usable_cores
 from vlasscube.recipe import (
     EDIT_IMAGE_LIST_CONTINUUM,
     EDIT_IMAGE_LIST_CUBE,
@@ -36,7 +36,7 @@ from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.step import PreparedStep
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.locks import wait_for_planes
+from vlasscube.workspace.locks import require_table_locks, wait_for_planes
 from vlasscube.workspace.record_json import from_plain
 from vlasscube.workspace.run_state import recorded_run
 
@@ -119,6 +119,9 @@ def run_workflow(
     with workspace.locked(steal=steal_lock) as before, recorded_run(workspace):
         if before is not None:
             logger.info("the run by %s ended without releasing its lock; this run resumes it", before)
+        # Nothing is made before the inputs are found to be right, but working/ may lie on a disk of its own.
+        tables = workspace.working if workspace.working.is_dir() else workspace.records
+        require_table_locks(tables, workspace.directory.glob("*.ms"))
         options = options or workspace.read_options() or RunOptions()
         _check_inputs(workspace, options, stages, tell)
         workspace.write_options(options)
@@ -207,7 +210,7 @@ def _run_planes(
         imported = read_result(workspace, IMPORT_DATA)
         fields = read_result(workspace, EDIT_IMAGE_LIST_CONTINUUM).field_ids
         need = largest_worker_bytes(run_size(plan, imported, fields, options, labels), options.engine)
-        workers = affordable_workers(len(labels), usable_cores(), need, available_memory_bytes())
+        workers = affordable_workers(len(labels), usable_cores(), need, available_memory().bytes)
     walk = PlaneWalk(workspace, options, stages, len(labels), tell, weblog)
     if executor is not None:
         walk.run_on(executor, labels)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vlasscube.records import FileRecord, Message, StepRecord
 from vlasscube.workspace.directory import Workspace
+from vlasscube.workspace.files import content_digest, digest, size_bytes
 
 logger = logging.getLogger("vlasscube")
 
@@ -50,6 +51,7 @@ class StageContext:
         self.previous = previous
         self.messages: list[Message] = []
         self.outputs: list[FileRecord] = []
+        self.sources: list[FileRecord] = []
         self._progress = progress
 
     def report(self, message: Message) -> None:
@@ -70,3 +72,11 @@ class StageContext:
     def add_output(self, path: Path, *, mutable: bool = False) -> None:
         """Record a finished output; ``mutable`` if later steps are meant to change it."""
         self.outputs.append(self.workspace.file_record(path, mutable=mutable))
+
+    def add_source(self, path: Path) -> None:
+        """Record a table of the user's in the run directory, or a link to one, that has been read."""
+        table = path.resolve()
+        facts = FileRecord(
+            self.workspace.relative(path), size_bytes(table), digest(table), content_digest(table)
+        )
+        self.sources.append(facts)

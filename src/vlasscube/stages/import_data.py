@@ -13,7 +13,6 @@ from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ImportResult
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
-from vlasscube.workspace.files import digest
 
 _FOREIGN_TO_CASA = "'\"$(["
 """CASA puts paths into queries and file names with a syntax of their own, where these have a meaning."""
@@ -31,8 +30,12 @@ class ImportInputs:
 
 def import_inputs(source: InputSource) -> ImportInputs:
     """Make the inputs of the stage."""
-    ms = source.workspace.input_ms
-    return ImportInputs(ms=ms.name, digest=digest(ms.resolve()))
+    ms, workspace = source.workspace.input_ms, source.workspace
+    try:
+        record = workspace.read_record(IMPORT_DATA.name)
+    except WorkspaceError:
+        record = None
+    return ImportInputs(ms=ms.name, digest=workspace.source_digest(record, ms))
 
 
 def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
@@ -45,7 +48,11 @@ def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
     MeasurementSetError
         If the measurement set is damaged, incomplete, or not of the survey.
     """
-    return read_measurement_set(context.workspace.directory / inputs.ms)
+    path = context.workspace.directory / inputs.ms
+    result = read_measurement_set(path)
+    context.progress("checksum of the measurement set")
+    context.add_source(path)
+    return result
 
 
 def read_measurement_set(path: Path) -> ImportResult:

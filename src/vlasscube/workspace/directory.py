@@ -15,8 +15,10 @@ A file with its final name is whole: see `vlasscube.workspace.files`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import pydantic_core
 from vlasscube.errors import WorkspaceError
 from vlasscube.options import RENAMED_OPTIONS, RunOptions
 from vlasscube.records import FileRecord, StepRecord
-from vlasscube.workspace.files import digest, remove, size_bytes, write_text
+from vlasscube.workspace.files import content_digest, digest, remove, size_bytes, write_text
 from vlasscube.workspace.locks import LockOwner, held, present_owner
 from vlasscube.workspace.record_json import from_json, to_json
 
@@ -44,6 +46,19 @@ def _with_present_names(options: bytes) -> bytes:
     if not isinstance(values, dict) or not RENAMED_OPTIONS.keys() & values.keys():
         return options
     return pydantic_core.to_json({RENAMED_OPTIONS.get(name, name): value for name, value in values.items()})
+
+
+@functools.lru_cache(maxsize=1024)
+def _content_in_state(path: Path, state: str) -> str:
+    """Digest of contents, read once for each state by times."""
+    return content_digest(path)
+
+
+def _is_same(path: Path, present: str, record: FileRecord) -> bool:
+    """Whether a file or table is as recorded, by its present digest or by its contents."""
+    if present == record.digest:
+        return True
+    return record.content != "" and _content_in_state(path, present) == record.content
 
 
 class Workspace:
@@ -163,14 +178,58 @@ class Workspace:
 
     def file_record(self, path: Path, *, mutable: bool = False) -> FileRecord:
         """Describe an output as it is now; ``mutable`` if later steps are meant to change it."""
-        return FileRecord(self.relative(path), size_bytes(path), "" if mutable else digest(path))
+        if mutable:
+            return FileRecord(self.relative(path), size_bytes(path), "")
+        return FileRecord(self.relative(path), size_bytes(path), digest(path), content_digest(path))
 
     def is_unchanged(self, record: FileRecord) -> bool:
-        """Whether an output is still there as recorded."""
+        """Whether an output is still there as recorded; times may differ where contents are the same."""
         path = self.directory / record.path
         if not path.exists():
             return False
-        return not record.digest or (size_bytes(path) == record.size_bytes and digest(path) == record.digest)
+        if not record.digest:
+            return True
+        if size_bytes(path) != record.size_bytes:
+            return False
+        return _is_same(path, digest(path), record)
+
+    def source_digest(self, record: StepRecord | None, path: Path) -> str:
+        """Digest of an input table: that of the step's record, if contents are as they were then.
+
+        Parameters
+        ----------
+        record : StepRecord or None
+            Of the step that has read it, with the digest among its inputs.
+        path : Path
+            In the run directory; may be a link.
+        """
+        table = path.resolve()
+        present = digest(table)
+        if record is None or not isinstance(record.inputs, dict):
+            return present
+        recorded = str(record.inputs.get("digest", ""))
+        known = [source for source in record.sources if source.path == self.relative(path)]
+        return recorded if any(_is_same(table, present, source) for source in known) else present
+
+    def with_present_times(self, record: StepRecord) -> StepRecord:
+        """Keep the times of outputs and sources that differ in nothing else, so as to read them only once.
+
+        Parameters
+        ----------
+        record : StepRecord
+            Of a step that is done.
+        """
+        now = replace(
+            record,
+            outputs=tuple(self._with_present_time(file) for file in record.outputs),
+            sources=tuple(self._with_present_time(file) for file in record.sources),
+        )
+        if now != record:
+            self.write_record(now)
+        return now
+
+    def _with_present_time(self, file: FileRecord) -> FileRecord:
+        return replace(file, digest=digest((self.directory / file.path).resolve())) if file.content else file
 
     def record_path(self, stage: str, plane: str | None = None) -> Path:
         """Where the record of a step is kept."""

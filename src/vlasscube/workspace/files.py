@@ -8,14 +8,17 @@ syncs, removes trees and computes digests.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import ctypes
 import errno
 import hashlib
 import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +28,13 @@ _SMALL_BYTES = 1 << 20
 """Files in a table up to this size are digested by content, larger ones by modification time."""
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 """Errors of network file systems that cannot force a directory to disk."""
+_NO_RESERVATION = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV})
+"""Errors of file systems that cannot set room aside."""
+_STILL_IN_USE = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ESTALE})
+"""Errors of network file systems, which keep a file (``.nfs…``) until nobody has it open any more."""
+_REMOVAL_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+_PIECE_BYTES = 64 << 20
+"""Of a large file, digested by itself."""
 _MAX_STEM_BYTES = 200
 """Bytes of a name that are kept in the name of its partial file; names have at most 255 bytes."""
 
@@ -165,9 +175,57 @@ def sync_tree(path: Path) -> None:
     for root, _, names in os.walk(path, topdown=False):
         for name in names:
             file = Path(root, name)
-            if stat.S_ISREG(file.lstat().st_mode):
+            if not _is_removed(file) and stat.S_ISREG(file.lstat().st_mode):
                 _sync(file, os.O_RDONLY)
         _sync_directory(Path(root))
+
+
+def reserve(stream: IO[bytes], size_bytes: int) -> None:
+    """Set room for a file aside, so that writing it cannot fail for want of room.
+
+    Where the file system cannot do so, it is only seen whether there is room now. The system call is used,
+    not the C library's ``posix_fallocate``: that would write into every block instead, 1.2 million times for
+    a plane of production size.
+
+    Parameters
+    ----------
+    stream : binary stream
+        Open for writing; the file has at least this size afterwards, if room can be set aside.
+    size_bytes : int
+        From its beginning.
+
+    Raises
+    ------
+    OSError
+        ENOSPC or EDQUOT if there is not that much room, EFBIG if no file may be that large.
+    """
+    try:
+        _fallocate(stream.fileno(), size_bytes)
+    except OSError as error:
+        if error.errno not in _NO_RESERVATION:
+            raise
+        room = os.fstatvfs(stream.fileno())
+        missing = size_bytes - os.fstat(stream.fileno()).st_size
+        # File systems that tell nothing about their room are believed to have some.
+        if room.f_blocks and room.f_bavail * room.f_frsize < missing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _fallocate(descriptor: int, size_bytes: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    arguments = (ctypes.c_int(descriptor), ctypes.c_int(0), ctypes.c_int64(0), ctypes.c_int64(size_bytes))
+    while call(*arguments) != 0:
+        code = ctypes.get_errno()
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+
+
+def _is_removed(file: Path) -> bool:
+    """Whether a file was removed already, and is only kept by NFS until nobody has it open any more."""
+    return file.name.startswith(".nfs")
 
 
 def _sync_directory(directory: Path) -> None:
@@ -204,6 +262,9 @@ def _beside(path: Path, suffix: str) -> Path:
 def remove(path: Path) -> None:
     """Remove a file or directory tree if it is there; links are removed, not followed.
 
+    What is left of a directory because a network file system keeps files that somebody has still open has
+    another name (``.NAME….doomed``), and is removed when the next run begins.
+
     Raises
     ------
     OSError
@@ -211,9 +272,26 @@ def remove(path: Path) -> None:
     """
     if _is_directory(path):
         # Out of its name first: a half-deleted directory must not be taken for a whole one.
-        shutil.rmtree(_out_of_its_name(path))
+        _remove_tree(_out_of_its_name(path))
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_tree(path: Path) -> None:
+    for pause_s in (*_REMOVAL_PAUSES_S, None):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            # What NFS had kept is gone meanwhile.
+            if not path.exists():
+                return
+        except OSError as error:
+            if error.errno not in _STILL_IN_USE:
+                raise
+        else:
+            return
+        if pause_s is not None:
+            time.sleep(pause_s)
 
 
 def discard(path: Path) -> None:
@@ -239,22 +317,62 @@ def digest(path: Path) -> str:
     str
         For a file the SHA-256, hexadecimal; for a directory ``tree:`` and the SHA-256 of names, sizes, the
         content of files up to 1 MiB and the modification times of larger ones; of what CASA rewrites even
-        where it only reads, names and sizes, and of ``table.lock`` nothing.
+        where it only reads, names and sizes, and of ``table.lock`` nothing. Where the times of large files
+        are not those of writing them, because the directory was copied, see `content_digest`.
     """
     if path.is_file():
         return _sha256(path)
+    return f"tree:{_tree_digest(path, lambda file, facts: str(facts.st_mtime_ns))}"
+
+
+def content_digest(path: Path) -> str:
+    """Digest of a directory by the content of large files, too, wherever it was copied to.
+
+    All of it is read, in several threads.
+
+    Returns
+    -------
+    str
+        ``content:`` and the SHA-256 of names, sizes and contents, but for what `digest` leaves out; empty
+        for a file and for a directory without large files, of which `digest` says as much.
+    """
+    if path.is_file() or all(facts.st_size <= _SMALL_BYTES for _, facts in _files_in(path)):
+        return ""
+    with concurrent.futures.ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), 8)) as pool:
+
+        def read(file: Path, facts: os.stat_result) -> str:
+            starts = range(0, facts.st_size, _PIECE_BYTES)
+            return text_digest("".join(pool.map(lambda start: _piece_digest(file, start), starts)))
+
+        return f"content:{_tree_digest(path, read)}"
+
+
+def _tree_digest(path: Path, describe_large: Callable[[Path, os.stat_result], str]) -> str:
     state = hashlib.sha256()
+    for entry, facts in _files_in(path):
+        if entry.name in _BOOKKEEPING:
+            content = ""
+        elif facts.st_size <= _SMALL_BYTES:
+            content = _sha256(entry)
+        else:
+            content = describe_large(entry, facts)
+        state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
+    return state.hexdigest()
+
+
+def _files_in(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for entry in sorted(path.rglob("*")):
-        if entry.is_file() and entry.name != "table.lock":
-            facts = entry.stat()
-            if entry.name in _BOOKKEEPING:
-                content = ""
-            elif facts.st_size <= _SMALL_BYTES:
-                content = _sha256(entry)
-            else:
-                content = str(facts.st_mtime_ns)
-            state.update(f"{entry.relative_to(path)}\0{facts.st_size}\0{content}\n".encode())
-    return f"tree:{state.hexdigest()}"
+        if entry.is_file() and entry.name != "table.lock" and not _is_removed(entry):
+            yield entry, entry.stat()
+
+
+def _piece_digest(file: Path, start: int) -> str:
+    with file.open("rb") as stream:
+        stream.seek(start)
+        state, end = hashlib.sha256(), start + _PIECE_BYTES
+        while piece := stream.read(min(_SMALL_BYTES, end - stream.tell())):
+            state.update(piece)
+    return state.hexdigest()
 
 
 def text_digest(text: str) -> str:
@@ -271,4 +389,6 @@ def size_bytes(path: Path) -> int:
     """Size of a file or of all files in a directory."""
     if path.is_file():
         return path.stat().st_size
-    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
+    return sum(
+        entry.stat().st_size for entry in path.rglob("*") if entry.is_file() and not _is_removed(entry)
+    )
