@@ -102,6 +102,24 @@ def table(path: Path | str, *, writable: bool = False) -> Iterator[Any]:
         opened.close()
 
 
+def copy_structure(source: Path, target: Path) -> None:
+    """Make a table with the columns and keywords of another, and no rows.
+
+    Raises
+    ------
+    RuntimeError
+        If the other one is damaged.
+    """
+    with table(source) as opened:
+        opened.copy(str(target), deep=True, valuecopy=True, copynorows=True).close()
+
+
+def make_empty_table(path: Path) -> None:
+    """Make a table without columns, rows or keywords."""
+    tables = _module("tables")
+    tables.table(str(path), tables.maketabdesc([]), ack=False).close()
+
+
 def read_column(
     source: Any, name: str, dtype: npt.DTypeLike, *, start: int = 0, rows: int | None = None
 ) -> npt.NDArray[Any]:

@@ -370,7 +370,8 @@ def test_hard_link_to_a_hard_link(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target", ["/etc/passwd", "../outside", "x/../../outside", "nowhere", "", ".", "/", "a/link", "a", "later"]
+    "target",
+    ["/etc/passwd", "../outside", "x/../../outside", "nowhere", "", ".", "/", "a/link", "a", "later"],
 )
 def test_hard_links_to_what_is_no_file_of_the_archive(path, tmp_path, target):
     members = [

@@ -91,14 +91,16 @@ def fields_in_box(
 def majority_antennas(antennas: Sequence[Antenna]) -> str:
     """Select the antennas with the most frequent diameter, cross-correlations only: ``'0,1,2&'``.
 
+    Places of the array without an antenna, which have rows with a diameter of 0, do not count.
+
     Raises
     ------
     MeasurementSetError
         If there are none.
     """
-    if not antennas:
+    counts = Counter(round(antenna.diameter_m, 2) for antenna in antennas if antenna.diameter_m > 0)
+    if not counts:
         raise MeasurementSetError("The measurement set has no antennas.", hint="Check its ANTENNA table.")
-    counts = Counter(round(antenna.diameter_m, 2) for antenna in antennas)
     diameter = max(counts, key=lambda size: (counts[size], size))
     ids = sorted(antenna.id for antenna in antennas if round(antenna.diameter_m, 2) == diameter)
     return f"{','.join(map(str, ids))}&"
@@ -124,9 +126,11 @@ def target_scans(summary: MeasurementSetSummary, field_ids: Collection[int]) -> 
     first = min((scan for scan in firsts if scan >= 0), default=0)
     return tuple(
         sorted(
-            scan.number
-            for scan in summary.scans
-            if scan.number >= first and any(TARGET_INTENT in intent for intent in scan.intents)
+            {
+                scan.number
+                for scan in summary.scans
+                if scan.number >= first and any(TARGET_INTENT in intent for intent in scan.intents)
+            }
         )
     )
 
