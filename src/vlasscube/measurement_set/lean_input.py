@@ -17,6 +17,10 @@ KEPT_SUBTABLES = (
 has those of the whole observation, millions of rows, which CASA would copy row by row."""
 
 
+DIRECTORY = ".split_input.partial"
+"""Where the stand-in is while it is needed."""
+
+
 @contextlib.contextmanager
 def split_input(ms: Path, directory: Path) -> Iterator[Path]:
     """Stand in for a measurement set by one of the same name and data, whose unneeded subtables are empty.
@@ -41,7 +45,7 @@ def split_input(ms: Path, directory: Path) -> Iterator[Path]:
     OSError
         If the stand-in cannot be made.
     """
-    private = directory / ".split_input.partial"
+    private = directory / DIRECTORY
     remove(private)
     lean = private / ms.name
     lean.mkdir(parents=True)
@@ -56,7 +60,7 @@ def split_input(ms: Path, directory: Path) -> Iterator[Path]:
                 (lean / item.name).symlink_to(item)
         for name in _announced(ms):
             if not (lean / name).exists():
-                casacore_tables.make_empty_table(lean / name)
+                casacore_tables.write_table(lean / name, {})
         yield lean
     finally:
         remove(private)
