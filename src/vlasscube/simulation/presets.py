@@ -307,6 +307,7 @@ PRESETS: dict[str, FieldSimulation] = {
         science_spws=(2, 3),
         first_field_id=8000,
         later_fields=14358 - 8000 - 63,
+        imsize=(512, 512),
         whole_observation_rows=3_300_000,
         continuum_model="truth",
         continuum_predict="direct",
