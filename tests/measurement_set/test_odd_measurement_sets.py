@@ -239,29 +239,6 @@ def test_places_without_an_antenna(small_ms, tmp_path):
     assert visibilities_of(working, small_ms).fields[0].lsrk_factor == expected
 
 
-# ------------------------------------------------------------------------------------------- correlations
-
-
-def test_calibrators_with_other_correlations(small_ms, tmp_path):
-    """X band with RR and LL alone: what is imaged has all four."""
-    with table(small_ms / "POLARIZATION", writable=True) as opened:
-        opened.putcell("CORR_TYPE", 0, np.array([5, 8], np.int32))
-        opened.putcell("CORR_PRODUCT", 0, np.array([[0, 0], [1, 1]], np.int32))
-        opened.putcell("NUM_CORR", 0, 2)
-        opened.addrows(1)
-    with table(small_ms, writable=True) as opened:
-        for row in np.flatnonzero(opened.getcol("DATA_DESC_ID") == 0):
-            for name in ("DATA", "FLAG"):
-                opened.putcell(name, int(row), opened.getcell(name, int(row))[:, :2].copy())
-            for name in ("WEIGHT", "SIGMA"):
-                opened.putcell(name, int(row), opened.getcell(name, int(row))[:2].copy())
-    summary = inspect_measurement_set(small_ms)
-    assert require_science_windows(summary) == (1, 2)
-    assert summary.correlations == ("RR", "RL", "LR", "LL")
-    working = split(small_ms, tmp_path / "out" / "working.ms")
-    assert visibilities_of(working, small_ms).spectral_windows[0].row.size
-
-
 # -------------------------------------------------------------------------------------- two observations
 
 
