@@ -33,6 +33,8 @@ from vlasscube.workspace.files import reserve
 _INSTALL_HINT = "Install it with:  pip install python-casacore"
 _PIXELS = "map"
 _TILE = 512
+_BUCKET_BYTES = 1 << 20
+"""Of a table with many rows; casacore's own are for a few."""
 _HEADER_BYTES = 2_000_000
 """More than an image takes besides its pixels."""
 _MJD_OF_UNIX_S = MJD_OF_UNIX_EPOCH * DAY_S
@@ -107,6 +109,68 @@ def table(path: Path | str, *, writable: bool = False) -> Iterator[Any]:
             # Where there are none, none can be given back.
             if writable or not lacks_locks(error):
                 raise
+
+
+def copy_structure(source: Path, target: Path) -> None:
+    """Make a table with the columns and keywords of another, and no rows.
+
+    Raises
+    ------
+    RuntimeError
+        If the other one is damaged.
+    """
+    with table(source) as opened:
+        opened.copy(str(target), deep=True, valuecopy=True, copynorows=True).close()
+
+
+def make_ms_subtable(name: str, path: Path) -> None:
+    """Make an empty subtable that the format of measurement sets defines, e.g. ``'WEATHER'``."""
+    _module("tables").default_ms_subtable(name, str(path)).close()
+
+
+def write_table(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Make a table of its own, without keywords.
+
+    Parameters
+    ----------
+    path : Path
+        Where nothing stands yet.
+    columns : mapping of str to ndarray
+        One element along the first axis for each row, the same number in all of them; none for an empty
+        table.
+    """
+    tables = _module("tables")
+    descriptions = []
+    for name, values in columns.items():
+        if values.ndim == 1:
+            descriptions.append(tables.makescacoldesc(name, values[0].item()))
+        else:
+            descriptions.append(
+                tables.makearrcoldesc(
+                    name, values.flat[0].item(), ndim=values.ndim - 1, shape=list(values.shape[1:])
+                )
+            )
+    rows = len(next(iter(columns.values()))) if columns else 0
+    storage = {
+        "*1": {
+            "TYPE": "StandardStMan",
+            "NAME": "Standard",
+            "SPEC": {"BUCKETSIZE": _BUCKET_BYTES},
+            "COLUMNS": list(columns),
+        }
+    }
+    made = tables.table(
+        str(path),
+        tables.maketabdesc(descriptions),
+        nrow=rows,
+        dminfo=storage if columns else {},
+        ack=False,
+    )
+    try:
+        for name, values in columns.items():
+            made.putcol(name, values)
+    finally:
+        made.close()
 
 
 def read_column(

@@ -126,6 +126,8 @@ class Scan:
     start_mjd_s: float
     end_mjd_s: float
     intents: tuple[str, ...]
+    observation: int = 0
+    """Row of the OBSERVATION table; in a set of several observations numbers of scans come again."""
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,6 @@ def test_ids_of_what_is_not_there(small_ms, column, value):
         ("POLARIZATION", "NUM_CORR", -7, "NUM_CORR is -7"),
         ("POLARIZATION", "CORR_PRODUCT", np.full((4, 2), 9, np.int32), "CORR_PRODUCT besides 0 and 1"),
         ("POLARIZATION", "CORR_PRODUCT", np.zeros((2, 2), np.int32), "CORR_PRODUCT of the shape"),
-        ("POLARIZATION", "CORR_TYPE", np.array([9, 10, 11, 12], np.int32), "different correlations"),
         ("SPECTRAL_WINDOW", "NUM_CHAN", LARGEST, f"NUM_CHAN is {LARGEST}"),
         ("SPECTRAL_WINDOW", "NUM_CHAN", -1, "NUM_CHAN is -1"),
         ("SPECTRAL_WINDOW", "CHAN_FREQ", np.full(2, 3e9), "are not monotonic"),
@@ -221,6 +220,11 @@ def test_ids_of_what_is_not_there(small_ms, column, value):
 def test_numbers_that_cannot_be(small_ms, subtable, column, value, reason):
     put(small_ms / subtable, column, value)
     assert reason in refusal(small_ms)
+
+
+def test_windows_of_the_survey_with_different_correlations(small_ms):
+    put(small_ms / "POLARIZATION", "CORR_TYPE", np.array([9, 10, 11, 12], np.int32), 1)
+    assert "different correlations" in refusal(small_ms)
 
 
 def test_integrations_without_time(small_ms):

@@ -310,6 +310,89 @@ def test_dots_and_doubled_slashes_are_tolerated(path):
     assert inspect(pack(path, files, [member("./", type=tarfile.DIRTYPE)], directories=False)).complete
 
 
+# -------------------------------------------------------------------------------------------- hard links
+
+
+def write_tree(directory, files):
+    for name, data in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(data)
+
+
+def linked_tree(directory, *, first):
+    """A tree in which files of the same content are one file, as deduplication leaves them."""
+    write_tree(directory, contents())
+    order = sorted(contents(), key=lambda name: (not name.startswith(first), name))
+    seen = {}
+    for name in order:
+        data = contents()[name]
+        if data in seen:
+            (directory / name).unlink()
+            os.link(directory / seen[data], directory / name)
+        seen.setdefault(data, name)
+    return order
+
+
+@pytest.mark.parametrize("outside_first", [False, True])
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_hard_links_of_a_deduplicated_tree(path, tmp_path, outside_first, prefix):
+    """Packed by GNU tar: the files are as without links, wherever the file with the data stands."""
+    tree = tmp_path / "tree"
+    order = linked_tree(tree, first=EXTRA[0] if outside_first else WANTED["tier1_mask"])
+    subprocess.run(["tar", "czf", path, "-C", tree, *(f"{prefix}{name}" for name in order)], check=True)
+    with tarfile.open(path) as tar:
+        assert sum(info.islnk() for info in tar) >= 20
+    report = inspect(path)
+    assert report.complete
+    assert report.wanted_bytes == inspect(pack(tmp_path / "plain.tgz")).wanted_bytes
+    assert bool(report.linked_files) == outside_first
+    assert from_json(ResourceReport, to_json(report)) == report
+    names = extract_resources(path, tmp_path / "out", report)
+    assert len(names) == 6
+    for name, data in contents().items():
+        if any(name.startswith(f"{wanted}/") for wanted in WANTED.values()):
+            extracted = tmp_path / "out" / name
+            assert extracted.read_bytes() == data
+            assert extracted.stat().st_nlink == 1
+    assert not list((tmp_path / "out").glob(".resources.*"))
+
+
+def test_hard_link_to_a_hard_link(path, tmp_path):
+    mask = WANTED["tier1_mask"]
+    links = [
+        member(f"{mask}/first", type=tarfile.LNKTYPE, linkname=f"{mask}/table.f0"),
+        member(f"{mask}/second", type=tarfile.LNKTYPE, linkname=f"{mask}/first"),
+    ]
+    report = inspect(pack(path, members=links))
+    extract_resources(path, tmp_path / "out", report)
+    for name in ("first", "second"):
+        assert (tmp_path / "out" / mask / name).read_bytes() == b"\0" * 3000
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/etc/passwd", "../outside", "x/../../outside", "nowhere", "", ".", "/", "a/link", "a", "later"],
+)
+def test_hard_links_to_what_is_no_file_of_the_archive(path, tmp_path, target):
+    members = [
+        member("a", type=tarfile.DIRTYPE),
+        member("a/link", type=tarfile.LNKTYPE, linkname=target),
+        member("later", b"x"),
+    ]
+    error = refused(pack(path, members=members), tmp_path, "is a hard link to .*, which is no file before it")
+    assert "tar --hard-dereference" in error.hint
+
+
+def test_hard_links_count_against_the_limit(path):
+    size = 1 << 20
+    members = [member("big", b"\0" * size)]
+    members += [member(f"link{n}", type=tarfile.LNKTYPE, linkname="big") for n in range(20)]
+    pack(path, members=members)
+    assert inspect(path, limits=ArchiveLimits(max_total_bytes=21 * size)).complete
+    with pytest.raises(ArchiveError, match="hard links stand for more than"):
+        inspect(path, limits=ArchiveLimits(max_total_bytes=19 * size))
+
+
 # ----------------------------------------------------------------------------------- damaged, too large
 
 

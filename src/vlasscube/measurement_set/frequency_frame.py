@@ -13,6 +13,7 @@ from vlasscube.constants import DAY_S, JD_OF_MJD_ZERO, SPEED_OF_LIGHT_M_S
 from vlasscube.sky import unit_vector
 
 _EARTH_ROTATION_RAD_S = 7.292115e-5
+_EARTH_RADIUS_M = (6.3e6, 6.45e6)
 _AU_M = 149_597_870_700.0
 _SOLAR_MOTION_M_S = np.array([289.99706839, -17317.26478972, 10001.41199546])
 """20 km/s towards 18h +30° of B1900, in J2000: the kinematic local standard of rest."""
@@ -46,6 +47,17 @@ def lsrk_factor(
         beta = float(velocity @ direction) / SPEED_OF_LIGHT_M_S
         factor *= math.sqrt((1 - beta) / (1 + beta))
     return factor
+
+
+def on_earth(positions_m: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which positions, shape (n, 3), geocentric, are on the Earth's surface.
+
+    Places of the array without an antenna have rows in ANTENNA, at the centre of the Earth.
+    """
+    radius = np.linalg.norm(positions_m, axis=1)
+    low, high = _EARTH_RADIUS_M
+    found: npt.NDArray[np.bool_] = (radius > low) & (radius < high)
+    return found
 
 
 def _velocities_m_s(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,31 @@ from vlasscube.records import MeasurementSetSummary
 from vlasscube.workspace.file_systems import lacks_locks
 from vlasscube.workspace.files import digest
 
-_UNREAD = ("POINTING",)
-"""It is as long as the main table, and nothing is taken from it."""
+_NEEDED = {
+    "ANTENNA": ("NAME", "STATION", "MOUNT", "POSITION", "OFFSET", "DISH_DIAMETER", "FLAG_ROW"),
+    "DATA_DESCRIPTION": ("SPECTRAL_WINDOW_ID", "POLARIZATION_ID", "FLAG_ROW"),
+    "FEED": (
+        "ANTENNA_ID", "FEED_ID", "SPECTRAL_WINDOW_ID", "TIME", "INTERVAL", "NUM_RECEPTORS", "BEAM_OFFSET",
+        "POLARIZATION_TYPE", "POL_RESPONSE", "POSITION", "RECEPTOR_ANGLE",
+    ),
+    "FIELD": (
+        "NAME", "CODE", "TIME", "NUM_POLY", "DELAY_DIR", "PHASE_DIR", "REFERENCE_DIR", "SOURCE_ID",
+        "FLAG_ROW",
+    ),
+    "OBSERVATION": ("TELESCOPE_NAME", "TIME_RANGE", "OBSERVER", "PROJECT", "RELEASE_DATE", "FLAG_ROW"),
+    "POLARIZATION": ("NUM_CORR", "CORR_TYPE", "CORR_PRODUCT", "FLAG_ROW"),
+    "PROCESSOR": ("TYPE", "SUB_TYPE", "TYPE_ID", "MODE_ID", "FLAG_ROW"),
+    "SPECTRAL_WINDOW": (
+        "NUM_CHAN", "NAME", "REF_FREQUENCY", "CHAN_FREQ", "CHAN_WIDTH", "MEAS_FREQ_REF", "EFFECTIVE_BW",
+        "RESOLUTION", "TOTAL_BANDWIDTH", "NET_SIDEBAND", "IF_CONV_CHAIN", "FREQ_GROUP", "FREQ_GROUP_NAME",
+        "FLAG_ROW",
+    ),
+    "STATE": ("SIG", "REF", "CAL", "LOAD", "SUB_SCAN", "OBS_MODE", "FLAG_ROW"),
+    "SOURCE": ("SOURCE_ID", "SPECTRAL_WINDOW_ID", "TIME", "INTERVAL", "NAME", "REST_FREQUENCY"),
+}  # fmt: skip
+"""Columns that are read, by this package or CASA's tasks. Others may hold anything, records among it, which
+CASA's tools for Python cannot read. Of the other subtables nothing is read: some are as long as the main
+table."""
 _ROWS = 10_000
 
 
@@ -86,14 +110,20 @@ def _require_unlocked(path: Path) -> None:
 def _read_subtable(path: Path, name: str) -> None:
     try:
         with casa.table(path / name) as table:
-            if name not in _UNREAD:
-                read_rows(table)
+            read_rows(table, _NEEDED.get(name, ()))
     except UNREADABLE as error:
         raise _unreadable(f"{path.name}/{name}", error) from error
 
 
-def read_rows(table: Any) -> None:
-    """Read all of a small open table, of casatools or python-casacore.
+def read_rows(table: Any, needed: Collection[str] | None = None) -> None:
+    """Read a small open table, of casatools or python-casacore.
+
+    Parameters
+    ----------
+    table : table
+        Open for reading.
+    needed : collection of str, optional
+        Columns to read, as far as the table has them; by default all but those of records.
 
     Raises
     ------
@@ -102,6 +132,8 @@ def read_rows(table: Any) -> None:
     """
     rows = int(table.nrows())
     for column in map(str, table.colnames()):
+        if str(table.coldatatype(column)) == "record" or (needed is not None and column not in needed):
+            continue
         for start in range(0, rows, _ROWS):
             count = min(_ROWS, rows - start)
             try:

@@ -16,7 +16,8 @@ _TIMES_MJD = (42778.0, 88069.0)
 """From 1976, the first antennas of the VLA, to 2100: what lies outside is no time of an observation, and
 would end CASA's process instead of raising an error."""
 _MAX_DAYS = 100.0
-"""Between the first and the last time; an epoch of the survey takes half a year, one of its tiles less."""
+"""Between the first and the last time of an observation; an epoch of the survey takes half a year, one of
+its tiles less."""
 _ID_COLUMNS = (
     "DATA_DESC_ID", "FIELD_ID", "STATE_ID", "ANTENNA1", "ANTENNA2", "FEED1", "FEED2", "OBSERVATION_ID",
     "PROCESSOR_ID", "ARRAY_ID", "SCAN_NUMBER",
@@ -36,16 +37,17 @@ class MainTableRows:
     integration_s: float = 0.0
     fields: dict[int, tuple[int, set[int]]] = field(default_factory=dict)
     """First scan, and states, by field."""
-    scans: dict[int, tuple[float, float, set[int]]] = field(default_factory=dict)
-    """Start, end, and states, by scan."""
+    scans: dict[tuple[int, int], tuple[float, float, set[int]]] = field(default_factory=dict)
+    """Start, end, and states, by observation and scan: several observations in one set repeat numbers."""
 
-    def add(self, number: int, scan: int, state: int, start: float, end: float) -> None:
-        """Add rows of one field, scan and state; state -1 stands for none."""
+    def add(self, number: int, observation: int, scan: int, state: int, start: float, end: float) -> None:
+        """Add rows of one field, observation, scan and state; state -1 stands for none."""
         states = {state} if state >= 0 else set()
         first, field_states = self.fields.get(number, (scan, set()))
         self.fields[number] = (min(first, scan), field_states | states)
-        known_start, known_end, scan_states = self.scans.get(scan, (start, end, set()))
-        self.scans[scan] = (min(known_start, start), max(known_end, end), scan_states | states)
+        key = observation, scan
+        known_start, known_end, scan_states = self.scans.get(key, (start, end, set()))
+        self.scans[key] = (min(known_start, start), max(known_end, end), scan_states | states)
 
 
 def scan_main_table(
@@ -94,13 +96,16 @@ def _check_ids(name: str, values: NDArray[np.int64], low: int, high: int) -> Non
 
 
 def _check_span(found: MainTableRows) -> None:
-    start = min(start for start, _, _ in found.scans.values()) / DAY_S
-    end = max(end for _, end, _ in found.scans.values()) / DAY_S
-    if end - start > _MAX_DAYS:
-        raise ValueError(
-            f"its times go from MJD {start:.8g} to {end:.8g}, expected one observation (at most "
-            f"{_MAX_DAYS:.0f} days)"
-        )
+    spans: dict[int, tuple[float, float]] = {}
+    for (observation, _), (start, end, _) in found.scans.items():
+        low, high = spans.get(observation, (start, end))
+        spans[observation] = min(low, start), max(high, end)
+    for low, high in spans.values():
+        if high - low > _MAX_DAYS * DAY_S:
+            raise ValueError(
+                f"its times go from MJD {low / DAY_S:.8g} to {high / DAY_S:.8g}, expected one observation "
+                f"(at most {_MAX_DAYS:.0f} days)"
+            )
 
 
 def _check_times(times: NDArray[np.float64], intervals: NDArray[np.float64]) -> None:
@@ -115,14 +120,15 @@ def _check_times(times: NDArray[np.float64], intervals: NDArray[np.float64]) -> 
 
 
 def _add_runs(found: MainTableRows, columns: dict[str, NDArray[Any]]) -> None:
-    keys = np.stack([columns["FIELD_ID"], columns["SCAN_NUMBER"], columns["STATE_ID"]])
+    names = ("FIELD_ID", "OBSERVATION_ID", "SCAN_NUMBER", "STATE_ID")
+    keys = np.stack([columns[name] for name in names])
     # Rows are in the order of time, so there are far fewer changes than rows.
     starts = np.concatenate([[0], 1 + np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0))])
     low = np.minimum.reduceat(columns["TIME"] - columns["INTERVAL"] / 2, starts)
     high = np.maximum.reduceat(columns["TIME"] + columns["INTERVAL"] / 2, starts)
     for index, begin in enumerate(starts):
-        number, scan, state = (int(value) for value in keys[:, begin])
-        found.add(number, scan, state, float(low[index]), float(high[index]))
+        number, observation, scan, state = (int(value) for value in keys[:, begin])
+        found.add(number, observation, scan, state, float(low[index]), float(high[index]))
 
 
 def _column_chunks(table: Any) -> Iterator[dict[str, NDArray[Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
+from vlasscube.measurement_set.frequency_frame import on_earth
 from vlasscube.measurement_set.main_table import MainTableRows, scan_main_table
 from vlasscube.measurement_set.selection import TARGET_INTENT
 from vlasscube.processes.isolation import UNREADABLE, reason_text
@@ -32,7 +33,6 @@ _COLUMNS = (
     "FLAG_CATEGORY", "FLAG_ROW", "INTERVAL", "OBSERVATION_ID", "PROCESSOR_ID", "SCAN_NUMBER", "SIGMA",
     "STATE_ID", "TIME", "TIME_CENTROID", "UVW", "WEIGHT",
 )  # fmt: skip
-_EARTH_RADIUS_M = (6.3e6, 6.45e6)
 _TOPOCENTRIC = 5
 _SHOWN = 5
 _MAX_ID = 1_000_000
@@ -99,9 +99,9 @@ def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
     MeasurementSetError
         If there are none, or the data are not of both circular polarizations.
     """
-    low, high = S_BAND_HZ
-    ids = tuple(window.id for window in summary.spectral_windows if low < window.mean_frequency_hz < high)
+    ids = _science_windows(summary.spectral_windows)
     if not ids:
+        low, high = S_BAND_HZ
         found = ", ".join(f"{window.mean_frequency_hz / 1e9:.5g}" for window in summary.spectral_windows[:32])
         raise MeasurementSetError(
             f"{summary.name} has no spectral window between {low / 1e9} and {high / 1e9} GHz "
@@ -123,6 +123,11 @@ def require_science_windows(summary: MeasurementSetSummary) -> tuple[int, ...]:
     return ids
 
 
+def _science_windows(windows: Sequence[SpectralWindow]) -> tuple[int, ...]:
+    low, high = S_BAND_HZ
+    return tuple(window.id for window in windows if low < window.mean_frequency_hz < high)
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -140,24 +145,31 @@ def _summarise(path: Path) -> MeasurementSetSummary:
             spw_rows[spw] = spw_rows.get(spw, 0) + int(rows)
     windows, window_count = _spectral_windows(path, spw_rows)
     antennas = _antennas(path, scanned.antennas)
-    polarizations = {
-        polarization
-        for (_, polarization), rows in zip(descriptions, scanned.rows_by_description, strict=True)
-        if rows
+    used = {
+        (spw, polarization): int(row)
+        for (spw, polarization), row in zip(descriptions, scanned.last_rows, strict=True)
+        if row >= 0
     }
-    correlation_counts = _correlation_counts(path, polarizations)
+    correlation_counts = _correlation_counts(path, {polarization for _, polarization in used})
+    science = set(_science_windows(windows))
     _check_cells(
         path,
         columns,
         {
             row: (_channels(windows, spw), correlation_counts[polarization])
-            for (spw, polarization), row in zip(descriptions, scanned.last_rows, strict=True)
-            if row >= 0
+            for (spw, polarization), row in used.items()
         },
+        may_be_empty={row for (spw, _), row in used.items() if spw not in science},
     )
     scans = tuple(
-        Scan(number, start, end, tuple(sorted({name for state in states for name in intents[state]})))
-        for number, (start, end, states) in sorted(scanned.scans.items())
+        Scan(
+            number,
+            start,
+            end,
+            tuple(sorted({name for state in states for name in intents[state]})),
+            observation,
+        )
+        for (observation, number), (start, end, states) in sorted(scanned.scans.items())
     )
     if not any(TARGET_INTENT in name for scan in scans for name in scan.intents):
         raise MeasurementSetError(
@@ -172,7 +184,10 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         rows=scanned.rows,
         size_bytes=_size_bytes(path),
         columns=columns,
-        correlations=_correlations(path, polarizations),
+        # Calibrators in other bands may have been observed with other correlations.
+        correlations=_correlations(
+            path, {polarization for spw, polarization in used if spw in science or not science}
+        ),
         integration_s=scanned.integration_s,
         start_mjd_s=min(scan.start_mjd_s for scan in scans),
         end_mjd_s=max(scan.end_mjd_s for scan in scans),
@@ -307,7 +322,7 @@ def _correlations(path: Path, polarizations: set[int]) -> tuple[str, ...]:
     if len(set(found)) != 1:
         raise MeasurementSetError(
             f"{path.name} has data with different correlations: {'; '.join(map(' '.join, found))}.",
-            hint="All spectral windows must have the same correlations.",
+            hint="All spectral windows in S band must have the same correlations.",
         )
     return found[0]
 
@@ -351,15 +366,15 @@ def _channels(windows: Sequence[SpectralWindow], spw: int) -> int:
     return next(window.channels for window in windows if window.id == spw)
 
 
-def _correlation_counts(path: Path, used: set[int]) -> list[int]:
+def _correlation_counts(path: Path, used: set[int]) -> dict[int, int]:
     with casa.table(path / "POLARIZATION") as table:
         count = int(table.nrows())
         if not used <= set(range(count)):
             raise ValueError(
                 f"DATA_DESCRIPTION names the polarizations {sorted(used)}, where POLARIZATION has {count}"
             )
-        counts = [len(table.getcell("CORR_TYPE", number)) for number in range(count)]
-        for number, correlations in enumerate(counts):
+        counts = {number: len(table.getcell("CORR_TYPE", number)) for number in sorted(used)}
+        for number, correlations in counts.items():
             told = int(table.getcell("NUM_CORR", number))
             receptors = np.asarray(table.getcell("CORR_PRODUCT", number))
             if told != correlations or receptors.shape != (2, correlations):
@@ -372,23 +387,38 @@ def _correlation_counts(path: Path, used: set[int]) -> list[int]:
     return counts
 
 
-def _check_cells(path: Path, columns: Sequence[str], expected: Mapping[int, tuple[int, int]]) -> None:
+def _check_cells(
+    path: Path,
+    columns: Sequence[str],
+    expected: Mapping[int, tuple[int, int]],
+    *,
+    may_be_empty: Collection[int],
+) -> None:
     """Read the last row of each spectral window: a truncated file ends before it.
 
-    Shapes that contradict the subtables would otherwise be found by CASA, which ends the process over them.
+    Rows that nothing is imaged from need not have visibilities. Shapes that contradict the subtables would
+    otherwise be found by CASA, which ends the process over them.
     """
     data = [name for name in ("DATA", "CORRECTED_DATA") if name in columns][:1]
     with casa.table(path) as table:
         for row, (channels, correlations) in expected.items():
             for name in _COLUMNS:
                 # Its cells are empty as a rule.
-                if name != "FLAG_CATEGORY":
+                if name != "FLAG_CATEGORY" and (row not in may_be_empty or table.iscelldefined(name, row)):
                     table.getcell(name, row)
             for name, shape in (
                 *((name, (correlations, channels)) for name in (*data, "FLAG")),
                 *((name, (correlations,)) for name in ("WEIGHT", "SIGMA")),
                 ("UVW", (3,)),
             ):
+                if not table.iscelldefined(name, row):
+                    if row in may_be_empty:
+                        continue
+                    raise MeasurementSetError(
+                        f"{name} of {path.name} is empty in row {row}, which has data of S band.",
+                        hint="Remove such rows; CASA cannot split them. In casacore's TaQL:  "
+                        f"DELETE FROM {path.name} WHERE NOT ISDEFINED({name})",
+                    )
                 found = np.shape(table.getcell(name, row))
                 if found != shape:
                     raise MeasurementSetError(
@@ -401,16 +431,16 @@ def _check_cells(path: Path, columns: Sequence[str], expected: Mapping[int, tupl
 def _antennas(path: Path, used: set[int]) -> tuple[Antenna, ...]:
     with casa.table(path / "ANTENNA") as table:
         names, diameters = table.getcol("NAME"), table.getcol("DISH_DIAMETER")
-        radius = np.linalg.norm(np.asarray(table.getcol("POSITION"), dtype=float), axis=0)
-    low, high = _EARTH_RADIUS_M
-    lost = [number for number in sorted(used) if not low < radius[number] < high]
+        is_on_earth = on_earth(np.asarray(table.getcol("POSITION"), dtype=float).T)
+    lost = [number for number in sorted(used) if not is_on_earth[number]]
     if lost:
         raise MeasurementSetError(
             f"{len(lost)} antennas of {path.name} with data have no position on Earth: "
             f"{', '.join(_clean(str(names[number])) for number in lost[:_SHOWN])}.",
             hint="Check POSITION in its ANTENNA table.",
         )
-    if not (np.isfinite(diameters).all() and all(diameters[number] > 0 for number in used)):
+    diameters = np.where(np.isfinite(diameters), diameters, 0.0)
+    if not all(diameters[number] > 0 for number in used):
         raise MeasurementSetError(
             f"{path.name} has antennas whose diameter is not a positive number.",
             hint="Check DISH_DIAMETER in its ANTENNA table.",

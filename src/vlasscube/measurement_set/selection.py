@@ -9,10 +9,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from vlasscube.constants import SPEED_OF_LIGHT_M_S
+from vlasscube.constants import DAY_S, SPEED_OF_LIGHT_M_S
 from vlasscube.errors import MeasurementSetError
 from vlasscube.naming import is_vlass_field_name
-from vlasscube.records import Antenna, DataSelection, Field, MeasurementSetSummary, SpectralWindow
+from vlasscube.records import Antenna, DataSelection, Field, MeasurementSetSummary, Scan, SpectralWindow
 from vlasscube.sky import arcsec_from_rad, offsets_arcsec, parse_phasecenter
 
 FLAG_BOX_HALF_WIDTH_ARCSEC = 1800.0
@@ -23,6 +23,8 @@ TARGET_INTENT = "OBSERVE_TARGET"
 
 # A field on the edge is outside, whatever the last bit of its offset is.
 _EDGE_ARCSEC = 1e-6
+_PAUSE_S = 0.5 * DAY_S
+"""Between two observations; within one it is never as long."""
 _PLAIN_INTENT = re.compile(r"[A-Z_]+#[A-Z0-9_]+")
 
 
@@ -91,14 +93,16 @@ def fields_in_box(
 def majority_antennas(antennas: Sequence[Antenna]) -> str:
     """Select the antennas with the most frequent diameter, cross-correlations only: ``'0,1,2&'``.
 
+    Places of the array without an antenna, which have rows with a diameter of 0, do not count.
+
     Raises
     ------
     MeasurementSetError
         If there are none.
     """
-    if not antennas:
+    counts = Counter(round(antenna.diameter_m, 2) for antenna in antennas if antenna.diameter_m > 0)
+    if not counts:
         raise MeasurementSetError("The measurement set has no antennas.", hint="Check its ANTENNA table.")
-    counts = Counter(round(antenna.diameter_m, 2) for antenna in antennas)
     diameter = max(counts, key=lambda size: (counts[size], size))
     ids = sorted(antenna.id for antenna in antennas if round(antenna.diameter_m, 2) == diameter)
     return f"{','.join(map(str, ids))}&"
@@ -124,11 +128,31 @@ def target_scans(summary: MeasurementSetSummary, field_ids: Collection[int]) -> 
     first = min((scan for scan in firsts if scan >= 0), default=0)
     return tuple(
         sorted(
-            scan.number
-            for scan in summary.scans
-            if scan.number >= first and any(TARGET_INTENT in intent for intent in scan.intents)
+            {
+                scan.number
+                for scan in summary.scans
+                if scan.number >= first and any(TARGET_INTENT in intent for intent in scan.intents)
+            }
         )
     )
+
+
+def middle_of_observation_mjd_s(summary: MeasurementSetSummary) -> float:
+    """Middle of the time in which the data were taken, UTC.
+
+    Of several observations on different days, the one with the longest scans together counts: between them
+    the field may not even be above the horizon.
+    """
+    groups: list[list[Scan]] = []
+    for scan in sorted(summary.scans, key=lambda scan: scan.start_mjd_s):
+        if groups and scan.start_mjd_s - max(other.end_mjd_s for other in groups[-1]) <= _PAUSE_S:
+            groups[-1].append(scan)
+        else:
+            groups.append([scan])
+    if len(groups) < 2:
+        return 0.5 * (summary.start_mjd_s + summary.end_mjd_s)
+    longest = max(groups, key=lambda group: sum(scan.end_mjd_s - scan.start_mjd_s for scan in group))
+    return 0.5 * (longest[0].start_mjd_s + max(scan.end_mjd_s for scan in longest))
 
 
 def target_intent(summary: MeasurementSetSummary) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vlasscube import casacore_tables
 from vlasscube.errors import MeasurementSetError
-from vlasscube.measurement_set.frequency_frame import lsrk_factor
+from vlasscube.measurement_set.frequency_frame import lsrk_factor, on_earth
 from vlasscube.measurement_set.row_selection import (
     is_among,
     matching_states,
@@ -367,7 +367,8 @@ def _direction_frame(ms: Path, table: Any, field: int) -> str:
 
 def _antenna_positions(ms: Path) -> npt.NDArray[np.float64]:
     with casacore_tables.table(ms / "ANTENNA") as table:
-        return casacore_tables.read_column(table, "POSITION", np.float64)
+        positions = casacore_tables.read_column(table, "POSITION", np.float64)
+    return positions[on_earth(positions)]
 
 
 def _read_observation(
@@ -406,7 +407,7 @@ def _lsrk_range_hz(
 
 
 def _rest_frequency_hz(ms: Path, field: int, spw: int) -> float:
-    """Rest frequency of a field's source, as CASA looks it up for image headers."""
+    """Rest frequency of a field's source, as CASA looks it up for image headers; 0 if it has none."""
     path = ms / "SOURCE"
     if not (path / "table.dat").is_file():
         return 0.0
@@ -415,12 +416,12 @@ def _rest_frequency_hz(ms: Path, field: int, spw: int) -> float:
     with casacore_tables.table(path) as table:
         if "REST_FREQUENCY" not in table.colnames():
             return 0.0
-        for row in range(table.nrows()):
-            if int(table.getcell("SOURCE_ID", row)) != source:
-                continue
-            if int(table.getcell("SPECTRAL_WINDOW_ID", row)) not in (-1, spw):
-                continue
+        sources, windows = (
+            casacore_tables.read_column(table, name, np.int32) for name in ("SOURCE_ID", "SPECTRAL_WINDOW_ID")
+        )
+        for row in map(int, np.flatnonzero((sources == source) & np.isin(windows, (-1, spw)))):
             if table.iscelldefined("REST_FREQUENCY", row):
                 values = np.atleast_1d(table.getcell("REST_FREQUENCY", row))
-                return float(values[0]) if values.size else 0.0
+                first = float(values[0]) if values.size else 0.0
+                return first if np.isfinite(first) and first > 0 else 0.0
     return 0.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from vlasscube import casa, casacore_tables
 from vlasscube.errors import CasaTaskError, MeasurementSetError
+from vlasscube.measurement_set.lean_input import split_input
 from vlasscube.texts import MAX_TEXT, header_text, plain_text
 from vlasscube.workspace.files import mark, publish, remove
 
@@ -50,15 +55,18 @@ def make_working_copy(input_ms: Path, output: Path, field_ids: Sequence[int], sp
     Notes
     -----
     Names of observers, fields, antennas and the like that are longer or other than what headers and terminals
-    take are replaced in the copy.
+    take are replaced in the copy, and rest frequencies that are none. Subtables that nothing reads, some of
+    them longer than the main table, are empty there.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")
     remove(partial)
     try:
-        _split(input_ms, partial, field_ids, spw)
+        with split_input(input_ms, output.parent) as lean:
+            _split(lean, partial, field_ids, spw)
         _tidy_texts(partial)
-    except (CasaTaskError, RuntimeError) as error:
+        _tidy_rest_frequencies(partial)
+    except (CasaTaskError, RuntimeError, OSError) as error:
         remove(partial)
         remove(flag_versions_directory(partial))
         raise MeasurementSetError(
@@ -100,6 +108,32 @@ def _tidy_texts(ms: Path) -> None:
             with casacore_tables.table(ms / subtable, writable=True) as table:
                 for row, text in changed.items():
                     table.putcell(column, row, text)
+
+
+def _tidy_rest_frequencies(ms: Path) -> None:
+    """Take away rest frequencies that are no frequencies: images then have that of their plane.
+
+    Otherwise they would get into the headers of images, where CASA ends with an error over some of them.
+    """
+    if not (ms / "SOURCE" / "table.dat").is_file():
+        return
+    with casacore_tables.table(ms / "SOURCE") as table:
+        if "REST_FREQUENCY" not in table.colnames():
+            return
+        bad = [
+            row
+            for row in range(table.nrows())
+            if table.iscelldefined("REST_FREQUENCY", row)
+            and not _are_frequencies(table.getcell("REST_FREQUENCY", row))
+        ]
+    if bad:
+        with casacore_tables.table(ms / "SOURCE", writable=True) as table:
+            for row in bad:
+                table.putcell("REST_FREQUENCY", row, np.zeros(0))
+
+
+def _are_frequencies(values: npt.ArrayLike) -> bool:
+    return all(math.isfinite(value) and value > 0 for value in np.ravel(values))
 
 
 def _read_texts(path: Path, column: str) -> tuple[list[str], bool]:

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vlasscube.errors import ArchiveError, MissingResourcesError, ResourceLimitError
@@ -91,6 +91,8 @@ class ResourceReport:
     resources: tuple[Resource, ...]
     members: int = 0
     wanted_bytes: int = 0
+    linked_files: tuple[str, ...] = ()
+    """Files of the archive that something wanted is a hard link to, and that are not wanted themselves."""
     similar: tuple[str, ...] = ()
     """Names in the archive that look like what is missing, of another image or measurement set."""
 
@@ -215,6 +217,8 @@ class _Contents:
 
     sizes: dict[str, int]
     tables: frozenset[str]
+    links: dict[str, str]
+    """What hard links stand for."""
     members: int
 
 
@@ -271,7 +275,7 @@ def inspect_archive(
     rows = [_row(requests[0], (path.name,), "", pattern=path.name)]
     rows += [_look_for(request, contents) for request in requests[1:]]
     found = {name for row in rows[1:] if row.available and row.key != "flag_dir" for name in row.found}
-    return ResourceReport(
+    report = ResourceReport(
         archive=path.name,
         ms_name=ms_name,
         se_name=se_name,
@@ -280,11 +284,13 @@ def inspect_archive(
         wanted_bytes=sum(contents.sizes[name] for name in found),
         similar=_similar(rows, contents),
     )
+    return replace(report, linked_files=_linked_files(report, contents)) if report.complete else report
 
 
 def _contents(members: Iterator[VettedMember]) -> _Contents:
     sizes: dict[str, int] = {}
     tables: set[str] = set()
+    links: dict[str, str] = {}
     count = 0
     for vetted in members:
         count += 1
@@ -299,7 +305,15 @@ def _contents(members: Iterator[VettedMember]) -> _Contents:
             tables.add("/".join(parts[:-1]))
         if depth == 0:
             sizes.setdefault(member.name, -1)
-    return _Contents(sizes, frozenset(tables), count)
+        if member.same_as:
+            links[member.name] = member.same_as
+    return _Contents(sizes, frozenset(tables), links, count)
+
+
+def _linked_files(report: ResourceReport, contents: _Contents) -> tuple[str, ...]:
+    wanted = _wanted(report)
+    targets = {target for name, target in contents.links.items() if _is_within(name, wanted)}
+    return tuple(sorted(target for target in targets if not _is_within(target, wanted)))
 
 
 def _row(
@@ -420,9 +434,10 @@ def extract_resources(
         if free < report.wanted_bytes + _FREE_SPACE_MARGIN_BYTES:
             raise _disk_full(destination, report, free)
         private = Path(tempfile.mkdtemp(prefix=_PRIVATE[0], suffix=_PRIVATE[1], dir=destination))
-        content = private / "content"
+        content, linked = private / "content", private / "linked"
         content.mkdir()
-        _extract(archive, content, report, limits, progress)
+        linked.mkdir()
+        _extract(archive, content, linked, report, limits, progress)
         if check is not None:
             check(content)
         names = tuple(sorted(item.name for item in content.iterdir()))
@@ -458,27 +473,40 @@ def _wanted(report: ResourceReport) -> tuple[str, ...]:
     return (*names, f"{report.get('flag_dir').found[0]}/FLAG_VERSION_LIST")
 
 
+def _is_within(name: str, wanted: Sequence[str]) -> bool:
+    return any(name == item or name.startswith(f"{item}/") for item in wanted)
+
+
 def _extract(
     archive: Path,
     content: Path,
+    linked: Path,
     report: ResourceReport,
     limits: ArchiveLimits | None,
     progress: Progress | None,
 ) -> None:
+    """Write what is wanted into `content`, and files that it has hard links to into `linked`."""
     wanted = _wanted(report)
+    elsewhere = {name: linked / str(number) for number, name in enumerate(report.linked_files)}
     directories = {content}
     written = 0
     for vetted in walk_archive(archive, limits, progress):
         name = vetted.member.name
-        if not any(name == item or name.startswith(f"{item}/") for item in wanted):
+        if name in elsewhere:
+            _write(elsewhere[name], vetted)
+        if not _is_within(name, wanted):
             continue
         target = content / name
         parent = target if vetted.member.is_directory else target.parent
         parent.mkdir(parents=True, exist_ok=True)
         directories.update(path for path in (parent, *parent.parents) if path.is_relative_to(content))
-        if not vetted.member.is_directory:
+        origin = vetted.member.same_as
+        if origin:
+            # A copy: CASA changes some of these files in place.
+            shutil.copyfile(elsewhere.get(origin, content / origin), target)
+        elif not vetted.member.is_directory:
             _write(target, vetted)
-            written += vetted.member.size_bytes
+        written += vetted.member.size_bytes
     required = [content / row.found[0] for row in report.resources[1:]]
     if written < report.wanted_bytes or not all(path in directories for path in required):
         raise ArchiveError(

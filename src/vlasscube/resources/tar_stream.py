@@ -45,6 +45,7 @@ _DAMAGED_HINT = "Copy or download the archive again and compare its checksum wit
 _HOSTILE_HINT = (
     "Pack the products of the continuum run again, as plain files and directories with relative names."
 )
+_LINK_HINT = "Pack the products of the continuum run again with: tar --hard-dereference"
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,13 @@ class Member:
     """Relative path with single slashes."""
     is_directory: bool
     size_bytes: int
+    same_as: str = ""
+    """Name of an earlier member that is a file with data of its own, where this one is a hard link to it."""
 
 
 @dataclass(frozen=True)
 class VettedMember:
-    """A member and how to read it; readable only until the next one is asked for."""
+    """A member and how to read it; readable only until the next one is asked for. A hard link has no data."""
 
     member: Member
     chunks: Callable[[], Iterator[bytes]]
@@ -215,6 +218,9 @@ class _Vetting:
         self._limits = limits
         self._count = 0
         self._known: dict[str, tuple[str, bool, bool]] = {}
+        self._files: dict[str, tuple[str, int]] = {}
+        """Where the data of a file are, and their size, by its name."""
+        self._linked_bytes = 0
 
     def vet(self, info: tarfile.TarInfo) -> Member | None:
         """Return the member, None for the top directory itself, or refuse it."""
@@ -224,7 +230,7 @@ class _Vetting:
                 f"The archive has more than {self._limits.max_members} members.", hint=_HOSTILE_HINT
             )
         name = _vet_name(info.name)
-        if not (info.isdir() or info.type in {tarfile.REGTYPE, tarfile.AREGTYPE}):
+        if not (info.isdir() or info.type in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.LNKTYPE}):
             raise ArchiveError(
                 f"The archive's {_shown(info.name)} is neither a file nor a directory.", hint=_HOSTILE_HINT
             )
@@ -239,8 +245,37 @@ class _Vetting:
         parts = name.split("/")
         for depth in range(1, len(parts)):
             self._remember("/".join(parts[:depth]), is_directory=True, listed=False)
+        if info.islnk():
+            # Looked up first: a link to itself names nothing that came before.
+            origin, size = self._linked_file(info)
+            self._remember(name, is_directory=False, listed=True)
+            self._files[name] = origin, size
+            return Member(name, False, size, same_as=origin)
         self._remember(name, is_directory=info.isdir(), listed=True)
+        if not info.isdir():
+            self._files[name] = name, info.size
         return Member(name, info.isdir(), 0 if info.isdir() else info.size)
+
+    def _linked_file(self, info: tarfile.TarInfo) -> tuple[str, int]:
+        """Name and size of the file that a hard link stands for."""
+        parts = info.linkname.split("/")
+        # As of members: a name that leads elsewhere is in no list of theirs.
+        target = "" if parts[0] == "" else "/".join(part for part in parts if part not in {"", "."})
+        if target not in self._files:
+            raise ArchiveError(
+                f"The archive's {_shown(info.name)} is a hard link to {_shown(info.linkname)}, "
+                "which is no file before it in the archive.",
+                hint=_LINK_HINT,
+            )
+        origin, size = self._files[target]
+        self._linked_bytes += size
+        if self._linked_bytes > self._limits.max_total_bytes:
+            raise ArchiveError(
+                f"The archive's hard links stand for more than {self._limits.max_total_bytes / 2**30:.1f} "
+                "GiB.",
+                hint="Raise the limit if the archive is to be trusted.",
+            )
+        return origin, size
 
     def _remember(self, name: str, *, is_directory: bool, listed: bool) -> None:
         # Two names that some file system takes for one are refused everywhere.
@@ -297,7 +332,8 @@ def walk_archive(
     Yields
     ------
     VettedMember
-        Each regular file and directory; modes, owners and times are left behind.
+        Each regular file and directory, and each hard link to a file that came before it; modes, owners and
+        times are left behind.
 
     Raises
     ------
@@ -322,7 +358,7 @@ def walk_archive(
             archive.members.clear()
             member = vetting.vet(info)
             if member is not None:
-                yield VettedMember(member, _reader(source, info))
+                yield VettedMember(member, _no_data if member.same_as else _reader(source, info))
         # tarfile takes a damaged header for the end, too.
         if source.last != bytes(_BLOCK_BYTES):
             raise ArchiveError("The archive is truncated or damaged.", hint=_DAMAGED_HINT)
@@ -346,6 +382,10 @@ def _parse(step: Callable[[], Any]) -> Any:
         struct.error,
     ) as error:
         raise ArchiveError(f"The archive is damaged or not a tar: {error}", hint=_DAMAGED_HINT) from error
+
+
+def _no_data() -> Iterator[bytes]:
+    return iter(())
 
 
 def _reader(source: _Source, info: tarfile.TarInfo) -> Callable[[], Iterator[bytes]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from vlasscube.errors import ProblemListError, WorkspaceError
 from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum, corruption, layout
+from vlasscube.simulation.archive_subtables import write_whole_observation
 from vlasscube.simulation.measurement_set import Observation, write_measurement_set
 from vlasscube.simulation.presets import FieldSimulation
 from vlasscube.simulation.sky import Source, random_sky, write_truth
@@ -104,6 +105,9 @@ def simulate(
         )
         if parameters.keep_final_state:
             continuum.save_final_state(files.ms, truth / FINAL_STATE_FILE)
+        if parameters.whole_observation_rows:
+            # After the continuum run, whose split would copy them.
+            write_whole_observation(finished / parameters.input_ms, parameters)
         # The working copy is the largest part of what is no longer needed.
         remove(files.ms)
         report("packing", 0.9)

@@ -110,12 +110,16 @@ def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
 
 
 def empty_fields(parameters: FieldSimulation) -> list[tuple[str, float, float]]:
-    """Name, right ascension and declination (rad) of the fields before the first with data, 10° away."""
+    """Name, right ascension and declination (rad) of the fields without data, 10° away.
+
+    First those before the first field with data, then those after the last.
+    """
     p = parameters
     dec = math.radians(p.dec_deg + (10.0 if p.dec_deg < 0 else -10.0))
     step = math.radians(p.field_step_arcmin / 60) / math.cos(dec)
     positions = (
-        (math.radians(p.ra_deg) - 0.3 - number * step) % math.tau for number in range(p.first_field_id)
+        (math.radians(p.ra_deg) - 0.3 - number * step) % math.tau
+        for number in range(p.first_field_id + p.later_fields)
     )
     return [_named_position(ra, dec) for ra in positions]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.simulation import corruption
+from vlasscube.simulation.archive_subtables import add_place_without_antenna
 from vlasscube.simulation.layout import Array, Pointing, empty_fields, uvw_m
 from vlasscube.simulation.presets import BANDWIDTH_HZ, SPW_COUNT, FieldSimulation, spw_mean_frequency_hz
 from vlasscube.simulation.sky import Source
@@ -240,6 +241,8 @@ def _fill_subtables(path: Path, observation: Observation) -> None:
     _fill_fields(path, observation)
     _fill_pointing(path, observation)
     _fill_small_tables(path, observation)
+    if observation.parameters.whole_observation_rows:
+        add_place_without_antenna(path)
 
 
 def _fill_spectral_windows(path: Path, parameters: FieldSimulation) -> None:
@@ -273,9 +276,12 @@ def _fill_spectral_windows(path: Path, parameters: FieldSimulation) -> None:
 
 
 def _fill_fields(path: Path, observation: Observation) -> None:
+    first = observation.parameters.first_field_id
+    empty = empty_fields(observation.parameters)
     entries = [
-        *empty_fields(observation.parameters),
+        *empty[:first],
         *((pointing.name, pointing.ra_rad, pointing.dec_rad) for pointing in observation.pointings),
+        *empty[first:],
     ]
     names, ra, dec = zip(*entries, strict=True)
     count = len(entries)

@@ -56,6 +56,11 @@ class FieldSimulation:
     first_field_id: int = 5
     """Field ids below exist in FIELD, far from the image and without data."""
     first_scan: int = 346
+    later_fields: int = 0
+    """Fields without data after the last one with data."""
+    whole_observation_rows: int = 0
+    """Rows of POINTING and SYSPOWER, which a set from the archive has of the whole observation; with them
+    come its other subtables, and a place of the array without an antenna. 0 for what the field itself has."""
 
     # --- array and spectral windows
     configuration: Literal["a", "b", "c", "d"] = "d"
@@ -191,6 +196,8 @@ def _geometry_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield p.field_step_arcmin * p.fields_per_row <= 600, "a row must not be longer than 10 degrees"
     starts = p.row_gap_s, p.first_field_id, p.first_scan
     yield min(starts) >= 0, "row_gap_s, first_field_id and first_scan must not be negative"
+    beyond = p.later_fields, p.whole_observation_rows
+    yield min(beyond) >= 0, "later_fields and whole_observation_rows must not be negative"
     yield min(p.imsize) >= 64, "imsize must be at least 64 in both directions"
     yield p.cell_arcsec > 0, "cell_arcsec must be positive"
 
@@ -298,6 +305,20 @@ PRESETS: dict[str, FieldSimulation] = {
         continuum_predict="direct",
         keep_final_state=False,
     ),
+    "archive": dataclasses.replace(
+        _SMALL,
+        name="archive",
+        rows=7,
+        fields_per_row=9,
+        antennas=10,
+        science_spws=(2, 3),
+        first_field_id=8000,
+        later_fields=14358 - 8000 - 63,
+        imsize=(512, 512),
+        whole_observation_rows=3_300_000,
+        continuum_model="truth",
+        continuum_predict="direct",
+    ),
     "production": FieldSimulation(
         name="production",
         rows=13,
@@ -316,7 +337,8 @@ PRESETS: dict[str, FieldSimulation] = {
         keep_final_state=False,
     ),
 }
-"""``tiny`` for tests, ``demo`` to look at, ``wide`` (2°, coarse pixels), ``production`` (full size)."""
+"""``tiny`` for tests, ``demo`` to look at, ``wide`` (2°, coarse pixels), ``archive`` (little data among
+subtables as long as in the archive), ``production`` (full size)."""
 
 
 def preset(name: str, **overrides: Any) -> FieldSimulation:

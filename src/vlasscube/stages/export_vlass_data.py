@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vlasscube import __version__, casa, naming
 from vlasscube.image_names import ImageIdentity
+from vlasscube.measurement_set.lean_input import DIRECTORY as SPLIT_INPUT
 from vlasscube.options import RunOptions
 from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
 from vlasscube.products.alignment import aligned_image
@@ -332,7 +333,8 @@ def _exported_plane(plane: ExportPlane, step: CommonBeamStep) -> ExportedPlane:
 
 def _command_log(inputs: ExportInputs, workspace: Workspace, scratch: Path) -> str:
     """Merge the CASA calls of all steps, this one's included."""
-    directories = (workspace.directory, workspace.working, workspace.products, scratch)
+    working = workspace.working
+    directories = (workspace.directory, working, working / SPLIT_INPUT, workspace.products, scratch)
     labels = [plane.label for plane in inputs.verdicts.planes]
     return merged_command_log(workspace.logs / "calls", directories, labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vlasscube.constants import DAY_S
+from vlasscube.measurement_set.selection import middle_of_observation_mjd_s
 from vlasscube.products.position_correction import PositionCorrection, position_correction
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, IMPORT_DATA
 from vlasscube.results.reading import InputSource
@@ -21,7 +22,7 @@ def plane_position(source: InputSource, frequency_hz: float) -> PositionCorrecti
     """
     ra, dec, _ = parse_phasecenter(source.result(EDIT_IMAGE_LIST_CUBE).geometry.phasecenter)
     summary = source.result(IMPORT_DATA).summary
-    middle = 0.5 * (summary.start_mjd_s + summary.end_mjd_s) / DAY_S
+    middle = middle_of_observation_mjd_s(summary) / DAY_S
     options = source.options
     return position_correction(
         ra, dec, frequency_hz, middle, latitude=options.latitude, w_corrected=options.w_correction
