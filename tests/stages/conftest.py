@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,14 +89,6 @@ def simulated(casa_session: Path, tmp_path_factory: pytest.TempPathFactory) -> S
         continuum_model="truth",
     )
     return simulate(tmp_path_factory.mktemp("simulated") / "field", parameters)
-
-
-@pytest.fixture
-def field(simulated: SimulationRecord, tmp_path: Path) -> Workspace:
-    """A run directory of its own with the inputs of the simulated field."""
-    directory = tmp_path / "field"
-    shutil.copytree(simulated.directory, directory)
-    return Workspace(directory)
 
 
 def digests(*paths: Path) -> list[str]:

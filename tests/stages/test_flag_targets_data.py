@@ -94,14 +94,19 @@ def test_the_template_flags_what_it_says_on_top(ms):
         else:
             flags[:, 1, field == 1] = True
         expected[spw] = flags
-    result, context = run(ms, "mode='manual' spw='1' antenna='ea01'\n# no more\nmode=manual spw=2:1 field=0050127-023000\n")
+    result, context = run(
+        ms, "mode='manual' spw='1' antenna='ea01'\n# no more\nmode=manual spw=2:1 field=0050127-023000\n"
+    )
     for spw in SPWS:
         np.testing.assert_array_equal(read_flags(ms, spw)[0], expected[spw])
         assert result.before[spw].flagged == restored[spw].sum()
         assert result.after[spw].flagged == expected[spw].sum() > restored[spw].sum()
     assert by_field(result) == counted(ms)
     assert result.template == TEMPLATE
-    assert result.commands == ("mode='manual' spw='1' antenna='ea01'", "mode=manual spw=2:1 field=0050127-023000")
+    assert result.commands == (
+        "mode='manual' spw='1' antenna='ea01'",
+        "mode=manual spw=2:1 field=0050127-023000",
+    )
     assert context.messages == []
 
 

@@ -38,7 +38,10 @@ def zenith_distance_deg(workspace, latitude):
     position = SkyCoord(ra, dec, unit=("hourangle", "deg"))
     site = EarthLocation.from_geocentric(*VLA_M, unit="m")
     x, y, z = VLA_M
-    latitudes = {"geodetic": site.lat, "geocentric": math.degrees(math.atan2(z, math.hypot(x, y))) * units.deg}
+    latitudes = {
+        "geodetic": site.lat,
+        "geocentric": math.degrees(math.atan2(z, math.hypot(x, y))) * units.deg,
+    }
     with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "warn"):
         sidereal = Time(middle, format="mjd", scale="utc").sidereal_time("mean", site.lon)
     return position.separation(SkyCoord(sidereal, latitudes[latitude])).deg
