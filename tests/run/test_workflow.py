@@ -221,6 +221,21 @@ def test_a_plane_that_lacks_memory_gets_another_chance_alone(workspace, monkeypa
     assert failed == {"spw2": None, "spw3": "pbcor" if times == 2 else None, "spw4": None}
 
 
+def dying(deaths, dies):
+    """What takes a plane through its stages, but for the first times of some."""
+    left = dict(deaths)
+
+    def run(workspace, label, *arguments):
+        left[label] = left.get(label, 0) - 1
+        if left[label] < 0:
+            return PlaneReport(label, None, "")
+        if dies == "worker":
+            raise BrokenExecutor("gone")
+        return PlaneReport(label, "pbcor", "no memory", lacks_memory=True)
+
+    return run
+
+
 class RecordedWalk(PlaneWalk):
     """A walk in this process that keeps which planes were tried together, in what order."""
 
@@ -251,17 +266,7 @@ class RecordedWalk(PlaneWalk):
 def test_planes_that_die_together_get_another_chance_together_then_alone(
     workspace, monkeypatch, deaths, tries, dies
 ):
-    left = dict(deaths)
-
-    def run(workspace, label, *arguments):
-        left[label] = left.get(label, 0) - 1
-        if left[label] < 0:
-            return PlaneReport(label, None, "")
-        if dies == "worker":
-            raise BrokenExecutor("gone")
-        return PlaneReport(label, "pbcor", "no memory", lacks_memory=True)
-
-    walk = RecordedWalk(workspace, monkeypatch, run)
+    walk = RecordedWalk(workspace, monkeypatch, dying(deaths, dies))
     walk.run_on(SerialExecutor(), ["spw2", "spw3", "spw4"])
     assert walk.rounds == tries
     lost = {label for label, report in walk.reports.items() if report.failed_stage}
@@ -272,16 +277,6 @@ def test_planes_that_die_together_get_another_chance_together_then_alone(
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("deaths", [{}, {"spw4": 1}, {"spw2": 1, "spw4": 1}, {"spw3": 2, "spw2": 1}])
 def test_planes_lost_by_local_workers_are_tried_again_alone(workspace, monkeypatch, deaths, workers, dies):
-    left = dict(deaths)
-
-    def run(workspace, label, *arguments):
-        left[label] = left.get(label, 0) - 1
-        if left[label] < 0:
-            return PlaneReport(label, None, "")
-        if dies == "worker":
-            raise BrokenExecutor("gone")
-        return PlaneReport(label, "pbcor", "no memory", lacks_memory=True)
-
     pools = []
 
     def in_this_process(workers):
@@ -289,7 +284,7 @@ def test_planes_lost_by_local_workers_are_tried_again_alone(workspace, monkeypat
         return SerialExecutor()
 
     monkeypatch.setattr(plane_walk, "make_executor", in_this_process)
-    walk = RecordedWalk(workspace, monkeypatch, run)
+    walk = RecordedWalk(workspace, monkeypatch, dying(deaths, dies))
     walk.run_locally(["spw2", "spw3", "spw4"], workers)
     assert walk.rounds == ["spw2 spw3 spw4", *sorted(deaths)]
     # What is tried alone has nothing beside it.
