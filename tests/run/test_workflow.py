@@ -196,7 +196,9 @@ def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
         "spw3": "pbcor",
         "spw4": None,
     }
-    assert [event.plane for event in events if event.kind == "plane_done"][-1] is not None
+    done = [event for event in events if event.kind == "plane_done"]
+    assert {event.plane for event in done} == {"spw2", "spw3", "spw4"}
+    assert [event.fraction for event in done] == pytest.approx([1 / 3, 2 / 3, 1.0])
 
 
 @pytest.mark.parametrize(
