@@ -42,7 +42,7 @@ def _write_plane(working: Path) -> dict[str, np.ndarray]:
     scale = np.array([1.0, 0.5, 0.25, 0.12])[:, None, None]
     noise = {kind: rng.normal(0, 1, (4, GEOMETRY.ny, GEOMETRY.nx)) for kind in ("image", "residual", "psf")}
     planes = {
-        "image": 1e-4 * scale * noise["image"] + 3e-4,
+        "image": 1e-4 * scale * noise["image"],
         "residual": 9e-5 * scale * noise["residual"],
         "psf": scale * noise["psf"],
         "pb": response * (1 - 0.01 * np.arange(4))[:, None, None],
