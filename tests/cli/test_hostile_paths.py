@@ -43,6 +43,17 @@ def test_too_long() -> None:
         require_path_for_casa(Path("/", *["x" * 250] * 20))
 
 
+def test_a_path_that_is_taken_leaves_room_for_the_files_of_images() -> None:
+    def path(size: int) -> Path:
+        return Path("/" + "/".join(["x" * 99] * 50)[: size - 1])
+
+    # Linux takes 4095 bytes; an image in working/ is a directory, and names have up to 255.
+    longest = 4095 - len("/working/") - 2 * len("/" + 255 * "x")
+    require_path_for_casa(path(3400))
+    with pytest.raises(WorkspaceError, match="bytes, more than"):
+        require_path_for_casa(path(longest + 1))
+
+
 @pytest.mark.parametrize("name", [*PLAIN, *FOREIGN])
 def test_status_and_web_log_anywhere(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name

@@ -14,19 +14,7 @@ from vlasscube import _kernels
 from vlasscube.errors import ProductError
 from vlasscube.images.rms_map import rms_map
 from vlasscube.records import PixelBox
-from vlasscube.testing.casa_images import run_task
-
-IMDEV = dict(
-    grid=[10, 10],
-    anchor="ref",
-    xlength="60arcsec",
-    ylength="60arcsec",
-    interp="cubic",
-    stattype="xmadm",
-    statalg="chauvenet",
-    zscore=-1,
-    maxiter=-1,
-)
+from vlasscube.testing.casa_images import IMDEV, run_task
 
 
 def sky(ny, nx, seed, mask):

@@ -196,7 +196,9 @@ def test_a_dead_worker_loses_its_plane_only(workspace, monkeypatch):
         "spw3": "pbcor",
         "spw4": None,
     }
-    assert [event.plane for event in events if event.kind == "plane_done"][-1] is not None
+    done = [event for event in events if event.kind == "plane_done"]
+    assert {event.plane for event in done} == {"spw2", "spw3", "spw4"}
+    assert [event.fraction for event in done] == pytest.approx([1 / 3, 2 / 3, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -221,6 +223,37 @@ def test_a_plane_that_lacks_memory_gets_another_chance_alone(workspace, monkeypa
     assert failed == {"spw2": None, "spw3": "pbcor" if times == 2 else None, "spw4": None}
 
 
+def dying(deaths, dies):
+    """What takes a plane through its stages, but for the first times of some."""
+    left = dict(deaths)
+
+    def run(workspace, label, *arguments):
+        left[label] = left.get(label, 0) - 1
+        if left[label] < 0:
+            return PlaneReport(label, None, "")
+        if dies == "worker":
+            raise BrokenExecutor("gone")
+        return PlaneReport(label, "pbcor", "no memory", lacks_memory=True)
+
+    return run
+
+
+class RecordedWalk(PlaneWalk):
+    """A walk in this process that keeps which planes were tried together, in what order."""
+
+    def __init__(self, workspace, monkeypatch, run, count=3):
+        monkeypatch.setattr(plane_walk, "run_plane", run)
+        monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
+        super().__init__(
+            workspace, RunOptions(), (PBCOR,), count, lambda event: None, WeblogUpkeep(workspace)
+        )
+        self.rounds = []
+
+    def run(self, executor, labels):
+        self.rounds.append(" ".join(labels))
+        return super().run(executor, labels)
+
+
 @pytest.mark.parametrize("dies", ["worker", "memory"])
 @pytest.mark.parametrize(
     ("deaths", "tries"),
@@ -235,31 +268,43 @@ def test_a_plane_that_lacks_memory_gets_another_chance_alone(workspace, monkeypa
 def test_planes_that_die_together_get_another_chance_together_then_alone(
     workspace, monkeypatch, deaths, tries, dies
 ):
-    left = dict(deaths)
-
-    def run(workspace, label, *arguments):
-        left[label] = left.get(label, 0) - 1
-        if left[label] < 0:
-            return PlaneReport(label, None, "")
-        if dies == "worker":
-            raise BrokenExecutor("gone")
-        return PlaneReport(label, "pbcor", "no memory", lacks_memory=True)
-
-    class Walk(PlaneWalk):
-        def run(self, executor, labels):
-            rounds.append(" ".join(sorted(labels)))
-            return super().run(executor, labels)
-
-    rounds = []
-    monkeypatch.setattr(plane_walk, "run_plane", run)
-    monkeypatch.setattr(WeblogUpkeep, "update", lambda self: None)
-    walk = Walk(workspace, RunOptions(), (PBCOR,), 3, lambda event: None, WeblogUpkeep(workspace))
+    walk = RecordedWalk(workspace, monkeypatch, dying(deaths, dies))
     walk.run_on(SerialExecutor(), ["spw2", "spw3", "spw4"])
-    # Two that end at the same time are in no order.
-    assert rounds[:2] == tries[:2]
-    assert sorted(rounds[2:]) == tries[2:]
+    assert walk.rounds == tries
     lost = {label for label, report in walk.reports.items() if report.failed_stage}
     assert lost == {label for label, times in deaths.items() if times == 3}
+
+
+@pytest.mark.parametrize("dies", ["worker", "memory"])
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("deaths", [{}, {"spw4": 1}, {"spw2": 1, "spw4": 1}, {"spw3": 2, "spw2": 1}])
+def test_planes_lost_by_local_workers_are_tried_again_alone(workspace, monkeypatch, deaths, workers, dies):
+    pools = []
+
+    def in_this_process(workers):
+        pools.append(workers)
+        return SerialExecutor()
+
+    monkeypatch.setattr(plane_walk, "make_executor", in_this_process)
+    walk = RecordedWalk(workspace, monkeypatch, dying(deaths, dies))
+    walk.run_locally(["spw2", "spw3", "spw4"], workers)
+    assert walk.rounds == ["spw2 spw3 spw4", *sorted(deaths)]
+    # What is tried alone has nothing beside it.
+    assert pools == [workers, *[min(workers, 1)] * len(deaths)]
+    lost = {label for label, report in walk.reports.items() if report.failed_stage}
+    assert lost == {label for label, times in deaths.items() if times == 2}
+
+
+@pytest.mark.parametrize("order", [range(40), range(39, -1, -1)], ids=["upwards", "downwards"])
+def test_planes_are_tried_again_in_the_order_of_the_plan(workspace, monkeypatch, order):
+    """All end at once, of which neither the futures nor the sets they are in keep an order."""
+    labels = [f"spw{number}" for number in order]
+
+    def run(workspace, label, *arguments):
+        raise BrokenExecutor("gone")
+
+    walk = RecordedWalk(workspace, monkeypatch, run, len(labels))
+    assert walk.run(SerialExecutor(), labels) == labels
 
 
 def test_other_failures_are_final(workspace, monkeypatch):

@@ -25,7 +25,7 @@ from vlasscube.workspace.directory import Workspace
 GEOMETRY = ImageGeometry(100, 100, 1.0, "J2000 10:00:00.000 +34.00.00.0000")
 
 
-def target(spw, outcome=None, reason="", flagged=100):
+def target(spw, outcome=None, reason="", flagged=100, elsewhere=None):
     return PlaneTarget(
         spw=str(spw),
         spw_ids=(spw,),
@@ -34,7 +34,7 @@ def target(spw, outcome=None, reason="", flagged=100):
         reffreq_hz=2.028e9 + 128e6 * (spw - 2),
         selection=DataSelection("", "", "", "", "", ""),
         nominal_bandwidth_hz=128e6,
-        flags=FlagCount(flagged, 1000),
+        flags=FlagCount(flagged if elsewhere is None else elsewhere, 1000),
         box_flags=FlagCount(flagged, 1000),
         fields_above_threshold=0,
         outcome=outcome,
@@ -142,3 +142,16 @@ def test_all_planes_failing_is_no_crash(gather):
     result = gather([target(2), target(3)], failed=["spw2", "spw3"], reject_by_beam=True)
     assert {p.outcome for p in result.planes} == {Outcome.FAILED}
     assert result.with_images == ()
+
+
+def test_verdicts_are_by_the_flags_of_the_central_square_degree(gather):
+    targets = [target(n, flagged=100, elsewhere=950) for n in range(2, 6)]
+    targets.append(target(6, flagged=950, elsewhere=100))
+    judged = gather(targets, reject_by_beam=True)
+    assert [p.flagged_fraction for p in judged.planes] == [0.1, 0.1, 0.1, 0.1, 0.95]
+    assert [p.outcome for p in judged.planes] == [Outcome.IMAGED] * 4 + [Outcome.REJECTED]
+
+
+def test_the_time_of_a_plane_is_that_of_its_iterations(gather):
+    result = gather([target(2), target(3, Outcome.EMPTY, "none")])
+    assert [p.seconds for p in result.planes] == [60.0, 0.0]

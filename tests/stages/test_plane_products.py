@@ -20,7 +20,7 @@ from vlasscube.stages.context import StageContext
 from vlasscube.stages.make_cutout_images import CutoutInputs, make_cutout_images
 from vlasscube.stages.make_rms_images import RmsInputs, make_rms_image
 from vlasscube.stages.pbcor import PbcorInputs, correct_primary_beam
-from vlasscube.testing.casa_images import describe
+from vlasscube.testing.casa_images import IMDEV, describe
 from vlasscube.workspace.directory import Workspace
 
 pytestmark = pytest.mark.casa
@@ -29,17 +29,6 @@ GEOMETRY = ImageGeometry(120, 100, 3.0, "J2000 10:00:00.000 +34.00.00.0000")
 BOX = PixelBox(10, 5, 109, 94)
 OBSERVATION = ObservationInfo("EVLA", "me", 5.1e9, "field", ((-1.6e6, -5e6, 3.5e6),))
 IMPBCOR = dict(mode="divide", cutoff=-1.0, stretch=False)
-IMDEV = dict(
-    grid=[10, 10],
-    anchor="ref",
-    xlength="60arcsec",
-    ylength="60arcsec",
-    interp="cubic",
-    stattype="xmadm",
-    statalg="chauvenet",
-    zscore=-1,
-    maxiter=-1,
-)
 
 
 @pytest.fixture(scope="module")

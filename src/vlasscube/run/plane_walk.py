@@ -137,8 +137,14 @@ class PlaneWalk:
         self._before: dict[Path, int] = {}
         self.reports: dict[str, PlaneReport] = {}
 
-    def run_locally(self, labels: Sequence[str], workers: int) -> list[str]:
-        """Take planes through their stages in local processes; return those that get another chance."""
+    def run_locally(self, labels: Sequence[str], workers: int) -> None:
+        """Take planes through their stages in local processes, some of them once more."""
+        # When a worker dies, those beside it are lost with it; what lacked memory may have it when nothing is
+        # beside it: each gets another chance, alone.
+        for label in self._run_in_pool(labels, workers):
+            self._run_in_pool([label], min(workers, 1))
+
+    def _run_in_pool(self, labels: Sequence[str], workers: int) -> list[str]:
         pool = make_executor(workers)
         try:
             lost = self.run(pool, labels)
@@ -160,7 +166,10 @@ class PlaneWalk:
             self.run(executor, [label])
 
     def run(self, executor: Executor, labels: Sequence[str]) -> list[str]:
-        """Take planes through their stages; return those whose worker died or that lacked memory."""
+        """Take planes through their stages; return those to be tried again, in the order of `labels`.
+
+        These are the planes whose worker died or that lacked memory.
+        """
         for label in labels:
             for name in self._record_names(label):
                 record = self._workspace.record_path(name, label)
@@ -171,7 +180,7 @@ class PlaneWalk:
             ): label
             for label in labels
         }
-        lost = []
+        lost: set[str] = set()
         pending = set(futures)
         while pending:
             finished, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -182,16 +191,16 @@ class PlaneWalk:
                 see_others_changes(self._workspace.record_path(self._stages[0].name, label).parent)
                 error = CancelledError("given up") if future.cancelled() else future.exception()
                 if error is not None:
-                    lost.append(label)
+                    lost.add(label)
                     died = RuntimeError(f"the worker died: {error or type(error).__name__}")
                     _record_failure(self._workspace, self._stages[0], label, died)
                     self._finish(PlaneReport(label, self._stages[0].name, str(died)))
                 else:
                     report = future.result()
                     if report.lacks_memory:
-                        lost.append(label)
+                        lost.add(label)
                     self._finish(report)
-        return lost
+        return [label for label in labels if label in lost]
 
     def _finish(self, report: PlaneReport) -> None:
         self.reports[report.label] = report

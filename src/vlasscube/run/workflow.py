@@ -215,11 +215,7 @@ def _run_planes(
     if executor is not None:
         walk.run_on(executor, labels)
     else:
-        lost = walk.run_locally(labels, workers)
-        # When a worker dies, those beside it are lost with it; what lacked memory may have it when nothing is
-        # beside it: each gets another chance, alone.
-        for label in lost:
-            walk.run_locally([label], min(workers, 1))
+        walk.run_locally(labels, workers)
     _gather(workspace, options, plan, walk.reports, tell)
 
 

@@ -17,6 +17,19 @@ from vlasscube.records import STOKES, Beam
 Planes = npt.NDArray[Any]
 """[stokes, y, x], NaN where masked."""
 
+IMDEV = dict(
+    grid=[10, 10],
+    anchor="ref",
+    xlength="60arcsec",
+    ylength="60arcsec",
+    interp="cubic",
+    stattype="xmadm",
+    statalg="chauvenet",
+    zscore=-1,
+    maxiter=-1,
+)
+"""Arguments of the imdev call that makes the rms images of VLASS."""
+
 
 def beam_quantities(beam: Beam) -> dict[str, str]:
     """Return a beam as CASA's tasks take it."""
