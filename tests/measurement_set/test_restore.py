@@ -1,4 +1,4 @@
-"""The prediction of the continuum run's model. Oracle: the calls of the simulated run, written on their own."""
+"""The prediction of the continuum run's model. Oracle: the calls of the simulated run, written out here."""
 
 from __future__ import annotations
 
