@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from vlasscube import __version__, cli
-from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import ParameterFileError
 from vlasscube.estimates import cost as estimates
 from vlasscube.estimates.cost import Estimate, Resources
@@ -18,6 +17,7 @@ from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed
 from vlasscube.options import RunOptions
 from vlasscube.parameters.lists import write_parameter_file
+from vlasscube.processes.code_identity import CODE, code_digest
 from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, Stage
 from vlasscube.records import Antenna, Field, MeasurementSetSummary, Message, Scan, SpectralWindow, StepRecord
 from vlasscube.results.reading import InputSource

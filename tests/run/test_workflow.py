@@ -8,7 +8,6 @@ import pytest
 
 from vlasscube import casa
 from vlasscube.cli.signals import Interrupted
-from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import (
     CasaTaskError,
     ImagingError,
@@ -20,6 +19,7 @@ from vlasscube.errors import (
     WorkspaceError,
 )
 from vlasscube.options import RunOptions
+from vlasscube.processes.code_identity import CODE, code_digest
 from vlasscube.processes.parallel import SerialExecutor
 from vlasscube.recipe import PBCOR
 from vlasscube.records import Outcome

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from vlasscube import __version__
 from vlasscube.casa import version as casa_version
-from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import WorkerLostError, WorkerRefusedError, WorkspaceError
+from vlasscube.processes.code_identity import CODE, code_digest
 from vlasscube.workspace.files import discard, move, write_text
 from vlasscube.workspace.locks import held, present_owner
 

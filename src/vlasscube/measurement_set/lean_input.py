@@ -36,7 +36,7 @@ def split_input(ms: Path, directory: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        To be opened for reading only.
+        To be opened for reading only; the measurement set itself on a file system without symbolic links.
 
     Raises
     ------
@@ -50,6 +50,9 @@ def split_input(ms: Path, directory: Path) -> Iterator[Path]:
     lean = private / ms.name
     lean.mkdir(parents=True)
     try:
+        if not _has_links(private):
+            yield ms
+            return
         for item in sorted(ms.resolve().iterdir()):
             if item.name == "table.lock":
                 # casacore makes one of its own where there is none.
@@ -64,6 +67,14 @@ def split_input(ms: Path, directory: Path) -> Iterator[Path]:
         yield lean
     finally:
         remove(private)
+
+
+def _has_links(directory: Path) -> bool:
+    try:
+        (directory / "link").symlink_to("target")
+    except OSError:
+        return False
+    return True
 
 
 def _announced(ms: Path) -> list[str]:

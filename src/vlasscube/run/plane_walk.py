@@ -8,9 +8,9 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlasscube.code_identity import code_digest, require_same_code
 from vlasscube.errors import CodeChangedError, MemoryLimitError, WorkspaceLockedError
 from vlasscube.options import RunOptions
+from vlasscube.processes.code_identity import code_digest, require_same_code
 from vlasscube.processes.parallel import make_executor, see_others_changes, stop_workers
 from vlasscube.recipe import MAKE_IMAGES, MAX_ITERATIONS, Stage, iteration_step
 from vlasscube.records import StepRecord

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vlasscube import __version__
-from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import StageOrderError, VlassCubeError
 from vlasscube.options import RunOptions
+from vlasscube.processes.code_identity import CODE, code_digest
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, Stage
 from vlasscube.records import StepRecord
 from vlasscube.results.reading import InputSource, read_result

@@ -8,8 +8,8 @@ import time
 import traceback
 
 from vlasscube import __version__, casa
-from vlasscube.code_identity import CODE, code_digest
 from vlasscube.errors import VlassCubeError, WorkspaceError, interruption_behind
+from vlasscube.processes.code_identity import CODE, code_digest
 from vlasscube.processes.parallel import peak_memory_bytes
 from vlasscube.products.command_log import begin_call_log
 from vlasscube.records import ErrorInfo, StepRecord

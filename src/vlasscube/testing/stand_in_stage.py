@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from vlasscube import casa
-from vlasscube.code_identity import code_digest
 from vlasscube.errors import ImagingError
 from vlasscube.options import RunOptions
+from vlasscube.processes.code_identity import code_digest
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.recipe import Stage
 from vlasscube.run import plane_walk

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from vlasscube import _kernels, code_identity
-from vlasscube.code_identity import PACKAGE, code_digest, require_same_code, source_files
+from vlasscube import _kernels
 from vlasscube.errors import CodeChangedError
+from vlasscube.processes import code_identity
+from vlasscube.processes.code_identity import PACKAGE, code_digest, require_same_code, source_files
 
 
 @pytest.fixture
@@ -54,7 +55,11 @@ def test_the_installed_package_is_the_one_that_counts():
     assert not any(name.startswith(("cli/", "weblog/", "simulation/", "testing/")) for name in names)
     assert code_identity._kernels().samefile(_kernels.__file__)
     elsewhere = subprocess.run(
-        [sys.executable, "-c", "from vlasscube.code_identity import code_digest; print(code_digest())"],
+        [
+            sys.executable,
+            "-c",
+            "from vlasscube.processes.code_identity import code_digest; print(code_digest())",
+        ],
         capture_output=True,
         text=True,
         check=True,

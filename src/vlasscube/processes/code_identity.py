@@ -13,7 +13,7 @@ from vlasscube.errors import CodeChangedError
 CODE = "vlasscube code"
 """Name of `code_digest` among the versions of a record."""
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 WITHOUT_INFLUENCE = ("cli", "simulation", "testing", "weblog")
 """Rooms that change no result: they show records, make inputs, whose own digests are in the keys, or test."""
 
