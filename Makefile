@@ -32,7 +32,7 @@ demo: $(STAMP)
 # A test that needs CASA and does not say so fails: without_casa/ holds CASA packages that cannot be imported.
 test-fast: lint
 	@echo "== Running the tests without CASA and browser"
-	PYTHONPATH=tests/without_casa $(BIN)/python -m pytest -m "$(FAST)"
+	PYTHONPATH=$(CURDIR)/tests/without_casa $(BIN)/python -m pytest -m "$(FAST)"
 
 test: test-fast
 	@echo "== Running the other tests"
