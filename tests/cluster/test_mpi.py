@@ -96,7 +96,7 @@ def test_mpi_survives_the_death_of_a_plane(mpirun, run_directory):
     assert run.returncode == 0, errors
     spw2, spw3, spw4 = output.splitlines()
     assert (spw2, spw4) == ("spw2 None", "spw4 None")
-    assert "ended by SIGKILL" in spw3
+    assert "killed by SIGKILL" in spw3
 
 
 def test_an_error_of_the_first_process_ends_all(mpirun, run_directory):
