@@ -311,10 +311,8 @@ def write_image(
 
     Raises
     ------
-    OSError
-        If the disk is full.
-    RuntimeError
-        If casacore cannot write.
+    OSError, RuntimeError
+        As `new_image`.
     """
     log = [LogLine(text) for text in history]
     description = ImageDescription(shape, coordinates, keywords, mask is not None, tuple(log))

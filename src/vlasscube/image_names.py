@@ -35,6 +35,11 @@ _CENTRE_SLOT = re.compile(r"J[0-9]{6}[+-][0-9]{6}")
 _VERSION_SLOT = re.compile(r"v([0-9]+)")
 
 
+def _shown(text: str) -> str:
+    """Quote a name for an error, however long it is."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
 def check_file_name(text: str, what: str = "name", *, max_bytes: int = MAX_FILE_NAME_BYTES) -> str:
     """Refuse a text that must not become a file name.
 
@@ -58,7 +63,7 @@ def check_file_name(text: str, what: str = "name", *, max_bytes: int = MAX_FILE_
         If it is empty, ``.`` or ``..``, too long, or has path separators, quotes, glob characters, control or
         other unprintable characters.
     """
-    shown = repr(text if len(text) <= 80 else f"{text[:77]}...")
+    shown = _shown(text)
     if not text or text in {".", ".."}:
         raise NamingError(f"{what} {shown} is not a name.", hint=f"Expected e.g. {IMAGE_NAME_EXAMPLE}")
     if not text.isprintable():
@@ -154,7 +159,7 @@ def check_image_name(text: str) -> str:
     NamingError
         Naming the character that CASA, the shell or a path would stumble over, or the length.
     """
-    shown = repr(text if len(text) <= 80 else f"{text[:77]}...")
+    shown = _shown(text)
     hint = f"Use letters, digits and . _ + - only, e.g. {IMAGE_NAME_EXAMPLE} or my_source.1arcsec"
     if not text.strip():
         raise NamingError(f"image name {shown} is empty.", hint=hint)

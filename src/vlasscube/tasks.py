@@ -35,23 +35,10 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
+from vlasscube import recipe
 from vlasscube.errors import VlassCubeError
 from vlasscube.options import RunOptions
-from vlasscube.recipe import (
-    ANALYZE_STOKES_CUBES,
-    EDIT_IMAGE_LIST_CONTINUUM,
-    EDIT_IMAGE_LIST_CUBE,
-    EXPORT_VLASS_DATA,
-    FLAG_TARGETS_DATA,
-    IMPORT_DATA,
-    MAKE_CUTOUT_IMAGES,
-    MAKE_IMAGES,
-    MAKE_RMS_IMAGES,
-    PBCOR,
-    RESTORE_PIMS,
-    TRANSFORM_IMAGE_DATA,
-    Stage,
-)
+from vlasscube.recipe import Stage
 from vlasscube.run.workflow import Listener, RunResult, run_workflow
 from vlasscube.workspace.directory import (
     CCIP_PARAMETER_FILE,
@@ -89,9 +76,9 @@ def _require(task: str, name: str, value: object, *accepted: object) -> None:
 
 def _require_recipe(stage: Stage[object], **given: object) -> None:
     """Refuse arguments that are not those of the official recipe."""
-    recipe = dict(stage.arguments)
+    accepted = dict(stage.arguments)
     for name, value in given.items():
-        _require(stage.task, name, value, recipe[name])
+        _require(stage.task, name, value, accepted[name])
 
 
 def _run(
@@ -141,7 +128,7 @@ def hifv_importdata(
     -------
     RunResult
     """
-    _require_recipe(IMPORT_DATA, nocopy=nocopy)
+    _require_recipe(recipe.IMPORT_DATA, nocopy=nocopy)
     place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     if vis is not None:
         names = [vis] if isinstance(vis, str) else list(vis)
@@ -152,7 +139,7 @@ def hifv_importdata(
                 f"{place.input_ms.name}",
                 hint="Give it to the workspace: Workspace(directory, input_ms=NAME).",
             )
-    return _run(place, IMPORT_DATA, options, listener=listener)
+    return _run(place, recipe.IMPORT_DATA, options, listener=listener)
 
 
 def hif_editimlist(
@@ -167,25 +154,19 @@ def hif_editimlist(
 
     Parameters
     ----------
-    workspace : Workspace or path-like
-        Run directory.
     parameter_file : {'SEIP_parameter.list', 'CCIP_parameter.list'}
         The list, which tells the stage.
     editmode : str
         ``'replace'`` for the list of the cube, which replaces the continuum run's target; otherwise empty.
-    options, listener
+    workspace, options, listener
         As in `hifv_importdata`.
-
-    Returns
-    -------
-    RunResult
     """
     task = "hif_editimlist"
     name = Path(parameter_file).name
     _require(task, "parameter_file", name, SEIP_PARAMETER_FILE, CCIP_PARAMETER_FILE)
     is_cube = name == CCIP_PARAMETER_FILE
     _require(task, "editmode", editmode, *(("", "replace") if is_cube else ("",)))
-    stage = EDIT_IMAGE_LIST_CUBE if is_cube else EDIT_IMAGE_LIST_CONTINUUM
+    stage = recipe.EDIT_IMAGE_LIST_CUBE if is_cube else recipe.EDIT_IMAGE_LIST_CONTINUUM
     return _run(workspace, stage, options, listener=listener)
 
 
@@ -203,8 +184,6 @@ def hif_transformimagedata(
 
     Parameters
     ----------
-    workspace : Workspace or path-like
-        Run directory.
     datacolumn : str
         Must be ``'data'``.
     clear_pointing : bool
@@ -213,21 +192,17 @@ def hif_transformimagedata(
         Must be True.
     wtmode : str
         Must be ``'nyq'``.
-    options, listener
+    workspace, options, listener
         As in `hifv_importdata`.
-
-    Returns
-    -------
-    RunResult
     """
     _require_recipe(
-        TRANSFORM_IMAGE_DATA,
+        recipe.TRANSFORM_IMAGE_DATA,
         datacolumn=datacolumn,
         clear_pointing=clear_pointing,
         modify_weights=modify_weights,
         wtmode=wtmode,
     )
-    return _run(workspace, TRANSFORM_IMAGE_DATA, options, listener=listener)
+    return _run(workspace, recipe.TRANSFORM_IMAGE_DATA, options, listener=listener)
 
 
 def hifv_restorepims(
@@ -241,20 +216,14 @@ def hifv_restorepims(
 
     Parameters
     ----------
-    workspace : Workspace or path-like
-        Run directory.
     reimaging_resources : str
         Must be ``'reimaging_resources.tgz'``, in the run directory.
-    options, listener
+    workspace, options, listener
         As in `hifv_importdata`.
-
-    Returns
-    -------
-    RunResult
     """
     name = Path(reimaging_resources).name
-    _require(RESTORE_PIMS.task, "reimaging_resources", name, RESOURCES_ARCHIVE)
-    return _run(workspace, RESTORE_PIMS, options, listener=listener)
+    _require(recipe.RESTORE_PIMS.task, "reimaging_resources", name, RESOURCES_ARCHIVE)
+    return _run(workspace, recipe.RESTORE_PIMS, options, listener=listener)
 
 
 def hifv_flagtargetsdata(
@@ -264,16 +233,10 @@ def hifv_flagtargetsdata(
 
     Parameters
     ----------
-    workspace : Workspace or path-like
-        Run directory.
-    options, listener
+    workspace, options, listener
         As in `hifv_importdata`.
-
-    Returns
-    -------
-    RunResult
     """
-    return _run(workspace, FLAG_TARGETS_DATA, options, listener=listener)
+    return _run(workspace, recipe.FLAG_TARGETS_DATA, options, listener=listener)
 
 
 def hif_makeimages(
@@ -289,11 +252,9 @@ def hif_makeimages(
 
     Parameters
     ----------
-    workspace : Workspace or path-like
-        Run directory.
     hm_masking : str
         Must be ``'manual'``: the masks are those of the continuum run.
-    options, listener
+    workspace, options, listener
         As in `hifv_importdata`.
     workers, executor
         As in `vlasscube.run_workflow`.
@@ -303,8 +264,8 @@ def hif_makeimages(
     RunResult
         With the outcome of every plane; a plane that fails raises nothing.
     """
-    _require_recipe(MAKE_IMAGES, hm_masking=hm_masking)
-    return _run(workspace, MAKE_IMAGES, options, workers, executor, listener)
+    _require_recipe(recipe.MAKE_IMAGES, hm_masking=hm_masking)
+    return _run(workspace, recipe.MAKE_IMAGES, options, workers, executor, listener)
 
 
 def hifv_pbcor(
@@ -316,7 +277,7 @@ def hifv_pbcor(
     listener: Listener | None = None,
 ) -> RunResult:
     """Correct the images of all planes for the primary beam (stage 8); parameters as in `hif_makeimages`."""
-    return _run(workspace, PBCOR, options, workers, executor, listener)
+    return _run(workspace, recipe.PBCOR, options, workers, executor, listener)
 
 
 def hif_makermsimages(
@@ -328,7 +289,7 @@ def hif_makermsimages(
     listener: Listener | None = None,
 ) -> RunResult:
     """Make the rms images of all planes (stage 9); parameters as in `hif_makeimages`."""
-    return _run(workspace, MAKE_RMS_IMAGES, options, workers, executor, listener)
+    return _run(workspace, recipe.MAKE_RMS_IMAGES, options, workers, executor, listener)
 
 
 def hif_makecutoutimages(
@@ -340,18 +301,18 @@ def hif_makecutoutimages(
     listener: Listener | None = None,
 ) -> RunResult:
     """Cut out the central square degree of all planes (stage 10); parameters as in `hif_makeimages`."""
-    return _run(workspace, MAKE_CUTOUT_IMAGES, options, workers, executor, listener)
+    return _run(workspace, recipe.MAKE_CUTOUT_IMAGES, options, workers, executor, listener)
 
 
 def hifv_analyzestokescubes(
     workspace: RunDirectory, *, options: RunOptions | None = None, listener: Listener | None = None
 ) -> RunResult:
     """Measure Stokes spectra (stage 11); parameters as in `hifv_flagtargetsdata`."""
-    return _run(workspace, ANALYZE_STOKES_CUBES, options, listener=listener)
+    return _run(workspace, recipe.ANALYZE_STOKES_CUBES, options, listener=listener)
 
 
 def hifv_exportvlassdata(
     workspace: RunDirectory, *, options: RunOptions | None = None, listener: Listener | None = None
 ) -> RunResult:
     """Make the FITS products and manifests (stage 12); parameters as in `hifv_flagtargetsdata`."""
-    return _run(workspace, EXPORT_VLASS_DATA, options, listener=listener)
+    return _run(workspace, recipe.EXPORT_VLASS_DATA, options, listener=listener)

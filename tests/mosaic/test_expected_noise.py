@@ -8,6 +8,7 @@ import pytest
 
 from vlasscube import casa
 from vlasscube.imaging.imager_inputs import image_grid as grid_of_geometry
+from vlasscube.measurement_set.restore import WEIGHT_SCATTER
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.expected_noise import channel_correlation
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
@@ -178,11 +179,8 @@ def test_measurement_set_of_pure_noise(tmp_path):
     casa.run_task(
         "statwt",
         vis=str(ms),
-        combine="field,scan,state,corr",
-        chanbin=1,
-        timebin="1yr",
         datacolumn="data",
-        flagbackup=False,
+        **WEIGHT_SCATTER,
     )
     grid = grid_of_geometry(ImageGeometry(*field.imsize, field.cell_arcsec, field.phasecenter))
     found = []

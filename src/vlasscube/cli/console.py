@@ -57,9 +57,11 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
     return table
 
 
-def show_json(text: str) -> None:
-    """Print JSON in ASCII, which every terminal and every reader can take."""
-    print(re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text))
+def show_json(record: object) -> None:
+    """Print a record as JSON in ASCII, which every terminal and every reader can take."""
+    from vlasscube.workspace.record_json import to_json
+
+    print(re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], to_json(record)))
 
 
 def planes_table(planes: CubeImages) -> Table:

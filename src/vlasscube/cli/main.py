@@ -258,9 +258,7 @@ def plan(
         options = combined_options(workspace.read_options(), given)
         run_plan, inputs = plan_run(workspace, options, workers, tell)
     if json_output:
-        from vlasscube.workspace.record_json import to_json
-
-        show_json(to_json(run_plan))
+        show_json(run_plan)
         return FAILURE if run_plan.problems else OK
     if isinstance(run_plan, RunPlan):
         show_plan(run_plan)
@@ -281,9 +279,7 @@ def status(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 
     state = read_status(Workspace(directory))
     if json_output:
-        from vlasscube.workspace.record_json import to_json
-
-        show_json(to_json(state))
+        show_json(state)
     else:
         show_status(state)
     return OK
@@ -300,9 +296,7 @@ def verify(directory: Directory = HERE, json_output: AsJson = False, debug: Debu
 
     report = verify_products(Workspace(directory))
     if json_output:
-        from vlasscube.workspace.record_json import to_json
-
-        show_json(to_json(report))
+        show_json(report)
     else:
         for problem in report.problems:
             print(printable(f"{problem.file}: {problem.text}"))

@@ -20,6 +20,8 @@ INITIAL_FLAGS = "hifv_restorepims_initial"
 CONTINUUM_FLAGS = "statwt_1"
 RESTORED_FLAGS = "vlasscube_restored"
 """Flag version saved when the state is restored, so that later flagging can be done again."""
+WEIGHT_SCATTER = {"combine": "field,scan,state,corr", "chanbin": 1, "timebin": "1yr", "flagbackup": False}
+"""What the weights of `restore_weights` are the scatter over, as statwt takes it."""
 
 
 def save_flags(ms: Path, version: str, comment: str) -> None:
@@ -126,11 +128,8 @@ def restore_weights(ms: Path) -> None:
     casa.run_task(
         "statwt",
         vis=str(ms),
-        combine="field,scan,state,corr",
-        chanbin=1,
-        timebin="1yr",
         datacolumn="residual_data",
-        flagbackup=False,
+        **WEIGHT_SCATTER,
     )
 
 

@@ -256,7 +256,7 @@ def usable_cores(root: Path = ROOT) -> int:
     Parameters
     ----------
     root : Path
-        Where ``proc`` and the control groups are.
+        As of `available_memory`.
 
     Returns
     -------

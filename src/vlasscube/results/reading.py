@@ -51,10 +51,8 @@ def read_result(workspace: Workspace, stage: Stage[ResultT], plane: str | None =
 
     Raises
     ------
-    StageOrderError
-        If it has not been run or failed.
-    WorkspaceError
-        If the record is damaged.
+    StageOrderError, WorkspaceError
+        As `finished_record`.
     """
     return from_plain(stage.result, finished_record(workspace, stage, plane).result)
 

@@ -159,7 +159,7 @@ def plan_cube(
     Raises
     ------
     ParameterFileError, MeasurementSetError
-        If the list asks for spectral windows or fields that the measurement set does not have.
+        As `plan_continuum`.
     """
     summary = imported.summary
     geometry, field_ids, radius = _geometry_and_fields(parameters, summary)
