@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <numeric>
+#include <utility>
 
 #include "parallel.hpp"
 #include "vector_loops.hpp"
@@ -117,82 +117,96 @@ void GriddingPlan::ramp(const Chunk& chunk, std::vector<cfloat>& x, std::vector<
   fill(y, chunk.height, chunk.y, -kTwoPi * block_.pixel_y[pointing] / shape_.ny);
 }
 
+GriddingPlan::Workspaces GriddingPlan::workspaces(int threads) const {
+  Workspaces spaces;
+  for (int i = 0; i < std::max(threads, 1); ++i)
+    spaces.push_back(std::make_unique<Workspace>(tile_, kernels_));
+  return spaces;
+}
+
+// Do the work of all chunks of the tiles, each tile by one thread in its workspace.
+template <typename Work>
+void GriddingPlan::work_on(std::vector<std::int64_t> tiles, const Workspaces& spaces, int threads,
+                           const Work& work) const {
+  // Long ones first, so that all threads end together.
+  std::stable_sort(tiles.begin(), tiles.end(), [&](std::int64_t a, std::int64_t b) {
+    return tile_start_[a + 1] - tile_start_[a] > tile_start_[b + 1] - tile_start_[b];
+  });
+  parallel_for(static_cast<long>(tiles.size()), threads, [&](long item, int thread) {
+    for (std::int64_t c = tile_start_[tiles[item]]; c < tile_start_[tiles[item] + 1]; ++c)
+      work(chunks_[c], *spaces[thread]);
+  });
+}
+
 template <bool WithW, typename Value>
 void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const {
   const VectorLoops& loops = vector_loops();
   const int size = kernels_.size();
   // Two visibilities at a time, if their kernels are in the table.
   const bool pairs = !kernels_.imaginary && !kernels_.interpolate;
-  std::vector<std::unique_ptr<Workspace>> spaces;
-  for (int i = 0; i < std::max(threads, 1); ++i)
-    spaces.push_back(std::make_unique<Workspace>(tile_, kernels_));
-
-  auto work = [&](std::int64_t tile, Workspace& space) {
+  auto work = [&](const Chunk& chunk, Workspace& space) {
     float* patch = space.patch.data();
-    for (std::int64_t c = tile_start_[tile]; c < tile_start_[tile + 1]; ++c) {
-      const Chunk& chunk = chunks_[c];
-      bool pending = false;
-      Place waiting{};
-      Cell waiting_value;
-      const float* waiting_kernel = nullptr;
-      auto corner = [&](const Place& p) {
-        const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
-        return patch + (y * chunk.width + x) * kCell;
-      };
-      for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
-        if (block_.beam[channel] < 0) continue;
-        for (std::int64_t i = chunk.first; i < chunk.first + chunk.rows; ++i) {
-          const std::int64_t row = block_.order[i];
-          if (!(block_.weight[row * block_.channels + channel] > 0)) continue;
-          Place p;
-          Cell cell;
-          if (!place(row, channel, p)) continue;
-          // The point source at the image centre stands for one in any pointing: without w.
-          if (!WithW && kernels_.imaginary) p.plane = 0;
-          value(row, channel, p, cell);
-          const Functions k = functions(channel, p, space);
-          if (WithW && k.imaginary) {
-            // (a + ib) v = a v + b (iv)
-            Cell turned;
-            const float sign = p.conjugate_kernel ? -1.0f : 1.0f;
-            for (int stokes = 0; stokes < kCell / 2; ++stokes) {
-              turned.values[2 * stokes] = -sign * cell.values[2 * stokes + 1];
-              turned.values[2 * stokes + 1] = sign * cell.values[2 * stokes];
-            }
-            loops.spread_two(corner(p), chunk.width, k.real, k.imaginary, size, kernels_.stride, cell.values,
-                             turned.values);
-          } else if (!pairs) {
-            loops.spread(corner(p), chunk.width, k.real, size, kernels_.stride, cell.values);
-          } else if (!pending) {
-            pending = true, waiting = p, waiting_value = cell, waiting_kernel = k.real;
-          } else if (waiting.ix == p.ix && waiting.iy == p.iy) {
-            loops.spread_two(corner(p), chunk.width, waiting_kernel, k.real, size, kernels_.stride,
-                             waiting_value.values, cell.values);
-            pending = false;
-          } else {
-            loops.spread(corner(waiting), chunk.width, waiting_kernel, size, kernels_.stride,
-                         waiting_value.values);
-            waiting = p, waiting_value = cell, waiting_kernel = k.real;
+    bool pending = false;
+    Place waiting{};
+    Cell waiting_value;
+    const float* waiting_kernel = nullptr;
+    auto corner = [&](const Place& p) {
+      const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
+      return patch + (y * chunk.width + x) * kCell;
+    };
+    for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
+      if (block_.beam[channel] < 0) continue;
+      for (std::int64_t i = chunk.first; i < chunk.first + chunk.rows; ++i) {
+        const std::int64_t row = block_.order[i];
+        if (!(block_.weight[row * block_.channels + channel] > 0)) continue;
+        Place p;
+        Cell cell;
+        if (!place(row, channel, p)) continue;
+        // The point source at the image centre stands for one in any pointing: without w.
+        if (!WithW && kernels_.imaginary) p.plane = 0;
+        value(row, channel, p, cell);
+        const Functions k = functions(channel, p, space);
+        if (WithW && k.imaginary) {
+          // (a + ib) v = a v + b (iv)
+          Cell turned;
+          const float sign = p.conjugate_kernel ? -1.0f : 1.0f;
+          for (int stokes = 0; stokes < kCell / 2; ++stokes) {
+            turned.values[2 * stokes] = -sign * cell.values[2 * stokes + 1];
+            turned.values[2 * stokes + 1] = sign * cell.values[2 * stokes];
           }
+          loops.spread_two(corner(p), chunk.width, k.real, k.imaginary, size, kernels_.stride, cell.values,
+                           turned.values);
+        } else if (!pairs) {
+          loops.spread(corner(p), chunk.width, k.real, size, kernels_.stride, cell.values);
+        } else if (!pending) {
+          pending = true, waiting = p, waiting_value = cell, waiting_kernel = k.real;
+        } else if (waiting.ix == p.ix && waiting.iy == p.iy) {
+          loops.spread_two(corner(p), chunk.width, waiting_kernel, k.real, size, kernels_.stride,
+                           waiting_value.values, cell.values);
+          pending = false;
+        } else {
+          loops.spread(corner(waiting), chunk.width, waiting_kernel, size, kernels_.stride,
+                       waiting_value.values);
+          waiting = p, waiting_value = cell, waiting_kernel = k.real;
         }
       }
-      if (pending)
-        loops.spread(corner(waiting), chunk.width, waiting_kernel, size, kernels_.stride,
-                     waiting_value.values);
-      ramp(chunk, space.x, space.y);
-      for (int y = 0; y < chunk.height; ++y) {
-        for (int x = 0; x < chunk.width; ++x) space.row[x] = space.x[x] * space.y[y];
-        int ky = chunk.y + y;
-        if (ky < 0) ky += shape_.ny;
-        float* target = grid + (ky * shape_.width() + chunk.x + shape_.margin) * kCell;
-        loops.flush_row(target, patch + std::int64_t(y) * chunk.width * kCell,
-                        reinterpret_cast<const float*>(space.row.data()), chunk.width);
-      }
+    }
+    if (pending)
+      loops.spread(corner(waiting), chunk.width, waiting_kernel, size, kernels_.stride, waiting_value.values);
+    ramp(chunk, space.x, space.y);
+    for (int y = 0; y < chunk.height; ++y) {
+      for (int x = 0; x < chunk.width; ++x) space.row[x] = space.x[x] * space.y[y];
+      int ky = chunk.y + y;
+      if (ky < 0) ky += shape_.ny;
+      float* target = grid + (ky * shape_.width() + chunk.x + shape_.margin) * kCell;
+      loops.flush_row(target, patch + std::int64_t(y) * chunk.width * kCell,
+                      reinterpret_cast<const float*>(space.row.data()), chunk.width);
     }
   };
 
   // Tiles of one colour touch no common cell: no locks, and the order of additions to a cell, so the result,
   // does not depend on the number of threads.
+  auto spaces = workspaces(threads);
   for (int colour = 0; colour < 4; ++colour) {
     std::vector<std::int64_t> tiles;
     for (int ty = colour / 2; ty < tiles_y_; ty += 2)
@@ -200,12 +214,7 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
         const std::int64_t tile = std::int64_t(ty) * tiles_x_ + tx;
         if (tile_start_[tile] < tile_start_[tile + 1]) tiles.push_back(tile);
       }
-    // Long ones first, so that all threads end together.
-    std::stable_sort(tiles.begin(), tiles.end(), [&](std::int64_t a, std::int64_t b) {
-      return tile_start_[a + 1] - tile_start_[a] > tile_start_[b + 1] - tile_start_[b];
-    });
-    parallel_for(static_cast<long>(tiles.size()), threads,
-                 [&](long item, int thread) { work(tiles[item], *spaces[thread]); });
+    work_on(std::move(tiles), spaces, threads, work);
   }
 }
 
@@ -243,84 +252,74 @@ void GriddingPlan::degrid_with(const Store& store, const float* grid, int thread
   const VectorLoops& loops = vector_loops();
   const int size = kernels_.size();
   const bool pairs = !kernels_.imaginary && !kernels_.interpolate;
-  std::vector<std::unique_ptr<Workspace>> spaces;
-  for (int i = 0; i < std::max(threads, 1); ++i)
-    spaces.push_back(std::make_unique<Workspace>(tile_, kernels_));
-
-  auto work = [&](std::int64_t tile, Workspace& space) {
+  auto work = [&](const Chunk& chunk, Workspace& space) {
     float* patch = space.patch.data();
-    for (std::int64_t c = tile_start_[tile]; c < tile_start_[tile + 1]; ++c) {
-      const Chunk& chunk = chunks_[c];
-      ramp(chunk, space.x, space.y);
-      for (int y = 0; y < chunk.height; ++y) {
-        for (int x = 0; x < chunk.width; ++x) space.row[x] = space.x[x] * space.y[y];
-        int ky = chunk.y + y;
-        if (ky < 0) ky += shape_.ny;
-        const float* source = grid + (ky * shape_.width() + chunk.x + shape_.margin) * kCell;
-        loops.fetch_row(source, patch + std::int64_t(y) * chunk.width * kCell,
-                        reinterpret_cast<const float*>(space.row.data()), chunk.width);
-      }
-      struct Waiting {
-        Place place;
-        std::int64_t row;
-        int channel;
-        const float* kernel;
-      } waiting{};
-      bool pending = false;
-      auto corner = [&](const Place& p) {
-        const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
-        return patch + (y * chunk.width + x) * kCell;
-      };
-      auto alone = [&](const Waiting& w) {
-        Cell cell;
-        loops.gather(corner(w.place), chunk.width, w.kernel, size, kernels_.stride, cell.values);
-        store(w.row, w.channel, w.place, cell);
-      };
-      for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
-        if (block_.beam[channel] < 0) continue;
-        for (std::int64_t i = chunk.first; i < chunk.first + chunk.rows; ++i) {
-          Waiting now{{}, block_.order[i], channel, nullptr};
-          if (!(block_.weight[now.row * block_.channels + channel] > 0)) continue;
-          if (!place(now.row, channel, now.place)) continue;
-          const Functions k = functions(channel, now.place, space);
-          now.kernel = k.real;
-          Cell first, second;
-          if (k.imaginary) {
-            // The adjoint: (a - ib) v = a v - b (iv)
-            loops.gather_two(corner(now.place), chunk.width, k.real, k.imaginary, size, kernels_.stride,
-                             first.values, second.values);
-            const float sign = now.place.conjugate_kernel ? -1.0f : 1.0f;
-            for (int stokes = 0; stokes < kCell / 2; ++stokes) {
-              first.values[2 * stokes] += sign * second.values[2 * stokes + 1];
-              first.values[2 * stokes + 1] -= sign * second.values[2 * stokes];
-            }
-            store(now.row, now.channel, now.place, first);
-          } else if (!pairs) {
-            alone(now);
-          } else if (!pending) {
-            waiting = now, pending = true;
-          } else if (waiting.place.ix == now.place.ix && waiting.place.iy == now.place.iy) {
-            loops.gather_two(corner(now.place), chunk.width, waiting.kernel, now.kernel, size,
-                             kernels_.stride, first.values, second.values);
-            store(waiting.row, waiting.channel, waiting.place, first);
-            store(now.row, now.channel, now.place, second);
-            pending = false;
-          } else {
-            alone(waiting);
-            waiting = now;
+    ramp(chunk, space.x, space.y);
+    for (int y = 0; y < chunk.height; ++y) {
+      for (int x = 0; x < chunk.width; ++x) space.row[x] = space.x[x] * space.y[y];
+      int ky = chunk.y + y;
+      if (ky < 0) ky += shape_.ny;
+      const float* source = grid + (ky * shape_.width() + chunk.x + shape_.margin) * kCell;
+      loops.fetch_row(source, patch + std::int64_t(y) * chunk.width * kCell,
+                      reinterpret_cast<const float*>(space.row.data()), chunk.width);
+    }
+    struct Waiting {
+      Place place;
+      std::int64_t row;
+      int channel;
+      const float* kernel;
+    } waiting{};
+    bool pending = false;
+    auto corner = [&](const Place& p) {
+      const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
+      return patch + (y * chunk.width + x) * kCell;
+    };
+    auto alone = [&](const Waiting& w) {
+      Cell cell;
+      loops.gather(corner(w.place), chunk.width, w.kernel, size, kernels_.stride, cell.values);
+      store(w.row, w.channel, w.place, cell);
+    };
+    for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
+      if (block_.beam[channel] < 0) continue;
+      for (std::int64_t i = chunk.first; i < chunk.first + chunk.rows; ++i) {
+        Waiting now{{}, block_.order[i], channel, nullptr};
+        if (!(block_.weight[now.row * block_.channels + channel] > 0)) continue;
+        if (!place(now.row, channel, now.place)) continue;
+        const Functions k = functions(channel, now.place, space);
+        now.kernel = k.real;
+        Cell first, second;
+        if (k.imaginary) {
+          // The adjoint: (a - ib) v = a v - b (iv)
+          loops.gather_two(corner(now.place), chunk.width, k.real, k.imaginary, size, kernels_.stride,
+                           first.values, second.values);
+          const float sign = now.place.conjugate_kernel ? -1.0f : 1.0f;
+          for (int stokes = 0; stokes < kCell / 2; ++stokes) {
+            first.values[2 * stokes] += sign * second.values[2 * stokes + 1];
+            first.values[2 * stokes + 1] -= sign * second.values[2 * stokes];
           }
+          store(now.row, now.channel, now.place, first);
+        } else if (!pairs) {
+          alone(now);
+        } else if (!pending) {
+          waiting = now, pending = true;
+        } else if (waiting.place.ix == now.place.ix && waiting.place.iy == now.place.iy) {
+          loops.gather_two(corner(now.place), chunk.width, waiting.kernel, now.kernel, size, kernels_.stride,
+                           first.values, second.values);
+          store(waiting.row, waiting.channel, waiting.place, first);
+          store(now.row, now.channel, now.place, second);
+          pending = false;
+        } else {
+          alone(waiting);
+          waiting = now;
         }
       }
-      if (pending) alone(waiting);
     }
+    if (pending) alone(waiting);
   };
-  const long tiles = static_cast<long>(tile_start_.size()) - 1;
-  std::vector<long> order(tiles);
-  std::iota(order.begin(), order.end(), 0L);
-  std::stable_sort(order.begin(), order.end(), [&](long a, long b) {
-    return tile_start_[a + 1] - tile_start_[a] > tile_start_[b + 1] - tile_start_[b];
-  });
-  parallel_for(tiles, threads, [&](long item, int thread) { work(order[item], *spaces[thread]); });
+  std::vector<std::int64_t> tiles(tile_start_.size() - 1);
+  std::iota(tiles.begin(), tiles.end(), std::int64_t(0));
+  auto spaces = workspaces(threads);
+  work_on(std::move(tiles), spaces, threads, work);
 }
 
 void GriddingPlan::subtract(const float* grid, const cfloat* data, cfloat* residual, int threads) const {

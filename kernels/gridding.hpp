@@ -8,6 +8,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace vlasscube {
@@ -121,6 +122,11 @@ class GriddingPlan {
   void degrid_with(const Store& store, const float* grid, int threads) const;
   struct Functions;
   struct Workspace;
+  using Workspaces = std::vector<std::unique_ptr<Workspace>>;  // one for each thread
+  Workspaces workspaces(int threads) const;
+  template <typename Work>
+  void work_on(std::vector<std::int64_t> tiles, const Workspaces& spaces, int threads,
+               const Work& work) const;
   Functions functions(int channel, const Place& place, Workspace& space) const;
   void ramp(const Chunk& chunk, std::vector<cfloat>& x, std::vector<cfloat>& y) const;
 
