@@ -152,7 +152,7 @@ def check_image_name(text: str) -> str:
     Returns
     -------
     str
-        The text, unchanged.
+        ``text``.
 
     Raises
     ------

@@ -29,17 +29,11 @@ from vlasscube.simulation.presets import preset
 from vlasscube.testing.casa_images import write_image
 from vlasscube.workspace.directory import Workspace
 
+from .quick_field import QUICK_FIELD
+
 pytestmark = pytest.mark.casa
 
-FIELD = preset(
-    "tiny",
-    science_spws=(2, 3),
-    rfi_spws=(),
-    imsize=(128, 128),
-    continuum_model="truth",
-    continuum_predict="direct",
-    keep_final_state=False,
-)
+FIELD = preset("tiny", **QUICK_FIELD)
 SE, CC = FIELD.image_name("se"), FIELD.image_name("cc")
 TEMPLATE = f"{FIELD.working_ms.removesuffix('.ms')}.flagtargetstemplate.txt"
 

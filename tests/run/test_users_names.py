@@ -16,6 +16,8 @@ from vlasscube.simulation import simulate
 from vlasscube.simulation.presets import preset
 from vlasscube.workspace.directory import Workspace
 
+from .quick_field import QUICK_FIELD
+
 pytestmark = [pytest.mark.casa, pytest.mark.slow]
 
 
@@ -28,12 +30,7 @@ def test_through_the_restored_state(tmp_path: Path, fsid: str, name: str) -> Non
         "tiny",
         fsid=fsid,
         continuum_name=name,
-        science_spws=(2, 3),
-        rfi_spws=(),
-        imsize=(128, 128),
-        continuum_model="truth",
-        continuum_predict="direct",
-        keep_final_state=False,
+        **QUICK_FIELD,
     )
     directory = tmp_path / "run"
     casa.configure(tmp_path / "casa.log")

@@ -9,7 +9,6 @@ from vlasscube.clean_terms import ImageMask, PrimaryBeamMask
 from vlasscube.errors import MeasurementSetError, ParameterFileError
 from vlasscube.imaging.clean_sequence import iteration_sequence, tclean_arguments
 from vlasscube.imaging.imager_inputs import clean_control, imager_settings
-from vlasscube.measurement_set.restore import continuum_prediction_arguments
 from vlasscube.naming import format_field_name
 from vlasscube.options import RunOptions
 from vlasscube.parameters.key_uses import KEY_USES, Used
@@ -29,6 +28,7 @@ from vlasscube.results.types import FlagResult, ImportResult, RestoreResult
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.edit_image_list_continuum import ContinuumListInputs, edit_image_list_continuum
 from vlasscube.stages.edit_image_list_cube import CubeListInputs, edit_image_list_cube
+from vlasscube.stages.restore_pims import prediction_arguments
 from vlasscube.workspace.directory import Workspace
 
 RA, DEC = 150.0, 34.0
@@ -295,17 +295,7 @@ def test_each_used_key_of_the_cubes_list_changes_what_is_asked_of_the_engine(pla
 @pytest.mark.parametrize("key", used_keys("continuum"))
 def test_each_used_key_of_the_continuum_list_changes_how_the_model_is_predicted(continuum, key):
     def request(target):
-        return continuum_prediction_arguments(
-            Path("a.ms"),
-            Path(target.image_name),
-            target.selection,
-            target.geometry,
-            robust=target.robust,
-            uvtaper=target.uvtaper,
-            nterms=target.nterms,
-            reffreq=target.reffreq,
-            pblimit=target.pblimit,
-        )
+        return prediction_arguments(Path("a.ms"), Path(target.image_name), target)
 
     value = {"spw": "2,3", "imagename": ANOTHER["imagename"].replace(".cc.", ".se.")}.get(key, ANOTHER[key])
     before, after = continuum(), continuum(**{key: value})

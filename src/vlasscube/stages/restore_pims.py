@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vlasscube.imaging.model_prediction import predict_continuum_model
 from vlasscube.measurement_set import restore
@@ -152,6 +153,21 @@ def _warn_of(found: UnusableData, context: StageContext) -> None:
         )
 
 
+def prediction_arguments(ms: Path, imagename: Path, target: ContinuumTarget) -> dict[str, Any]:
+    """Return what tclean is told to predict the model of the continuum run."""
+    return restore.continuum_prediction_arguments(
+        ms,
+        imagename,
+        target.selection,
+        target.geometry,
+        robust=target.robust,
+        uvtaper=target.uvtaper,
+        nterms=target.nterms,
+        reffreq=target.reffreq,
+        pblimit=target.pblimit,
+    )
+
+
 def _fill_model(ms: Path, models: Sequence[Path], scratch: Path, inputs: RestoreInputs) -> None:
     target = inputs.target
     if inputs.engine == "mosaic":
@@ -168,17 +184,7 @@ def _fill_model(ms: Path, models: Sequence[Path], scratch: Path, inputs: Restore
         return
     remove(scratch)
     scratch.mkdir()
-    arguments = restore.continuum_prediction_arguments(
-        ms,
-        scratch / f"s4_0.{target.image_name}.I.iter0",
-        target.selection,
-        target.geometry,
-        robust=target.robust,
-        uvtaper=target.uvtaper,
-        nterms=target.nterms,
-        reffreq=target.reffreq,
-        pblimit=target.pblimit,
-    )
+    arguments = prediction_arguments(ms, scratch / f"s4_0.{target.image_name}.I.iter0", target)
     restore.predict_model(ms, models, scratch, arguments)
     remove(scratch)
 

@@ -14,23 +14,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vlasscube import __version__
-from vlasscube.recipe import (
-    ANALYZE_STOKES_CUBES,
-    EDIT_IMAGE_LIST_CONTINUUM,
-    EDIT_IMAGE_LIST_CUBE,
-    EXPORT_VLASS_DATA,
-    FLAG_TARGETS_DATA,
-    IMPORT_DATA,
-    MAKE_CUTOUT_IMAGES,
-    MAKE_IMAGES,
-    MAKE_RMS_IMAGES,
-    PBCOR,
-    RECIPE,
-    RESTORE_PIMS,
-    TRANSFORM_IMAGE_DATA,
-    Stage,
-)
+from vlasscube import __version__, recipe
+from vlasscube.recipe import RECIPE, Stage
 from vlasscube.results.run_records import StageStatus
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages import field_stages, final_stages, plane_stages
@@ -63,18 +48,18 @@ CONTENT_SECURITY_POLICY = (
 _MAX_INPUTS = 20000
 """Characters of a step's inputs that are shown."""
 _STAGE_CONTENT: Mapping[Stage[object], Callable[[Site], dict[str, Any]]] = {
-    IMPORT_DATA: field_stages.import_data,
-    EDIT_IMAGE_LIST_CONTINUUM: field_stages.edit_image_list_continuum,
-    TRANSFORM_IMAGE_DATA: field_stages.transform_image_data,
-    RESTORE_PIMS: field_stages.restore_pims,
-    FLAG_TARGETS_DATA: field_stages.flag_targets_data,
-    EDIT_IMAGE_LIST_CUBE: field_stages.edit_image_list_cube,
-    MAKE_IMAGES: plane_stages.make_images,
-    PBCOR: plane_stages.pbcor,
-    MAKE_RMS_IMAGES: plane_stages.make_rms_images,
-    MAKE_CUTOUT_IMAGES: plane_stages.make_cutout_images,
-    ANALYZE_STOKES_CUBES: final_stages.analyze_stokes_cubes,
-    EXPORT_VLASS_DATA: final_stages.export_vlass_data,
+    recipe.IMPORT_DATA: field_stages.import_data,
+    recipe.EDIT_IMAGE_LIST_CONTINUUM: field_stages.edit_image_list_continuum,
+    recipe.TRANSFORM_IMAGE_DATA: field_stages.transform_image_data,
+    recipe.RESTORE_PIMS: field_stages.restore_pims,
+    recipe.FLAG_TARGETS_DATA: field_stages.flag_targets_data,
+    recipe.EDIT_IMAGE_LIST_CUBE: field_stages.edit_image_list_cube,
+    recipe.MAKE_IMAGES: plane_stages.make_images,
+    recipe.PBCOR: plane_stages.pbcor,
+    recipe.MAKE_RMS_IMAGES: plane_stages.make_rms_images,
+    recipe.MAKE_CUTOUT_IMAGES: plane_stages.make_cutout_images,
+    recipe.ANALYZE_STOKES_CUBES: final_stages.analyze_stokes_cubes,
+    recipe.EXPORT_VLASS_DATA: final_stages.export_vlass_data,
 }
 """What the pages of stages show of their results, by a template of the stage's name; a stage that is not here
 has a page with what is known of any stage."""
