@@ -117,6 +117,28 @@ def test_threads_and_processes_that_cannot_start_are_told(script: str, command: 
     assert "Traceback" not in done.stderr
 
 
+NO_TEMPORARY_DIRECTORY = (
+    "import sys, tempfile\n"
+    "def none(): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+    "tempfile._get_default_tempdir = none\n"
+    "from vlasscube import casa\n"
+    "from vlasscube.cli import command_errors\n"
+    "casa.check_installation = lambda: None\n"
+    "@command_errors.command\n"
+    "def start(): casa.configure()\n"
+    "sys.exit(start())"
+)
+
+
+@pytest.mark.parametrize("unset", [(), ("HOME",)])
+def test_no_temporary_directory_is_told(unset: tuple[str, ...]) -> None:
+    done = python(NO_TEMPORARY_DIRECTORY, "true", unset)
+    assert done.returncode == 1
+    assert "no directory for temporary files: No usable temporary directory found." in done.stderr
+    assert "Set TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_threads_have_usual_stacks_under_a_large_limit() -> None:
     # 12 threads of the limit's size would take 12 GB; what is reserved is told in VmSize.
     look = (
@@ -222,6 +244,22 @@ def test_export_fails_where_the_capital_of_i_is_another() -> None:
     done = export("tr_TR.UTF-8", NO_LOCALE_GUARD)
     assert done.returncode == 1
     assert "CRPiX1" in done.stdout
+
+
+UNKNOWN_USER = (
+    "import os, pwd\n"
+    "def unknown(*args): raise KeyError('getpwuid(): uid not found: 54321')\n"
+    "pwd.getpwuid = unknown\n"
+    "from vlasscube import casa\n"
+    "casa.configure()\n"
+    "print('started')"
+)
+
+
+@pytest.mark.casa
+def test_user_without_a_passwd_entry() -> None:
+    done = python(UNKNOWN_USER, "true", ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"))
+    assert (done.stdout, done.returncode) == ("started\n", 0), done.stderr
 
 
 @pytest.mark.casa

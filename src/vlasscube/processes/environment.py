@@ -86,7 +86,11 @@ def _give_home() -> None:
     if not os.environ.get("HOME"):
         import tempfile
 
-        os.environ["HOME"] = tempfile.gettempdir()
+        try:
+            os.environ["HOME"] = tempfile.gettempdir()
+        except OSError:
+            # No temporary directory can be written to, which is told where one is needed.
+            os.environ["HOME"] = "/"
 
 
 def _give_plain_locale() -> None:
