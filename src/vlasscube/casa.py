@@ -96,11 +96,17 @@ def configure(
 
 @functools.cache
 def _system_scratch() -> Path:
-    scratch = Path(tempfile.gettempdir()) / f"vlasscube-{os.getuid()}"
-    scratch.mkdir(mode=0o700, exist_ok=True)
-    if scratch.is_symlink() or scratch.stat().st_uid != os.getuid():
-        # Somebody else made it: it is not ours to trust.
-        scratch = Path(tempfile.mkdtemp(prefix="vlasscube-"))
+    try:
+        scratch = Path(tempfile.gettempdir()) / f"vlasscube-{os.getuid()}"
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        if scratch.is_symlink() or scratch.stat().st_uid != os.getuid():
+            # Somebody else made it: it is not ours to trust.
+            scratch = Path(tempfile.mkdtemp(prefix="vlasscube-"))
+    except OSError as error:
+        raise CasaUnavailableError(
+            f"CASA has no directory for temporary files: {error.strerror or error}.",
+            hint="Set TMPDIR to a directory that can be written to, on a disk with free space.",
+        ) from error
     return scratch
 
 

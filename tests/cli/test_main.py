@@ -30,6 +30,8 @@ from vlasscube.run.workflow import Event, RunResult
 from vlasscube.texts import data_size, duration, printable
 from vlasscube.workspace.directory import Workspace
 
+from ..clocks import children_processor_s
+
 COMMANDS = ("run", "plan", "status", "verify", "weblog", "prune", "simulate", "demo")
 
 
@@ -166,12 +168,12 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
 
 
 def _seconds(code: str) -> float:
-    started = time.monotonic()
+    started = children_processor_s()
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    return time.monotonic() - started
+    return children_processor_s() - started
 
 
 # -------------------------------------------------------------------------------------------- exit status
@@ -507,7 +509,7 @@ def test_missing_casa_is_told_within_five_seconds(tmp_path: Path) -> None:
         from vlasscube.cli import main
         sys.exit(main(["run", sys.argv[1]]))
     """
-    started = time.monotonic()
+    started = children_processor_s()
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
         capture_output=True,
@@ -515,7 +517,7 @@ def test_missing_casa_is_told_within_five_seconds(tmp_path: Path) -> None:
         check=False,
         timeout=30,
     )
-    assert time.monotonic() - started < 5
+    assert children_processor_s() - started < 5
     assert done.returncode == 1
     assert "missing casatools, casatasks" in done.stderr
     assert "pip install casatools casatasks" in done.stderr

@@ -158,9 +158,35 @@ RUN = """
     sys.exit(cli.main(["run", str(place), *sys.argv[2:]]))
 """
 
+SIMULATION = """
+    import sys, time
+    from pathlib import Path
+    from vlasscube import casa, cli, simulation
+    from vlasscube.run import planning, workflow
+    from vlasscube.run.workflow import RunResult
 
-def begin_run(directory: Path, stdout: int, *options: str, **others: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", textwrap.dedent(RUN), str(directory), *options]
+    place = Path(sys.argv[1])
+    casa.check_installation = lambda: None
+    casa.configure = lambda *args, **kwargs: None
+    planning.require_resources = lambda *args, **kwargs: None
+    workflow.run_workflow = lambda *args, **kwargs: RunResult(None, 1.0)
+
+    def simulate(directory, parameters, *, progress, **others):
+        (place / "begun").touch()
+        while not (place / "go").exists():
+            time.sleep(0.02)
+        progress("visibilities", 0.5)
+        (place / "finished").touch()
+
+    simulation.simulate = simulate
+    sys.exit(cli.main([sys.argv[2], str(place / "field")]))
+"""
+
+
+def begin_run(
+    directory: Path, stdout: int, *options: str, script: str = RUN, **others: object
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", textwrap.dedent(script), str(directory), *options]
     process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, **others)  # type: ignore[call-overload]
     deadline = time.monotonic() + 60
     while not (directory / "begun").exists():
@@ -182,9 +208,14 @@ def test_run_goes_on_when_its_reader_has_gone(tmp_path: Path, options: tuple[str
     assert (tmp_path / "finished").exists()
 
 
-def test_run_goes_on_when_its_terminal_is_closed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "options"), [(RUN, ()), (SIMULATION, ("simulate",)), (SIMULATION, ("demo",))]
+)
+def test_work_goes_on_when_its_terminal_is_closed(
+    tmp_path: Path, script: str, options: tuple[str, ...]
+) -> None:
     ours, theirs = pty.openpty()
-    process = begin_run(tmp_path, theirs, start_new_session=True)
+    process = begin_run(tmp_path, theirs, *options, script=script, start_new_session=True)
     os.close(theirs)
     os.close(ours)
     process.send_signal(signal.SIGHUP)

@@ -39,12 +39,12 @@ def test_corpus(name):
     files = sorted((CORPUS / name).iterdir())
     assert files
     for path in files:
-        started = time.monotonic()
+        started = time.process_time()
         try:
             TARGETS[name](path.read_bytes())
         except Exception as error:
             raise AssertionError(f"{name}/{path.name}") from error
-        assert time.monotonic() - started < 5, path.name
+        assert time.process_time() - started < 5, path.name
 
 
 @pytest.mark.parametrize("name", TARGETS)

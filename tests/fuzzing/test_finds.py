@@ -25,11 +25,11 @@ from .targets import PRODUCT, TARGETS
     "text", ["1" * 100_000 + "!", "1" + " " * 100_000 + "!", "1e999", "٣Jy", ".", "1e", "1" * 400 + "Jy"]
 )
 def test_flux_densities_that_are_none(text):
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(QuantityError) as caught:
         parse_flux_jy(text)
     assert len(str(caught.value)) < 200
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_quantities_without_a_finite_value():
@@ -71,9 +71,9 @@ def test_stokes_planes_beyond_counting(tmp_path):
     )[:2880]
     path = tmp_path / PRODUCT
     path.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()
     assert verify_fits(path, ManifestPlane("spw2", (2,), 2.028e9, Outcome.IMAGED))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("keyword", ["NAXIS   ", "NAXIS1  ", "NAXIS4  "])
@@ -82,11 +82,11 @@ def test_axes_that_would_keep_astropy_busy(tmp_path, keyword):
     content = fits_file()
     place = content.index(keyword.encode())
     path.write_bytes(content[:place] + cards(f"{keyword}=         999999999999") + content[place + 80 :])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ProductError, match=r"axes|truncated"):
         read_fits(path)
     assert verify_fits(path)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_files_without_an_end_or_with_a_longer_one(tmp_path):

@@ -449,15 +449,15 @@ def test_modes(mode, expected, outcome):
     ids=["unknown keys", "planes", "the same plane", "windows", "no windows", "digits"],
 )
 def test_long_lists_are_refused_soon_and_in_short(read, lines):
-    started = time.monotonic()
+    started = time.process_time()
     problems = problems_of(read, CUBE + lines)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
     assert sum(map(len, problems)) < 10_000
 
 
 def test_long_ranges_of_spectral_windows_are_refused_soon():
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ParameterFileError, match="more than 100000 ids") as caught:
         resolve_continuum_spw(",".join(["0~99999"] * 1200), {2: 2e9})
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
     assert len(caught.value.problems) <= 100

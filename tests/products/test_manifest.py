@@ -219,11 +219,11 @@ def test_names_that_no_file_can_have(products, manifest):
 
 
 def test_xml_that_costs_time():
-    started = time.monotonic()
+    started = time.process_time()
     names = pipeline_manifest_names(f"<a><ous>{'<image/>' * 100_000}</ous></a>")
     assert len(names["image"]) == 100_000
     with pytest.raises(ProductError):
         pipeline_manifest_names("<a>" * 50_000)
     with pytest.raises(ProductError):
         pipeline_manifest_names("\ud800")
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

@@ -460,7 +460,7 @@ def gzip_of_zeros(prefix: bytes, gigabytes: int) -> bytes:
 
 
 def test_bombs_are_refused_soon(path, tmp_path):
-    started = time.monotonic()
+    started = time.process_time()
     info = tarfile.TarInfo("zeros")
     info.size = 10 << 30
     path.write_bytes(gzip_of_zeros(info.tobuf(), 10))
@@ -472,7 +472,7 @@ def test_bombs_are_refused_soon(path, tmp_path):
     info.type, info.size = tarfile.XHDTYPE, 6 << 30
     path.write_bytes(gzip_of_zeros(info.tobuf(), 10))
     refused(path, tmp_path, "header of")
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
 
 
 def extended(content: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
@@ -508,9 +508,9 @@ def sparse_list(count: int) -> bytes:
 )
 def test_headers_that_cost_time_or_memory(path, tmp_path, head, reason):
     path.write_bytes(gzip.compress(head + tarfile.TarInfo("a").tobuf() + bytes(10_240)))
-    started = time.monotonic()
+    started = time.process_time()
     refused(path, tmp_path, reason)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_usual_extended_headers_are_read(path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vlasscube.errors import VlassCubeError, WorkspaceError
-from vlasscube.processes.environment import prepare_process
+from vlasscube.processes.environment import describe_limits, prepare_process
 
 OK, FAILURE = 0, 1
 
@@ -21,6 +21,13 @@ def describe_error(error: Exception) -> tuple[str, str]:
     """Tell message and hint of an error."""
     if isinstance(error, VlassCubeError):
         return error.message, error.hint
+    if _is_lack_of_threads(error):
+        limits = describe_limits()
+        return (
+            "the system does not allow any more threads or processes.",
+            "Raise the limit on processes, that of the shell (ulimit -u) or of the container."
+            + (f" The limits here are: {limits}." if limits else ""),
+        )
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         hint = ""
@@ -30,6 +37,13 @@ def describe_error(error: Exception) -> tuple[str, str]:
             hint = "Make it accessible, or work on a copy."
         return f"{where}{error.strerror or error}", hint
     return f"{type(error).__name__}: {error}", "This is a bug in vlasscube; --debug shows where it happened."
+
+
+def _is_lack_of_threads(error: Exception) -> bool:
+    """Whether a thread or process could not be started; unlike a file, a process has no name."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EAGAIN and error.filename is None
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
 
 
 def _complain(error: Exception, debug: bool) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vlasscube import casa
 from vlasscube.cli.console import foreign_output_to, make_console, make_table
+from vlasscube.cli.signals import outliving_the_terminal
 from vlasscube.errors import VlassCubeError
 from vlasscube.id_lists import parse_spw_group
 from vlasscube.simulation.presets import FieldSimulation
@@ -56,13 +57,13 @@ def show_presets(presets: Mapping[str, FieldSimulation]) -> None:
 
 
 def make_field(directory: Path, parameters: FieldSimulation, seed: int) -> None:
-    """Simulate a field, showing what is being done."""
+    """Simulate a field, showing what is being done; it goes on when the terminal is closed."""
     casa.check_installation()
     from vlasscube.simulation import simulate
 
     logs = directory / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    with foreign_output_to(logs / "output.log") as (stdout, _):
+    with outliving_the_terminal(), foreign_output_to(logs / "output.log") as (stdout, _):
         casa.configure(logs / "casa" / "simulate.log", logs / "calls" / "simulate.py", scratch=logs)
         console = make_console(stdout)
         told: set[str] = set()

@@ -20,6 +20,8 @@ _WANTED_OPEN_FILES = 4096
 _MIN_MEMORY_BYTES = 1_000_000_000
 """Address space of a process that has loaded CASA and done nothing yet."""
 _SMALL_MEMORY_BYTES = 4 << 30
+_SMALL_PROCESS_NUMBER = 1024
+"""Of processes and threads that a user may have, all programs together."""
 _MAX_STACK_BYTES = 64 << 20
 _STACK_BYTES = 8 << 20
 _ATTRIBUTES_BYTES = 256
@@ -84,7 +86,11 @@ def _give_home() -> None:
     if not os.environ.get("HOME"):
         import tempfile
 
-        os.environ["HOME"] = tempfile.gettempdir()
+        try:
+            os.environ["HOME"] = tempfile.gettempdir()
+        except OSError:
+            # No temporary directory can be written to, which is told where one is needed.
+            os.environ["HOME"] = "/"
 
 
 def _give_plain_locale() -> None:
@@ -142,7 +148,13 @@ def _limit_thread_stacks() -> None:
 
 
 def _limit_blas_threads() -> None:
-    """Let NumPy's library, which reserves memory for each thread when it is loaded, keep to a small limit."""
+    """Let NumPy's library keep to small limits: it reserves memory for each thread when it is loaded.
+
+    Where a thread cannot start it interrupts the process as Ctrl-C does.
+    """
     memory, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if memory != resource.RLIM_INFINITY and memory < _SMALL_MEMORY_BYTES:
+    processes, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if (memory != resource.RLIM_INFINITY and memory < _SMALL_MEMORY_BYTES) or (
+        processes != resource.RLIM_INFINITY and processes < _SMALL_PROCESS_NUMBER
+    ):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
