@@ -16,9 +16,9 @@ from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, RESTORE_PIMS, TRANSFO
 from vlasscube.results.reading import find_result
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, size_bytes
+from vlasscube.workspace.leftovers import is_leftover
 
 _IMAGE = r"(psf|pb|weight|sumwt|model|residual|image|mask|cleanmask)(\.[a-z0-9]+)*"
-_PARTIAL = re.compile(r"\..+\.(partial|doomed)")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def prune_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
         made = re.compile("|".join(_patterns(workspace)))
         removed, kept, freed = [], [], 0
         for path in sorted(workspace.working.iterdir()):
-            if not made.fullmatch(path.name):
+            if not made.fullmatch(path.name) and not is_leftover(path.name):
                 kept.append(path.name)
                 continue
             freed += 0 if path.is_symlink() else size_bytes(path)
@@ -98,7 +98,6 @@ def _is_finished(workspace: Workspace) -> bool:
 
 def _patterns(workspace: Workspace) -> Iterator[str]:
     """Names that a run gives to what it puts into ``working/``, as regular expressions."""
-    yield _PARTIAL.pattern
     transformed = find_result(workspace, TRANSFORM_IMAGE_DATA)
     if transformed is not None:
         yield rf"{re.escape(transformed.working_ms)}(\.touched|\.flagversions)?"
