@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vlasscube.errors import WorkspaceError
+from vlasscube.naming import IMAGE_ENDING
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import find_result
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, size_bytes
 from vlasscube.workspace.leftovers import is_leftover
-
-_IMAGE = r"(psf|pb|weight|sumwt|model|residual|image|mask|cleanmask)(\.[a-z0-9]+)*"
 
 
 @dataclass(frozen=True)
@@ -107,4 +106,4 @@ def _patterns(workspace: Workspace) -> Iterator[str]:
         yield from map(re.escape, names)
     plan = find_result(workspace, EDIT_IMAGE_LIST_CUBE)
     if plan is not None:
-        yield from (rf"{re.escape(target.image_root)}\.iter\d\.{_IMAGE}" for target in plan.targets)
+        yield from (rf"{re.escape(target.image_root)}\.iter\d\.{IMAGE_ENDING}" for target in plan.targets)
