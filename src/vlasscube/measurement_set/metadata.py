@@ -171,11 +171,7 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         )
         for (observation, number), (start, end, states) in sorted(scanned.scans.items())
     )
-    if not any(TARGET_INTENT in name for scan in scans for name in scan.intents):
-        raise MeasurementSetError(
-            f"{path.name} has no data with the intent {TARGET_INTENT}.",
-            hint="Intents are in its STATE table; a split must keep them.",
-        )
+    _require_targets(path, scans)
     return MeasurementSetSummary(
         name=path.name,
         telescope=telescope,
@@ -197,6 +193,23 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         antennas=antennas,
         scans=scans,
     )
+
+
+def _require_targets(path: Path, scans: Sequence[Scan]) -> None:
+    found = sorted({name for scan in scans for name in scan.intents})
+    if not found:
+        raise MeasurementSetError(
+            f"{path.name} has no intents: it does not say which of its fields are targets.",
+            hint="STATE_ID is -1 in all rows, or its STATE table is empty; a conversion through UVFITS loses "
+            "the intents. Use the measurement set as delivered by the archive, or one made from that with "
+            "split or mstransform, which keep them.",
+        )
+    if not any(TARGET_INTENT in name for name in found):
+        raise MeasurementSetError(
+            f"{path.name} has no data with the intent {TARGET_INTENT}, only with "
+            f"{', '.join(found[:_SHOWN])}.",
+            hint="Its scans of the sky survey may have been left out by the split that made it.",
+        )
 
 
 def _check_structure(path: Path) -> tuple[str, ...]:
