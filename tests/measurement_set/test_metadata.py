@@ -32,6 +32,7 @@ def test_summary(small_ms, layout):
     assert summary.integration_s == pytest.approx(layout.integration_s)
     assert {"DATA", "FLAG", "UVW"} <= set(summary.columns)
     assert summary.spectral_window_count == 4
+    assert summary.field_rows == len(layout.fields)
     assert [antenna.name for antenna in summary.antennas] == ["ea01", "ea02", "ea03", "ea04"]
     assert {antenna.diameter_m for antenna in summary.antennas} == {25.0}
     assert summary.size_bytes > 1000

@@ -192,6 +192,7 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         fields=_fields(path, scanned, intents),
         antennas=antennas,
         scans=scans,
+        field_rows=_rows(path / "FIELD"),
     )
 
 
@@ -507,6 +508,11 @@ def _check_field_numbers(table: Any) -> None:
             raise ValueError(f"NUM_POLY of field {number} is {terms}, where PHASE_DIR has {found} terms")
         if not -1 <= source <= _MAX_ID:
             raise ValueError(f"SOURCE_ID of field {number} is {source}, expected -1 to {_MAX_ID}")
+
+
+def _rows(path: Path) -> int:
+    with casa.table(path) as table:
+        return int(table.nrows())
 
 
 def _size_bytes(path: Path) -> int:
