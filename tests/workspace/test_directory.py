@@ -273,6 +273,7 @@ OURS = (
     ".look.node-1.example.org.99.partial",
     ".lock.0123456789abcdef0123456789abcdef.partial",
     ".locks.ab_c12xy.partial",
+    ".resources.ab_c12xy.partial",
 )
 FOREIGN = (
     ".notes.partial",

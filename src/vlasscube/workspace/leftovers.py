@@ -10,7 +10,7 @@ _LEFTOVER = re.compile(
         .+ \. \d+ \. \d+ \. (?: partial | doomed )           # being written or removed by workspace.files
       | .+ \. [0-9a-f]{32} \. partial                        # a lock file that is being broken
       | look \. .+ \. \d+ \. partial                         # a mark that a machine sees changes by
-      | (?: locks | check ) \. [a-z0-9_]{8} \. partial       # a trial whether files can be locked or written
+      | (?: locks | check | resources ) \. [a-z0-9_]{8} \. partial   # made by tempfile
       | (?: casa | export | restore | split_input ) \. partial
       | .+ _split\.ms \. partial
       | s \d+ _ 0 \. .+ \. IQUV \. iter \d+ (?: \. .+ )? \. partial
