@@ -28,6 +28,8 @@ from vlasscube.sky import right_ascension_parts, sexagesimal_parts
 
 _STAGE_PREFIX = re.compile(r"^s\d+_\d*\.", re.ASCII)
 _KINDS = "image|residual|model|psf|pb|weight|sumwt"
+IMAGE_ENDING = rf"(?:{_KINDS}|mask|cleanmask)(?:\.[a-z0-9]+)*"
+"""What follows the root and the iteration in the name of a CASA image of a plane, as a regular expression."""
 _PLANE_ENDING = (
     r"\.spw(?P<spw>[0-9]{1,7}(?:_[0-9]{1,7})*)\.(?P<stokes>I?Q?U?V?)\.iter(?P<iteration>0|[1-9][0-9]*)"
     rf"\.(?P<kind>(?:{_KINDS}|image\.residual)(?:\.pbcor)?)\.tt0"

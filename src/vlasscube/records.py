@@ -153,6 +153,8 @@ class MeasurementSetSummary:
     """Fields with data."""
     antennas: tuple[Antenna, ...]
     scans: tuple[Scan, ...]
+    field_rows: int = 0
+    """Rows of the FIELD table, most of which may be without data; 0 if not counted."""
 
 
 @dataclass(frozen=True)

@@ -172,11 +172,16 @@ def test_killed_anywhere_it_goes_on_with_that_iteration(image, number, where):
     assert tree(image.directory) == EXPECTED
 
 
-def test_files_of_other_planes_are_left_alone(image):
-    names = ["s7_0.N.spw2_3.IQUV.iter1.image.tt0", "s7_0.N.spw12.IQUV.iter0.psf.tt0"]
+def test_files_of_other_planes_and_of_others_are_left_alone(image):
+    names = [
+        "s7_0.N.spw2_3.IQUV.iter1.image.tt0",
+        "s7_0.N.spw12.IQUV.iter0.psf.tt0",
+        "s7_0.N.spw2.IQUV.iter1.notes",
+        "s7_0.N.spw2.IQUV.iter1.image.tt0 (copy)",
+    ]
     for name in names:
         (image.directory / name).mkdir()
-    (image.directory / "s7_0.N.spw2.IQUV.iter1.old").mkdir()
+    (image.directory / "s7_0.N.spw2.IQUV.iter1.image.tt1").mkdir()
     image(FakeEngine(), Store())
     assert set(tree(image.directory)) == {*EXPECTED, *names}
 

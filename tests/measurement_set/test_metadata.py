@@ -32,6 +32,7 @@ def test_summary(small_ms, layout):
     assert summary.integration_s == pytest.approx(layout.integration_s)
     assert {"DATA", "FLAG", "UVW"} <= set(summary.columns)
     assert summary.spectral_window_count == 4
+    assert summary.field_rows == len(layout.fields)
     assert [antenna.name for antenna in summary.antennas] == ["ea01", "ea02", "ea03", "ea04"]
     assert {antenna.diameter_m for antenna in summary.antennas} == {25.0}
     assert summary.size_bytes > 1000
@@ -101,6 +102,15 @@ def no_target(path):
     change(path / "STATE", "OBS_MODE", "CALIBRATE_PHASE#UNSPECIFIED", 0)
 
 
+def no_states(path):
+    """As importuvfits leaves it."""
+    from vlasscube import casa
+
+    change(path, "STATE_ID", -1)
+    with casa.table(path / "STATE", writable=True) as table:
+        table.removerows(list(range(table.nrows())))
+
+
 def remove_column(name):
     def damage(path):
         from vlasscube import casa
@@ -140,7 +150,9 @@ def truncate(path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (no_target, "no data with the intent OBSERVE_TARGET"),
+        (no_target, "no data with the intent OBSERVE_TARGET, only with CALIBRATE_AMPLI#.*CALIBRATE_PHASE"),
+        (no_states, "has no intents"),
+        (lambda path: change(path / "STATE", "OBS_MODE", ""), "has no intents"),
         (remove_column("FLAG"), "lacks column FLAG"),
         (remove_rows, "has no rows"),
         (truncate, "cannot be read"),
@@ -151,7 +163,7 @@ def truncate(path):
         ),
         (lambda path: change(path, "FIELD_ID", 99), "FIELD_ID goes from 99"),
         (lambda path: change(path, "STATE_ID", 2), "STATE_ID goes from 2"),
-        (lambda path: change(path, "STATE_ID", -1), "no data with the intent"),
+        (lambda path: change(path, "STATE_ID", -1), "has no intents"),
         (lambda path: change(path, "TIME", np.nan), "not finite"),
     ],
 )

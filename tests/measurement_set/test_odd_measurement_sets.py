@@ -239,6 +239,50 @@ def test_places_without_an_antenna(small_ms, tmp_path):
     assert visibilities_of(working, small_ms).fields[0].lsrk_factor == expected
 
 
+# ------------------------------------------------------------------------------------------- correlations
+
+
+def append_rows_with_two_correlations(ms, spw):
+    """Rows of a window again, with RR and LL alone, under a data description of their own."""
+    with table(ms / "POLARIZATION", writable=True) as opened:
+        polarization = opened.nrows()
+        opened.addrows(1)
+        opened.putcell("NUM_CORR", polarization, 2)
+        opened.putcell("CORR_TYPE", polarization, np.array([5, 8], np.int32))
+        opened.putcell("CORR_PRODUCT", polarization, np.array([[0, 0], [1, 1]], np.int32))
+    with table(ms / "DATA_DESCRIPTION", writable=True) as opened:
+        description = opened.nrows()
+        opened.addrows(1)
+        opened.putcell("SPECTRAL_WINDOW_ID", description, spw)
+        opened.putcell("POLARIZATION_ID", description, polarization)
+    with table(ms, writable=True) as opened:
+        rows = np.flatnonzero(opened.getcol("DATA_DESC_ID") == spw)
+        start = opened.nrows()
+        opened.addrows(len(rows))
+        for name in opened.colnames():
+            for to, row in enumerate(map(int, rows), start):
+                if opened.iscelldefined(name, row):
+                    cell = opened.getcell(name, row)
+                    if name in ("DATA", "FLAG", "WEIGHT", "SIGMA"):
+                        cell = np.ascontiguousarray(cell[..., :2])
+                    opened.putcell(name, to, cell)
+        opened.putcol("DATA_DESC_ID", np.full(len(rows), description, np.int32), start, len(rows))
+
+
+def test_calibrators_with_other_correlations(small_ms):
+    """X band with RR and LL alone, beside what is imaged, which has all four."""
+    append_rows_with_two_correlations(small_ms, 0)
+    summary = inspect_measurement_set(small_ms)
+    assert require_science_windows(summary) == (1, 2)
+    assert summary.correlations == ("RR", "RL", "LR", "LL")
+
+
+def test_targets_with_other_correlations(small_ms):
+    append_rows_with_two_correlations(small_ms, 1)
+    with pytest.raises(MeasurementSetError, match=r"RL, LR|RR LL"):
+        inspect_measurement_set(small_ms)
+
+
 # -------------------------------------------------------------------------------------- two observations
 
 

@@ -18,8 +18,8 @@ from vlasscube.workspace.directory import Workspace
 
 from .released_run import unpack_released_run
 
-FOREIGN = ("notes", "other.ms", ".hidden", "s7_0.")
-PARTIAL = (".s7_0.x.iter3.partial", ".s7_0.x.4711.doomed", ".casa.partial")
+FOREIGN = ("notes", "other.ms", ".hidden", "s7_0.", ".notes.partial", ".other.doomed")
+PARTIAL = (".s7_0.x.spw2.IQUV.iter3.partial", ".s7_0.x.4711.3.doomed", ".casa.partial")
 
 
 @pytest.fixture

@@ -347,8 +347,15 @@ class TestUnderWay:
         stale = run.workspace.weblog / "plane-spw99.html"
         stale.parent.mkdir()
         stale.write_text("old")
+        theirs = [
+            run.workspace.weblog / name for name in ("plane-notes.html", "notes.html", "figures/mine.png")
+        ]
+        theirs[-1].parent.mkdir()
+        for path in theirs:
+            path.write_text("precious")
         render_weblog(run.workspace)
         assert not stale.exists()
+        assert {path.read_text() for path in theirs} == {"precious"}
 
 
 @pytest.mark.slow

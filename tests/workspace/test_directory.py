@@ -1,5 +1,6 @@
 """The run directory: atomic files, digests, lock, records."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from vlasscube.stages.context import StageContext
 from vlasscube.workspace import directory, files
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import content_digest, digest, publish, remove, write_text
+from vlasscube.workspace.leftovers import is_leftover
 from vlasscube.workspace.locks import this_process
 from vlasscube.workspace.run_state import note_forced_end, read_run_state, recorded_run
 
@@ -28,7 +31,7 @@ def workspace(tmp_path):
 
 
 def make_tree(path, content="x"):
-    path.mkdir()
+    path.mkdir(parents=True)
     (path / "table.f0").write_text(content)
     (path / "table.dat").write_text("book")
     (path / "table.lock").write_text("1")
@@ -258,13 +261,54 @@ class TestRunState:
         assert read_run_state(workspace) is None
 
 
-def test_clear_partial(workspace):
-    workspace.working.mkdir()
-    make_tree(workspace.working / ".image.partial")
-    (workspace.working / ".x.1.partial").write_text("half")
-    make_tree(workspace.working / "image")
+OURS = (
+    ".casa.partial",
+    ".export.partial",
+    ".split_input.partial",
+    ".small_split.ms.partial",
+    ".s7_0.NAME.spw2_3.IQUV.iter1.partial",
+    ".s7_0.NAME.spw2.IQUV.iter3.image.tt0.rms.partial",
+    ".a b.json.4711.12.partial",
+    ".x.image.4711.1.doomed",
+    ".look.node-1.example.org.99.partial",
+    ".lock.0123456789abcdef0123456789abcdef.partial",
+    ".locks.ab_c12xy.partial",
+    ".resources.ab_c12xy.partial",
+)
+FOREIGN = (
+    ".notes.partial",
+    ".download.ms.partial",
+    ".old.doomed",
+    ".x.4711.partial",
+    ".x.4711.3.partial.bak",
+    "x.4711.3.partial",
+    ".s7_0.NAME.partial",
+    ".casa.partial~",
+)
+
+
+def test_clear_partial_removes_what_interrupted_steps_leave_and_nothing_of_others(workspace):
+    places = [workspace.working, workspace.records / "planes" / "spw2", workspace.weblog / "images" / "spw2"]
+    for place in (*places, workspace.products, workspace.working / "theirs"):
+        for name in (*OURS, *FOREIGN, "image"):
+            make_tree(place / name)
     workspace.clear_partial()
-    assert [p.name for p in workspace.working.iterdir()] == ["image"]
+    for place in places:
+        assert {path.name for path in place.iterdir()} - {"theirs"} == {*FOREIGN, "image"}
+    for untouched in (workspace.products, workspace.working / "theirs"):
+        assert {path.name for path in untouched.iterdir()} == {*OURS, *FOREIGN, "image"}
+
+
+def test_names_of_partial_files_are_known_as_such(workspace, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Path, "replace", lambda self, target: seen.append(self.name))
+    monkeypatch.setattr(Path, "rename", lambda self, target: seen.append(Path(target).name))
+    with contextlib.suppress(OSError):
+        write_text(workspace.directory / ("x" * 250), "text")
+    with contextlib.suppress(OSError):
+        remove(make_tree(workspace.directory / "tree"))
+    assert len(seen) == 2
+    assert all(map(is_leftover, seen))
 
 
 # ------------------------------------------------------------------------------------ copied run directories

@@ -48,6 +48,8 @@ class CubeSize:
     """Spectral windows of the working measurement set."""
     ms_integrations: int = 1
     """Integrations of the working measurement set, the windows counted as one."""
+    ms_field_rows: int = 0
+    """Rows of the FIELD table, which the working measurement set keeps all of."""
 
     @property
     def pixels(self) -> int:

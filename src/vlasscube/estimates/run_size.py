@@ -67,6 +67,7 @@ def run_size(
         ms_visibilities=plane_visibilities(summary, windows, fields),
         ms_windows=len(windows),
         ms_integrations=math.ceil(rows / baselines / max(len(windows), 1)),
+        ms_field_rows=max(summary.field_rows, len(summary.fields)),
     )
 
 

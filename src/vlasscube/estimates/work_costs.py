@@ -99,7 +99,9 @@ START = Work(2.3)
 """Start of a process: Python, CASA."""
 WEBLOG = Work(2.0)
 WEBLOG_PLANE = Work(0.1)
-SPLIT_S, SPLIT_S_PER_ROW = 0.1, 20e-6
+SPLIT_S, SPLIT_S_PER_ROW, SPLIT_S_PER_FIELD_ROW = 0.5, 20e-6, 70e-6
+"""Rows of FIELD are copied one by one, and all are, with data or without. Measured with 63, 8063
+and 14,358 of them."""
 RESTORE_S = 0.2
 STATWT_S_PER_VISIBILITY = 7.8e-6
 CALIBRATION_S_PER_ROW = 30e-6
@@ -171,7 +173,9 @@ def after_imaging(size: CubeSize) -> dict[str, Work]:
 def before_imaging(size: CubeSize, engine: str) -> dict[str, Work]:
     """Return the cost of the stages before the planes, by stage."""
     return {
-        TRANSFORM_IMAGE_DATA.name: Work(SPLIT_S + SPLIT_S_PER_ROW * size.ms_rows),
+        TRANSFORM_IMAGE_DATA.name: Work(
+            SPLIT_S + SPLIT_S_PER_ROW * size.ms_rows + SPLIT_S_PER_FIELD_ROW * size.ms_field_rows
+        ),
         RESTORE_PIMS.name: _restore(size, engine),
         FLAG_TARGETS_DATA.name: Work(FLAG_S + FLAG_S_PER_ROW * size.ms_rows),
     }

@@ -7,7 +7,7 @@ is recorded, so that a stop at any moment costs no more than the iteration under
 
 from __future__ import annotations
 
-import glob
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -163,7 +163,9 @@ def _make_iteration(
     statistics = {
         stokes: _statistics(partial, root, index, parameters.geometry) for index, stokes in enumerate(STOKES)
     }
-    for stale in directory.glob(f"{glob.escape(root)}.*"):
+    # Of an earlier attempt; what somebody else has put beside it stays.
+    made = re.compile(rf"{re.escape(root)}\.{naming.IMAGE_ENDING}")
+    for stale in [path for path in directory.iterdir() if made.fullmatch(path.name)]:
         remove(stale)
     names = sorted(path.name for path in partial.iterdir() if path.name.startswith(root))
     publish_all((partial / name, directory / name) for name in names)

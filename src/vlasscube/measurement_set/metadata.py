@@ -171,11 +171,7 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         )
         for (observation, number), (start, end, states) in sorted(scanned.scans.items())
     )
-    if not any(TARGET_INTENT in name for scan in scans for name in scan.intents):
-        raise MeasurementSetError(
-            f"{path.name} has no data with the intent {TARGET_INTENT}.",
-            hint="Intents are in its STATE table; a split must keep them.",
-        )
+    _require_targets(path, scans)
     return MeasurementSetSummary(
         name=path.name,
         telescope=telescope,
@@ -196,7 +192,25 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         fields=_fields(path, scanned, intents),
         antennas=antennas,
         scans=scans,
+        field_rows=_rows(path / "FIELD"),
     )
+
+
+def _require_targets(path: Path, scans: Sequence[Scan]) -> None:
+    found = sorted({name for scan in scans for name in scan.intents})
+    if not found:
+        raise MeasurementSetError(
+            f"{path.name} has no intents: it does not say which of its fields are targets.",
+            hint="STATE_ID is -1 in all rows, or its STATE table is empty; a conversion through UVFITS loses "
+            "the intents. Use the measurement set as delivered by the archive, or one made from that with "
+            "split or mstransform, which keep them.",
+        )
+    if not any(TARGET_INTENT in name for name in found):
+        raise MeasurementSetError(
+            f"{path.name} has no data with the intent {TARGET_INTENT}, only with "
+            f"{', '.join(found[:_SHOWN])}.",
+            hint="Its scans of the sky survey may have been left out by the split that made it.",
+        )
 
 
 def _check_structure(path: Path) -> tuple[str, ...]:
@@ -494,6 +508,11 @@ def _check_field_numbers(table: Any) -> None:
             raise ValueError(f"NUM_POLY of field {number} is {terms}, where PHASE_DIR has {found} terms")
         if not -1 <= source <= _MAX_ID:
             raise ValueError(f"SOURCE_ID of field {number} is {source}, expected -1 to {_MAX_ID}")
+
+
+def _rows(path: Path) -> int:
+    with casa.table(path) as table:
+        return int(table.nrows())
 
 
 def _size_bytes(path: Path) -> int:

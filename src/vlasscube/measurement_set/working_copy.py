@@ -152,7 +152,12 @@ def _tidy_name(text: str) -> str:
 
 def is_pristine(working_ms: Path) -> bool:
     """Whether nothing has changed the working measurement set since it was made."""
-    return working_ms.is_dir() and not _touched_marker(working_ms).exists()
+    return working_ms.is_dir() and not was_touched(working_ms)
+
+
+def was_touched(working_ms: Path) -> bool:
+    """Whether a restore has begun to change a working measurement set of this name."""
+    return _touched_marker(working_ms).exists()
 
 
 def mark_touched(working_ms: Path) -> None:

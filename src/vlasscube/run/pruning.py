@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vlasscube.errors import WorkspaceError
+from vlasscube.naming import IMAGE_ENDING
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import find_result
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, size_bytes
-
-_IMAGE = r"(psf|pb|weight|sumwt|model|residual|image|mask|cleanmask)(\.[a-z0-9]+)*"
-_PARTIAL = re.compile(r"\..+\.(partial|doomed)")
+from vlasscube.workspace.leftovers import is_leftover
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def prune_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
         made = re.compile("|".join(_patterns(workspace)))
         removed, kept, freed = [], [], 0
         for path in sorted(workspace.working.iterdir()):
-            if not made.fullmatch(path.name):
+            if not made.fullmatch(path.name) and not is_leftover(path.name):
                 kept.append(path.name)
                 continue
             freed += 0 if path.is_symlink() else size_bytes(path)
@@ -98,7 +97,6 @@ def _is_finished(workspace: Workspace) -> bool:
 
 def _patterns(workspace: Workspace) -> Iterator[str]:
     """Names that a run gives to what it puts into ``working/``, as regular expressions."""
-    yield _PARTIAL.pattern
     transformed = find_result(workspace, TRANSFORM_IMAGE_DATA)
     if transformed is not None:
         yield rf"{re.escape(transformed.working_ms)}(\.touched|\.flagversions)?"
@@ -108,4 +106,4 @@ def _patterns(workspace: Workspace) -> Iterator[str]:
         yield from map(re.escape, names)
     plan = find_result(workspace, EDIT_IMAGE_LIST_CUBE)
     if plan is not None:
-        yield from (rf"{re.escape(target.image_root)}\.iter\d\.{_IMAGE}" for target in plan.targets)
+        yield from (rf"{re.escape(target.image_root)}\.iter\d\.{IMAGE_ENDING}" for target in plan.targets)

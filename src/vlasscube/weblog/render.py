@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -45,6 +46,7 @@ CONTENT_SECURITY_POLICY = (
 )
 """Pages hold strings from measurement sets: only our own scripts may run or load anything."""
 
+_PLANE_PAGE = re.compile(r"plane-spw\d+(_\d+)*\.html", re.ASCII)
 _MAX_INPUTS = 20000
 """Characters of a step's inputs that are shown."""
 _STAGE_CONTENT: Mapping[Stage[object], Callable[[Site], dict[str, Any]]] = {
@@ -197,5 +199,5 @@ def _environment() -> Environment:
 def _remove_other_pages(workspace: Workspace, wanted: set[str]) -> None:
     """Remove pages of planes that are no longer asked for."""
     for path in workspace.weblog.glob("plane-*.html"):
-        if path.name not in wanted:
+        if path.name not in wanted and _PLANE_PAGE.fullmatch(path.name):
             remove(path)

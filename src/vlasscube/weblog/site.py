@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vlasscube")
 
 FIGURES = "figures"
+_FIGURE = re.compile(r".+\.[0-9a-f]{12}\.png", re.DOTALL)
 """Directory of the figures, in the web log."""
 
 
@@ -123,7 +125,7 @@ class Site:
         directory = self.workspace.weblog / FIGURES
         if directory.is_dir():
             for path in directory.glob("*.png"):
-                if path.name not in self._used:
+                if path.name not in self._used and _FIGURE.fullmatch(path.name):
                     remove(path)
 
     # --------------------------------------------------------------------------------------------- pictures

@@ -28,6 +28,7 @@ from vlasscube.errors import WorkspaceError
 from vlasscube.options import RENAMED_OPTIONS, RunOptions
 from vlasscube.records import FileRecord, StepRecord
 from vlasscube.workspace.files import content_digest, digest, remove, size_bytes, write_text
+from vlasscube.workspace.leftovers import is_leftover
 from vlasscube.workspace.locks import LockOwner, held, present_owner
 from vlasscube.workspace.record_json import from_json, to_json
 
@@ -294,9 +295,12 @@ class Workspace:
             return None
 
     def clear_partial(self) -> None:
-        """Remove what interrupted steps left behind, but for ``products/``, where others' files may lie."""
-        for directory in (self.working, self.records, self.weblog):
+        """Remove what interrupted steps left behind, by the names that only they give.
+
+        Not in ``products/``, where an export removes its own; see `vlasscube.products.owned_files`.
+        """
+        # Directories in working/ are images and tables, or somebody else's.
+        for directory, pattern in ((self.working, ".*"), (self.records, "**/.*"), (self.weblog, "**/.*")):
             if directory.is_dir():
-                for pattern in (".*.partial", ".*.doomed"):
-                    for path in list(directory.rglob(pattern)):
-                        remove(path)
+                for path in [path for path in directory.glob(pattern) if is_leftover(path.name)]:
+                    remove(path)
