@@ -19,6 +19,9 @@ from vlasscube.recipe import RECIPE
 from vlasscube.testing.synthetic_run import SyntheticRun
 from vlasscube.workspace.directory import Workspace
 
+# Each starts processes of its own.
+pytestmark = pytest.mark.slow
+
 COMMAND = f"{sys.executable} -m vlasscube.cli"
 ENCODINGS = ("latin-1", "ascii:strict")
 

@@ -17,6 +17,9 @@ from vlasscube.workspace.locks import plane_lock
 
 from .watching import calls, is_gone, wait_for, walk
 
+# Each starts processes of its own.
+pytestmark = pytest.mark.slow
+
 
 def test_each_call_has_a_process_and_a_share_of_the_cores(dask, stub, tmp_path):
     with cluster_executor(tmp_path, scheduler=dask) as executor:

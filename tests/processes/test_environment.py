@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Each starts processes of its own.
+pytestmark = pytest.mark.slow
+
 PREPARE = "from vlasscube.processes.environment import *; prepare_process(); require_limits(); "
 TURKISH = ("tr_TR.UTF-8", "az_AZ.UTF-8", "ku_TR.UTF-8")
 EXPORT_TEST = "test_gated_set_leaves_what_is_within_the_tolerances"
