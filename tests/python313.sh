@@ -47,33 +47,33 @@ make_root() {
 # Folders of packages on this machine are not in the root file system.
 inside() {
     chroot "$root" /usr/bin/env -u PIP_FIND_LINKS -u PIP_CONSTRAINT -u PYTHONPATH HOME=/root LANG=C.UTF-8 \
-        PATH=/work/venv/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "$@"
+        PATH=/build/venv/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "$@"
 }
 
 install() {
     echo "== Installing vlasscube and the newest CASA"
-    rm -rf "$root/work/vlasscube"
-    mkdir -p "$root/work/vlasscube"
+    rm -rf "$root/build/vlasscube"
+    mkdir -p "$root/build/vlasscube"
     git ls-files -z --cached --others --exclude-standard |
         tar --create --null --files-from=- --ignore-failed-read |
-        tar --extract --directory="$root/work/vlasscube"
-    [ -x "$root/work/venv/bin/python" ] || inside python3 -m venv /work/venv
+        tar --extract --directory="$root/build/vlasscube"
+    [ -x "$root/build/venv/bin/python" ] || inside python3 -m venv /build/venv
     inside python -m pip install --quiet --upgrade pip
-    inside python -m pip install --quiet --upgrade --upgrade-strategy eager '/work/vlasscube[dev]'
+    inside python -m pip install --quiet --upgrade --upgrade-strategy eager '/build/vlasscube[dev]'
     inside python --version
     inside python -m pip list | grep -E '^(astropy|casa|numpy|python-casacore|scipy|vlasscube)'
 }
 
 demo() {
     echo "== Running the demo"
-    rm -rf "$root/work/demo"
-    time inside vlasscube demo /work/demo
-    inside vlasscube verify /work/demo
+    rm -rf "$root/build/demo"
+    time inside vlasscube demo /build/demo
+    inside vlasscube verify /build/demo
 }
 
 run_tests() {
     echo "== Running the tests"
-    inside bash -c 'cd /work/vlasscube && exec python -m pytest "$@"' pytest "$@"
+    inside bash -c 'cd /build/vlasscube && exec python -m pytest "$@"' pytest "$@"
 }
 
 make_root
