@@ -16,6 +16,7 @@ from astropy.io import fits
 
 from vlasscube import casa, naming
 from vlasscube.estimates.machine_speed import REFERENCE
+from vlasscube.image_names import image_identity
 from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import image_facts, read_cube
 from vlasscube.products.position_correction import position_correction
@@ -225,7 +226,7 @@ def test_fits_are_legal_and_complete(finished_run, label, stokes, tail, recwarn)
         assert header["NAXIS4"] == len(stokes)
         assert [header[f"CTYPE{n}"] for n in (1, 2, 3, 4)] == ["RA---SIN", "DEC--SIN", "FREQ", "STOKES"]
     assert header["BUNIT"] == "Jy/beam"
-    assert header["OBJECT"] == naming.parse_product_name(path.name).image.object_name
+    assert header["OBJECT"] == image_identity(naming.parse_product_name(path.name).image).object_name
     assert header["RADESYS"] == "ICRS"
     assert header["DATE-OBS"] < header["DATE-END"]
     assert header["VLASSRJ"] is False
