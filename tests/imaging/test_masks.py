@@ -204,7 +204,7 @@ def test_mask_in_another_frame(tmp_path, frame):
     values[19:22, 29:32] = 1.0  # six pixels of 2 arcsec west of the centre, four south
     fill(path, values)
     (message,) = make_cleanmask(path, target, tmp_path / "out")
-    assert "is 48x48 pixels, the plane 32x32: regridded" in message.text
+    assert "has 48x48 pixels, the plane 32x32: regridded" in message.text
     sky = FK4(equinox="B1950") if frame == "B1950" else "icrs"
     place = centre.transform_to(sky).spherical_offsets_by(-12 * u.arcsec, -8 * u.arcsec)
     east, north = SkyCoord(centre.icrs.data).spherical_offsets_to(SkyCoord(place.icrs.data))
