@@ -231,7 +231,7 @@ def test_images_that_were_altered_are_made_from_the_beginning(workspace, begun, 
     engine = Engine(monkeypatch)
     second, context = run(workspace, begun)
     assert engine.asked == [0, 1, 2]
-    assert warnings(context) == ["spw2: images of an earlier run were altered: imaged from the beginning"]
+    assert warnings(context) == ["spw2: images of an earlier run were altered; imaging starts again"]
     np.testing.assert_array_equal(pixels(workspace, 2, "image"), image)
     assert second.beam == first.beam
 

@@ -120,7 +120,7 @@ def test_again_is_the_same_whatever_was_done_to_the_working_copy(workspace, simu
         table.putcol("FLAG", ~table.getcol("FLAG"))
     second, context = run(workspace)
     assert [m.text for m in context.messages if m.level == "warning"] == [
-        "the working measurement set was changed by an earlier restore: it is made again"
+        "an earlier restore has changed the working measurement set: it is made again"
     ]
     assert (second.report, second.model_images) == (first.report, first.model_images)
     assert "split again" in second.seconds
