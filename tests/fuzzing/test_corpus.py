@@ -91,7 +91,8 @@ def test_records_survive_json(name, leaves):
     try:
         record = from_plain(cls, changed(to_plain(example(cls)), itertools.cycle(leaves)))
     except WorkspaceError as error:
-        assert "beam" in str(error)
+        # A beam has sizes; a stop code has no more than 64 bits.
+        assert any(word in str(error) for word in ("beam", "stop_code"))
         return
     text = to_json(record)
     assert from_json(cls, text) == record
