@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# Tests that need no CASA, no browser, and together less than two minutes.
+# Tests that need no CASA, no browser, and together take about two minutes.
 FAST := not (casa or browser or slow or endtoend)
 
 .PHONY: help demo test test-fast test-python313 accuracy lint clean
@@ -12,7 +12,7 @@ FAST := not (casa or browser or slow or endtoend)
 help:
 	@echo "make demo            simulate a VLASS field and make its coarse cube in demo/ (two minutes)"
 	@echo "make test-fast       check style and types, run the tests without CASA and browser (two minutes)"
-	@echo "make test            check style and types, run all tests (twenty minutes)"
+	@echo "make test            check style and types, run all tests (half an hour)"
 	@echo "make test-python313  run demo and tests on Python 3.13 with the newest CASA (root, debootstrap; half an hour)"
 	@echo "make accuracy        compare a 16-plane cube with the simulated truth, in accuracy/ (ten minutes)"
 	@echo "make lint            check style and types: ruff, mypy and, for the C++, clang-format"
