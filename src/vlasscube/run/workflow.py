@@ -232,7 +232,7 @@ def _gather(
         for label, report in reports.items()
         if report.failed_stage
     }
-    inputs = GatherInputs(plan, images, failures, options)
+    inputs = GatherInputs(plan, images, failures, options.without_name)
     step = PreparedStep(GATHER_PLANES, None, inputs, lambda context: gather_planes(inputs, context))
     record = do_step(workspace, step)
     _tell_messages(record, tell)

@@ -37,7 +37,7 @@ def cube_list_inputs(source: InputSource) -> CubeListInputs:
         imported=source.result(IMPORT_DATA),
         restored=source.result(RESTORE_PIMS),
         flags=source.result(FLAG_TARGETS_DATA),
-        options=source.options,
+        options=source.options.without_name,
         upstream=source.keys(IMPORT_DATA, RESTORE_PIMS, FLAG_TARGETS_DATA),
     )
 
