@@ -15,6 +15,7 @@ from vlasscube.workspace.directory import Workspace
         ({"engine": "casa", "w_correction": True}, "w_correction needs"),
         ({"profile": "science", "engine": "casa"}, "profile 'science' needs the engine 'mosaic'"),
         ({"profile": "science", "gridding": "casa"}, "w_correction needs"),
+        ({"engine": "casa", "nsigma_per_stokes": True}, "nsigma_per_stokes needs the engine 'mosaic'"),
     ],
 )
 def test_choices_that_an_engine_cannot_honour_are_refused(choices, problem):

@@ -19,6 +19,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "archive": {
         "gridding": "casa",
         "w_correction": False,
+        "nsigma_per_stokes": False,
         "common_beam": "gated",
         "common_beam_alignment": "casa",
         "common_beam_exclude_rejected": False,
@@ -26,6 +27,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "science": {
         "gridding": "exact",
         "w_correction": True,
+        "nsigma_per_stokes": True,
         "common_beam": "always",
         "common_beam_alignment": "fourier",
         "common_beam_exclude_rejected": True,
@@ -63,6 +65,8 @@ class RunOptions:
     """Convolution functions of vlasscube's engine: those of tclean, or more exact ones."""
     w_correction: bool = _of_profile()
     """Correct for w in the gridding, so that sources have their true positions; needs exact gridding."""
+    nsigma_per_stokes: bool = _of_profile()
+    """Clean each Stokes parameter down to n-sigma of its own noise; otherwise all to one level, as tclean."""
     flag_region: Literal["all", "box"] = "all"
     """Leave a plane out if all its data are flagged: in all fields, or in the central square degree."""
     reject_by_flags: bool = False
@@ -122,13 +126,15 @@ class RunOptions:
         if self.engine != "mosaic" and self.profile == "science":
             return [
                 f"the profile 'science' needs the engine 'mosaic', not '{self.engine}', which has no exact "
-                "gridding and no w_correction; use the engine 'mosaic', or the profile 'archive'"
+                "gridding, w_correction or nsigma_per_stokes; use the engine 'mosaic' or the profile 'archive'"
             ]
         problems = []
         if self.gridding != "casa" and self.engine != "mosaic":
             problems.append(f"gridding '{self.gridding}' needs the engine 'mosaic', not '{self.engine}'")
         if self.w_correction and (self.engine, self.gridding) != ("mosaic", "exact"):
             problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
+        if self.nsigma_per_stokes and self.engine != "mosaic":
+            problems.append(f"nsigma_per_stokes needs the engine 'mosaic', not '{self.engine}'")
         return problems
 
     @property
