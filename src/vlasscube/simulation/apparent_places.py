@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vlasscube.mosaic.primary_beam import evla_power_beam
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.layout import Pointing, zenith_vector
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source
@@ -48,7 +48,7 @@ def apparent_sources(
         for pointing in pointings:
             l, m, _ = direction_cosines(*position, pointing.ra_rad, pointing.dec_rad)  # noqa: E741
             radius_arcmin = math.degrees(math.hypot(float(l), float(m))) * 60
-            weight = float((evla_power_beam(radius_arcmin, frequencies) ** 2).sum())
+            weight = float((power_beam(radius_arcmin, frequencies) ** 2).sum())
             if weight:
                 total += weight * displacement(source, pointing)
                 weight_sum += weight

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
-from vlasscube.mosaic.primary_beam import evla_power_beam
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.measurement_set import channel_frequencies_hz
 from vlasscube.simulation.parameters import FieldSimulation
@@ -118,7 +118,7 @@ def mosaic_beam(
         total = 0.0
         for pointing in pointings:
             radius = math.degrees(separation_rad(ra, dec, pointing.ra_rad, pointing.dec_rad)) * 60
-            total += float(np.sum(evla_power_beam(radius, freq_hz) ** 2))
+            total += float(np.sum(power_beam(radius, freq_hz) ** 2))
         return total
 
     return math.sqrt(weight(math.radians(ra_deg), math.radians(dec_deg)) / weight(*parameters.centre_rad))
