@@ -624,7 +624,7 @@ def test_simulation_refuses_what_it_cannot_do(
 
 def test_simulation_overrides_reach_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vlasscube.cli import simulation_command
-    from vlasscube.simulation.presets import FieldSimulation
+    from vlasscube.simulation.parameters import FieldSimulation
 
     made: list[tuple[Path, FieldSimulation, int]] = []
     monkeypatch.setattr(

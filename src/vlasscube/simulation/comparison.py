@@ -19,11 +19,11 @@ from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
-from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation_measure
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, RESTORE_PIMS
 from vlasscube.records import Beam
 from vlasscube.results.reading import read_result
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
 from vlasscube.sky import image_wcs, parse_phasecenter, separation_rad
 from vlasscube.workspace.directory import Workspace
@@ -107,7 +107,7 @@ def mosaic_response(
         for pointing_ra, pointing_dec in pointings_deg:
             there = math.radians(pointing_ra), math.radians(pointing_dec)
             radius = math.degrees(separation_rad(math.radians(ra), math.radians(dec), *there)) * 60
-            total += float(evla_power_beam(np.array([radius]), np.array([frequency_hz])).ravel()[0]) ** 2
+            total += float(power_beam(np.array([radius]), np.array([frequency_hz])).ravel()[0]) ** 2
         return total
 
     return math.sqrt(power(ra_deg, dec_deg) / max(power(*pointing) for pointing in pointings_deg))
