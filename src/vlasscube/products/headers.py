@@ -23,6 +23,9 @@ from vlasscube.errors import ProductError
 from vlasscube.naming import plane_ending
 from vlasscube.records import Beam, Outcome
 
+EFFECTIVE_FREQUENCY, MEAN_LAMBDA2, EFFECTIVE_BANDWIDTH = "EFFFREQ", "LAMSQ", "EFFBW"
+"""Keywords of a plane's `vlasscube.records.SpectralCoverage`."""
+
 _MAX_STRING = 68
 """Characters of a string value in one card; longer ones need CONTINUE, which not all readers know."""
 
