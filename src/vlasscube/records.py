@@ -499,6 +499,7 @@ class BrightSource:
 FileKind = Literal[
     "image",
     "rms",
+    "primary_beam",
     "common_beam",
     "cube",
     "table",

@@ -217,7 +217,7 @@ class MosaicImager:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
         if not self.settings.w_correction:
             return 0
-        return max(block.functions.gridding.shape[1] for block in self._windows)
+        return max(int(block.functions.gridding.shape[1]) for block in self._windows)
 
     def spectral_coverage(self) -> SpectralCoverage | None:
         """Tell where in frequency the data are, by the weights they are gridded with.
