@@ -142,6 +142,8 @@ class MosaicEngine:
             cycles=outcome.cycles,
             messages=plane.warnings if request.previous_root is None else (),
             expected_noise_jy=plane.expected_noise_jy if request.previous_root is None else None,
+            spectral_coverage=plane.imager.spectral_coverage() if request.previous_root is None else None,
+            w_planes=plane.imager.w_planes if request.previous_root is None else None,
         )
 
     def _record_call(self, request: CleanRequest) -> str:

@@ -118,6 +118,8 @@ def image_plane(
         bandwidth_hz=facts.channel_width_hz,
         unflagged_bandwidth_hz=target.nominal_bandwidth_hz,
         expected_noise_jy=finished[0].expected_noise_jy,
+        spectral_coverage=finished[0].spectral_coverage,
+        w_planes=finished[0].w_planes,
     )
 
 
@@ -183,6 +185,8 @@ def _make_iteration(
         seconds=time.monotonic() - started,
         files=tuple(names),
         expected_noise_jy=result.expected_noise_jy,
+        spectral_coverage=result.spectral_coverage,
+        w_planes=result.w_planes,
     )
     return iteration, tuple(directory / name for name in names)
 
