@@ -13,8 +13,9 @@ from vlasscube.simulation import SimulationRecord, preset, simulate
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.continuum_images import pixel_position
 from vlasscube.simulation.corruption import noise_jy
-from vlasscube.simulation.measurement_set import channel_frequencies_hz, ideal_visibilities
+from vlasscube.simulation.field_data import ideal_visibilities
 from vlasscube.simulation.sky import read_truth
+from vlasscube.simulation.spectral_windows import channel_frequencies_hz
 from vlasscube.workspace import record_json
 
 

@@ -21,7 +21,7 @@ def restricted_to(base: FieldSimulation | None, spws: tuple[int, ...]) -> dict[s
     """What a preset says of spectral windows, without those that are not simulated."""
     if base is None:
         return {}
-    names = ("rfi_spws", "flagged_spws", "heavily_flagged_spws")
+    names = ("rfi_spws", "flagged_spws", "heavily_flagged_spws", "half_flagged_spws")
     values: dict[str, Any] = {
         name: tuple(spw for spw in getattr(base, name) if spw in spws) for name in names
     }
