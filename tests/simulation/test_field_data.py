@@ -278,3 +278,25 @@ def test_noise_rises_at_the_ends_of_a_window(hanning):
     assert profile[[0, -1]] == pytest.approx([1.976, 1.976], abs=0.02)
     assert scatter[[1, -2]] == pytest.approx(profile[[1, -2]], rel=0.05)
     assert np.all(np.diff(profile[:32]) <= 0)
+
+
+def test_coherence_is_what_a_source_keeps():
+    """The mean of the corrected gains over the data, as one solution a scan leaves them."""
+    p = preset("tiny", fields_per_row=40, phase_error_deg=25.0, phase_drift_deg=8.0)
+    observation = observe(p, 1)
+    positions = observation.array.positions_m
+    first, second = observation.array.baselines
+    unsolved = {3, 7}
+    kept = []
+    for pointing in observation.pointings:
+        errors = corruption.phase_errors_rad(p, 1, pointing.scan, positions)
+        drift = corruption.phase_drift_rad(p, 1, pointing.scan, positions)
+        solution = np.where(np.isin(np.arange(p.antennas), list(unsolved)), 0.0, errors)
+        for part in observation.part_of_scan(pointing):
+            gain = np.exp(1j * (errors + part * drift - solution))
+            kept.append(np.mean(gain[first] * gain[second].conj()).real)
+    found = corruption.coherence(p, 1, {346, 349}, positions, (first, second), unsolved)
+    assert found == pytest.approx(np.mean(kept), abs=1e-3)
+    assert 0.9 < found < 0.985
+    still = dataclasses.replace(p, phase_drift_deg=0.0)
+    assert corruption.coherence(still, 1, {346}, positions, (first, second), set()) == 1.0

@@ -13,10 +13,11 @@ from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum, corruption, layout
 from vlasscube.simulation.archive_subtables import write_whole_observation
 from vlasscube.simulation.drawing import draw_sky
+from vlasscube.simulation.flag_patterns import antennas_without_solutions
 from vlasscube.simulation.measurement_set import write_measurement_set
 from vlasscube.simulation.observation import Observation
 from vlasscube.simulation.parameters import FieldSimulation
-from vlasscube.simulation.sky import IONOSPHERIC_RM, write_truth
+from vlasscube.simulation.sky import COHERENCE, IONOSPHERIC_RM, write_truth
 from vlasscube.workspace import record_json
 from vlasscube.workspace.files import publish_all, remove, write_text
 
@@ -122,6 +123,14 @@ def simulate(
                 "preset": parameters.name,
                 "seed": seed,
                 IONOSPHERIC_RM: parameters.ionospheric_rm_rad_m2,
+                COHERENCE: corruption.coherence(
+                    parameters,
+                    seed,
+                    {pointing.scan for pointing in observation.pointings},
+                    observation.array.positions_m,
+                    observation.array.baselines,
+                    antennas_without_solutions(observation),
+                ),
             },
         )
         record = SimulationRecord(

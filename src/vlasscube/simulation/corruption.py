@@ -7,7 +7,7 @@ depend on which other spectral windows are simulated.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +110,30 @@ def phase_drift_rad(
     """
     rms = math.sqrt(3) * parameters.phase_drift_deg
     return _seen_by_selfcal(rms, np.random.default_rng([seed, 15, scan]), positions_m)
+
+
+def coherence(
+    parameters: FieldSimulation,
+    seed: int,
+    scans: Collection[int],
+    positions_m: NDArray[np.float64],
+    baselines: tuple[NDArray[np.int32], NDArray[np.int32]],
+    unsolved: Collection[int],
+) -> float:
+    """Part of the flux density that phases leave which self-calibration does not correct.
+
+    The mean over scans and baselines of sin Δ / Δ, with Δ the difference of both antennas' drifts, and of the
+    cosine of the phase errors of antennas without solutions.
+    """
+    first, second = baselines
+    factors = []
+    for scan in scans:
+        drift = phase_drift_rad(parameters, seed, scan, positions_m)
+        errors = phase_errors_rad(parameters, seed, scan, positions_m)
+        left = np.where(np.isin(np.arange(len(errors)), sorted(unsolved)), errors, 0.0)
+        turns = (drift[first] - drift[second]) / np.pi
+        factors.append(np.mean(np.sinc(turns) * np.cos(left[first] - left[second])))
+    return float(np.mean(factors))
 
 
 def amplitudes(

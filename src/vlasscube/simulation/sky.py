@@ -17,6 +17,9 @@ REFERENCE_FREQUENCY_HZ = 3.0e9
 IONOSPHERIC_RM = "ionospheric_rm_rad_m2"
 """In the metadata of the truth: what the ionosphere added to all rotation measures, in the mean."""
 
+COHERENCE = "coherence"
+"""In the metadata of the truth: the part of the flux densities that uncorrected phases leave."""
+
 _UNITS = {
     "ra_deg": "deg",
     "dec_deg": "deg",
