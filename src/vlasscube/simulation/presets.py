@@ -152,6 +152,7 @@ PRESETS: dict[str, FieldSimulation] = {
         ionospheric_rm_rad_m2=1.5,
         ionospheric_rm_rate_rad_m2_h=2.0,
         hanning=True,
+        channel_smearing=True,
         edge_noise=1.5,
         half_flagged_spws=(6,),
         one_polarization_antennas=2,
