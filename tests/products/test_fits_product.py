@@ -229,11 +229,11 @@ def test_general_keywords():
 
 
 def test_what_is_not_known_is_left_out():
-    imaging = replace(IMAGING, coverage=None, project="", setup=replace(IMAGING.setup, profile=""))
+    imaging = replace(IMAGING, coverage=None, project="")
     data = exported()
     data[0].data[:] = np.nan
     header = fits_product(data, CASA_NAME, "IQU", FIELD, replace(PLANE, imaging=imaging))[0][0].header
-    left_out = ("EFFFREQ", "LAMSQ", "PROPCODE", "PROFILE", "DATAMIN", "DATAMAX", "DATARMS")
+    left_out = ("EFFFREQ", "LAMSQ", "PROPCODE", "DATAMIN", "DATAMAX", "DATARMS")
     assert not [keyword for keyword in left_out if keyword in header]
     assert header["EFFBW"] == 1.2e8
 

@@ -119,7 +119,7 @@ def plane(working, label, beam, outcome, latitude):
         ),
         position_correction(RA, DEC, frequency, MIDDLE_MJD, latitude=latitude),
         PlaneImaging(
-            setup=ImagingSetup("casa", "6.7", "", "casa", False, "1.0"),
+            setup=ImagingSetup("casa", "6.7", "archive", "casa", False, "1.0"),
             casa_version="6.7",
             project="",
             spw_ids=(spw,),
