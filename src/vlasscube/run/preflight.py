@@ -64,7 +64,7 @@ from vlasscube.stages.image_lists import (
 )
 from vlasscube.stages.import_data import read_measurement_set
 from vlasscube.texts import data_size
-from vlasscube.weblog.own_pages import weblog_names, weblog_ownership
+from vlasscube.weblog.own_pages import WeblogOwnership, weblog_names
 from vlasscube.workspace.directory import Workspace
 
 Progress = Callable[[str, float | None], None]
@@ -418,7 +418,7 @@ class _Preflight:
         planes = () if cube is None else cube.targets
         with self._noting(workspace.weblog.name):
             names = weblog_names(target.label for target in planes)
-            refuse_to_overwrite(workspace.weblog, weblog_ownership(workspace).in_the_way(names))
+            refuse_to_overwrite(workspace.weblog, WeblogOwnership(workspace).in_the_way(names))
         working: list[str] = []
         if imported is not None and self._is_ahead(TRANSFORM_IMAGE_DATA):
             with contextlib.suppress(VlassCubeError):
