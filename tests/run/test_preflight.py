@@ -256,6 +256,33 @@ def test_what_others_have_beside_ours_is_not_in_the_way(workspace: Workspace) ->
     assert check(workspace).problems == ()
 
 
+def test_a_slip_in_one_line_hides_nothing_of_the_others(workspace: Workspace) -> None:
+    absent_window(workspace)
+    no_mask(workspace)
+    edit(workspace.seip_parameter_file, "spw='2,3'", "spw='2,9'")
+    foreign_image(workspace)
+    another_image(workspace)
+    for path in (workspace.seip_parameter_file, workspace.ccip_parameter_file):
+        with path.open("a") as stream:
+            stream.write("robust=[1.0\n")
+    assert [
+        (problem.file, problem.text.splitlines()[-1].strip()) for problem in check(workspace).problems
+    ] == [
+        (file, text)
+        for file, texts in (
+            ("SEIP_parameter.list", ()),
+            ("CCIP_parameter.list", ()),
+        )
+        for text in texts
+    ]
+
+
+def test_no_difference_from_the_archive_is_made_up_where_a_line_cannot_be_read(workspace: Workspace) -> None:
+    edit(workspace.seip_parameter_file, "imsize=[128,128]", "imsize=[128,128")
+    (problem,) = check(workspace).problems
+    assert "a bracket '[' is not closed" in problem.text
+
+
 TOGETHER = (absent_window, another_image, bad_template, foreign_product)
 
 

@@ -16,7 +16,7 @@ from vlasscube.texts import shown
 
 MAX_FILE_BYTES = 1_000_000
 MAX_PROBLEMS = 100
-_REQUIRED = ("imagename", "phasecenter", "imaging_mode")
+REQUIRED = ("imagename", "phasecenter", "imaging_mode")
 
 
 class Problems:
@@ -37,6 +37,11 @@ class Problems:
 
     def __bool__(self) -> bool:
         return bool(self._items)
+
+    @property
+    def lines(self) -> set[int]:
+        """Lines of which there is something to tell."""
+        return {line for line, _ in self._items}
 
     def texts(self) -> list[str]:
         """Each with file and line; many are cut short."""
@@ -91,7 +96,7 @@ def read_list(path: Path) -> ListContent:
     if not lines and not problems:
         problems.add(0, "no parameters in the file")
     elif lines:
-        for key in _REQUIRED:
+        for key in REQUIRED:
             if key not in lines or (key in values and values[key] is None):
                 problems.add(lines.get(key, 0), f"{key} is required")
     for key, text in _mode_problems(values):
