@@ -25,7 +25,8 @@ _BARE = re.compile(r"[\w.~:;,*&<>!+/^%-]*", re.ASCII)
 """A value without quotes: a selection such as ``2:0~15;20`` or ``ea01&&ea02``."""
 _TEXTS = (
     "field spw antenna timerange correlation scan intent array uvrange observation feed mode reason "
-    "datacolumn timebin quackmode timefit freqfit flagdimension usewindowstats antint_ref_antenna name ntime addantenna"
+    "datacolumn timebin quackmode timefit freqfit flagdimension usewindowstats antint_ref_antenna name "
+    "ntime addantenna"
 )
 _NUMBERS = (
     "quackinterval tolerance lowerlimit upperlimit ntime timecutoff freqcutoff timedev freqdev timedevscale "
