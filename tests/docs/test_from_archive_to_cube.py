@@ -1,4 +1,4 @@
-"""The blocks of the page "From the archive to a cube", pasted into a shell with stand-ins for the downloads."""
+"""The blocks of the page "From the archive to a cube", pasted into a shell; stand-ins are the downloads."""
 
 from __future__ import annotations
 

@@ -138,12 +138,21 @@ def _read_line(number: int, text: str, content: ListContent) -> None:
     if not line or line.startswith("#"):
         return
     key, equals, literal = (part.strip() for part in line.partition("="))
-    if not equals:
+    meant, colon, _ = (part.strip() for part in line.partition(":"))
+    if not equals or (colon and meant in CONVERTERS):
+        if colon and meant in CONVERTERS:
+            problems.add(number, f"{meant}: write '=' after the key, not ':'")
+            lines.setdefault(meant, number)
         # The rest of a value over several lines has been told of already.
-        if not content.is_inside_value:
+        elif not content.is_inside_value:
             problems.add(number, f"{shown(line)} is not key=value; start comments with #")
         return
     content.is_inside_value = False
+    before, _, meant = key.rpartition(" ")
+    if before and meant in CONVERTERS and not before.startswith("#"):
+        problems.add(number, f"{meant}: take {shown(before)} before the key out")
+        lines.setdefault(meant, number)
+        return
     if key not in CONVERTERS:
         # Looking for the nearest takes a millisecond.
         problems.add(number, f"unknown key {shown(key)}" if problems.are_many else unknown_key(key))
