@@ -56,7 +56,7 @@ def two_observations(ms: Path) -> None:
     with table(ms, writable=True) as main:
         scan = main.getcol("SCAN_NUMBER")
         assert len(set(scan)) == FIELD.rows
-        main.putcol("OBSERVATION_ID", (scan - scan.min()).astype(np.int32))
+        main.putcol("OBSERVATION_ID", (scan > scan.min()).astype(np.int32))
         main.putcol("SCAN_NUMBER", np.full_like(scan, scan.min()))
 
 
@@ -74,7 +74,7 @@ def sources_without_rest_frequency(ms: Path) -> None:
 
 
 def calibrator_with_two_correlations(ms: Path) -> None:
-    """Add a scan of the first field, far from the image, in the window of the targets, but with RR and LL."""
+    """Add rows of the first field, far from the image, in a window of another band, with RR and LL alone."""
     with table(ms / "POLARIZATION", writable=True) as setups:
         setup = setups.nrows()
         setups.addrows(1)
@@ -84,8 +84,10 @@ def calibrator_with_two_correlations(ms: Path) -> None:
     with table(ms / "DATA_DESCRIPTION", writable=True) as descriptions:
         description = descriptions.nrows()
         descriptions.addrows(1)
-        descriptions.putcell("SPECTRAL_WINDOW_ID", description, FIELD.science_spws[0])
+        descriptions.putcell("SPECTRAL_WINDOW_ID", description, 0)
         descriptions.putcell("POLARIZATION_ID", description, setup)
+    with table(ms / "SPECTRAL_WINDOW") as windows:
+        channels = windows.getcell("NUM_CHAN", 0)
     with table(ms / "STATE", writable=True) as states:
         state = states.nrows()
         states.addrows(1)
@@ -99,8 +101,10 @@ def calibrator_with_two_correlations(ms: Path) -> None:
             for row in range(rows):
                 if main.iscelldefined(name, row):
                     cell = main.getcell(name, row)
-                    if name in ("DATA", "FLAG", "WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"):
-                        cell = np.ascontiguousarray(cell[..., :2])
+                    if name in ("DATA", "FLAG", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"):
+                        cell = np.resize(cell, (channels, 2))
+                    elif name in ("WEIGHT", "SIGMA"):
+                        cell = np.resize(cell, 2)
                     main.putcell(name, start + row, cell)
         for name, value in (("DATA_DESC_ID", description), ("FIELD_ID", 0), ("STATE_ID", state)):
             main.putcol(name, np.full(rows, value, np.int32), start, rows)
