@@ -35,20 +35,21 @@ OVERSAMPLING = 12
 _LEAST_SUPPORT = 4
 _MOST_SUPPORT = 128
 _SCREEN_PIXELS = 256
+_SAMPLES_BEYOND = 64
 _BEAM_BANDWIDTH = 0.005
 """Largest fractional bandwidth of one beam."""
 _W_PHASE = 0.1
 """Phase, rad, between neighbouring w planes for a source at the beam's half-power radius."""
 _KNEE = 0.5
 """Power beam below which errors count less, in proportion to it."""
-_PRODUCT_ERROR = 2e-4
+_RESPONSE_FLOOR = 0.05
+"""How much errors count, and weigh in fits, at least."""
+_PRODUCT_ERROR = 4e-4
 """Largest error of the sum of products, as it counts."""
-_SUPPORT_ERROR = 4e-4
+_SUPPORT_ERROR = 8e-4
 """Largest error of the response of 2 s + 1 cells, as it counts."""
 _MOST_TERMS = 12
 _PRODUCT_FLOOR = 0.01
-_RESPONSE_FLOOR = 0.05
-"""Least weights of the fits."""
 
 Complex = npt.NDArray[np.complex128]
 Float = npt.NDArray[np.float64]
@@ -94,8 +95,9 @@ def exact_convolution_functions(
     half_power = float(distance[screens[widest] > 0.5].max(initial=radius / 4))
     planes = 1 if largest_w == 0 else int(np.ceil(largest_w * np.pi * half_power**2 / _W_PHASE)) + 1
     w_step = largest_w / (planes - 1) if planes > 1 else 0.0
+    typical = np.mean(screens, axis=0)
     axes = [
-        _Axis(samples, size * grid.cell_rad, screens[widest].max(axis=number), w_step)
+        _Axis(samples, size * grid.cell_rad, typical.max(axis=number), w_step)
         for number, size in enumerate((grid.nx, grid.ny))
     ]
     ends = [(screens[beam], products[beam]) for beam in {widest, narrowest}]
@@ -151,7 +153,7 @@ def _products(screen: Float) -> _Products:
     for count in range(1, min(_MOST_TERMS, len(found)) + 1):
         _, _, along_x, along_y = found[count - 1]
         rest -= along_y[:, None] * along_x
-        if np.abs(rest * importance).max() < _PRODUCT_ERROR:
+        if np.abs(rest * np.maximum(importance, _RESPONSE_FLOOR)).max() < _PRODUCT_ERROR:
             break
     _, parity, all_x, all_y = zip(*found[:count], strict=True)
     return _Products(np.array(parity), np.array(all_x), np.array(all_y))
@@ -202,8 +204,11 @@ class _Axis:
         return response
 
     def response(self, support: int) -> Complex:
-        """Matrix from the cells -s … s to the samples; shape (samples, 2 s + 1)."""
-        matrix: Complex = _transform(self.samples, self.extent, support, np.zeros(1))[0].conj().T
+        """Matrix from the cells -s … s to the samples and to places beyond; shape (places, 2 s + 1)."""
+        edge = self.samples[-1]
+        beyond = np.linspace(edge, self.extent - edge, _SAMPLES_BEYOND)
+        places = np.concatenate([self.samples, beyond])
+        matrix: Complex = _transform(places, self.extent, support, np.zeros(1))[0].conj().T
         return matrix
 
     def fit(self, support: int, offsets: Float) -> Complex:
@@ -251,8 +256,13 @@ def _error(
                 (products.along_x, products.along_y), phases, responses, strict=True
             )
         )
-        wanted = screen * phases[1][:, None] * phases[0]
-        errors.append(float((np.abs(y.T @ x - wanted) * _importance(screen)).max()))
+        error = y.T @ x
+        inner = slice(0, screen.shape[0])
+        error[inner, inner] -= screen * phases[1][:, None] * phases[0]
+        error[inner, inner] *= np.maximum(_importance(screen), _RESPONSE_FLOOR)
+        error[:, screen.shape[1] :] *= _RESPONSE_FLOOR
+        error[screen.shape[0] :, inner] *= _RESPONSE_FLOOR
+        errors.append(float(np.abs(error).max()))
     return max(errors)
 
 
