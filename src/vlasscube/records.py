@@ -23,9 +23,9 @@ class Outcome(StrEnum):
 
     IMAGED = "imaged"
     REJECTED = "rejected"
-    """Imaged and exported, but marked: its beam or its flagged fraction is out of bounds."""
+    """Imaged and exported, but marked: its beam or its flags are out of bounds, or its clean diverged."""
     FLAGGED = "flagged"
-    """No unflagged data in the selection."""
+    """Not imaged because of its flags: no unflagged data, or too many heavily flagged fields."""
     EMPTY = "empty"
     """No data at all in the field box."""
     FAILED = "failed"
@@ -336,6 +336,8 @@ class PlaneImages:
     expected_noise_jy: float | None = None
     """Noise expected from the weights of the data, the same for all Stokes, not primary-beam corrected,
     Jy/beam."""
+    diverged: Iteration | None = None
+    """The iteration that diverged, of which there are no images; `iterations` ends before it."""
 
     def noise_ratio(self, stokes: str) -> float | None:
         """Scaled MAD of the final residual over the expected noise; None where one of them is not known."""
@@ -350,8 +352,24 @@ class PlaneImages:
 
     @property
     def last(self) -> Iteration:
-        """The final iteration."""
+        """The final iteration with images: the last one that did not diverge."""
         return self.iterations[-1]
+
+    @property
+    def attempted(self) -> tuple[Iteration, ...]:
+        """All iterations, one that diverged included."""
+        return self.iterations if self.diverged is None else (*self.iterations, self.diverged)
+
+    @property
+    def divergence(self) -> str:
+        """Which iteration diverged, how, and which images there are instead; ``''`` if none did."""
+        if self.diverged is None:
+            return ""
+        kept = f"iter{self.last.number}" if self.last.number else "iter0, the dirty image"
+        return (
+            f"the clean of iter{self.diverged.number} diverged ({self.diverged.stop_code.text}): "
+            f"the images are those of {kept}"
+        )
 
     @property
     def last_root(self) -> str:

@@ -110,6 +110,7 @@ class MosaicEngine:
         plane, self._plane = self._plane, None
         threads = plane_threads()
         if request.previous_root is None:
+            plane = None
             plane = self._first(request, threads)
         elif plane is None or not _goes_on(plane, request):
             plane = None

@@ -152,7 +152,7 @@ class PlaneVerdict:
     flagged_fraction: float | None
     """Over the fields of the central square degree."""
     stop: str
-    """Stop code and reason of the last iteration, ``''`` if not imaged."""
+    """Stop code and reason of the last iteration, even if it diverged; ``''`` if not imaged."""
     rms_jy: float | None
     """Scaled MAD of the final restored Stokes I image."""
     seconds: float
