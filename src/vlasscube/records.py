@@ -239,6 +239,19 @@ class PlaneTarget:
 
 
 @dataclass(frozen=True)
+class ObservedTime:
+    """When the data of a plane were taken: those that are imaged, by the weights they are imaged with.
+
+    MJD in seconds (UTC), times of the middle of integrations.
+    """
+
+    first_mjd_s: float
+    last_mjd_s: float
+    mean_mjd_s: float
+    """ΣWt / ΣW."""
+
+
+@dataclass(frozen=True)
 class CleanCycles:
     """Course of the clean of one Stokes plane, one entry per major cycle."""
 
@@ -312,6 +325,8 @@ class Iteration:
     """Image names kept of this iteration, relative to the working directory."""
     expected_noise_jy: float | None = None
     """Noise expected from the weights of the data, Jy/beam; only for the first iteration."""
+    observed_time: ObservedTime | None = None
+    """Only for the first iteration."""
 
     def nsigma_level_jy(self, statistics: IterationStatistics | None) -> float | None:
         """The n-sigma level of a residual, `nsigma` times its scaled MAD, Jy/beam; None where not known."""
@@ -338,6 +353,8 @@ class PlaneImages:
     Jy/beam."""
     diverged: Iteration | None = None
     """The iteration that diverged, of which there are no images; `iterations` ends before it."""
+    observed_time: ObservedTime | None = None
+    """None: not recorded."""
 
     def noise_ratio(self, stokes: str) -> float | None:
         """Scaled MAD of the final residual over the expected noise; None where one of them is not known."""

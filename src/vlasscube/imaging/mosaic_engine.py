@@ -136,6 +136,7 @@ class MosaicEngine:
             cycles=outcome.cycles,
             messages=plane.warnings if request.previous_root is None else (),
             expected_noise_jy=plane.expected_noise_jy if request.previous_root is None else None,
+            observed_time=plane.imager.observed_time() if request.previous_root is None else None,
         )
 
     def _record_call(self, request: CleanRequest) -> str:

@@ -136,6 +136,7 @@ def image_plane(
         unflagged_bandwidth_hz=target.nominal_bandwidth_hz,
         expected_noise_jy=finished[0].expected_noise_jy,
         diverged=diverged,
+        observed_time=finished[0].observed_time,
     )
     if diverged is not None:
         report(
@@ -227,6 +228,7 @@ def _iteration(
         seconds=seconds,
         files=files,
         expected_noise_jy=result.expected_noise_jy,
+        observed_time=result.observed_time,
     )
 
 

@@ -36,7 +36,10 @@ class TcleanEngine:
             request.iteration,
         )
         # Before the long work, so that what cannot be read is told at once.
-        expected = _expected_noise_jy(request) if request.previous_root is None else None
+        imager = _equivalent_imager(request) if request.previous_root is None else None
+        expected = imager.expected_noise_jy() if imager is not None else None
+        observed = imager.observed_time() if imager is not None else None
+        del imager
         result = casa.run_task("tclean", **arguments)
         shown = {
             **arguments,
@@ -45,15 +48,14 @@ class TcleanEngine:
             "mask": Path(arguments["mask"]).name,
         }
         made = clean_result(result, casa.format_call("tclean", shown))
-        return replace(made, expected_noise_jy=expected)
+        return replace(made, expected_noise_jy=expected, observed_time=observed)
 
 
-def _expected_noise_jy(request: CleanRequest) -> float | None:
-    """The noise that the mosaic engine expects from the same data and weighting."""
+def _equivalent_imager(request: CleanRequest) -> MosaicImager:
+    """Weight the same data as tclean does, which tells neither its weights nor the noise they let expect."""
     visibilities = read_visibilities(request.vis, request.selection)
     settings = imager_settings(request.parameters, plane_threads())
-    imager = MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
-    return imager.expected_noise_jy()
+    return MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
 
 
 def take_over(previous: Path, root: Path) -> None:
