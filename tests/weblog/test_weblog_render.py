@@ -158,7 +158,7 @@ class TestFinishedRun:
         page = parse(finished.workspace.weblog / "index.html")
         notices = [item for item in page.iter("li") if item.get("class") in ("error", "warning")]
         assert [item.get("class") for item in notices] == ["error"] + ["warning"] * 4
-        assert "spw8 iter1: the clean diverged" in text_of(notices[0])
+        assert "spw8 iter1: the psf has no beam" in text_of(notices[0])
         assert "Look at the residual images." in text_of(notices[0])
 
     def test_changed_options(self, finished: SmallRun) -> None:
