@@ -40,7 +40,8 @@ from vlasscube.imaging.engines import imaging_engine
 from vlasscube.recipe import FLAG_TARGETS_DATA
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation.build import simulate
-from vlasscube.simulation.presets import FieldSimulation, preset
+from vlasscube.simulation.parameters import FieldSimulation
+from vlasscube.simulation.presets import preset
 
 ENGINES = ("casa", "mosaic")
 WIDE_CHANNELS = 18

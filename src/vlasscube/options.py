@@ -1,16 +1,45 @@
 """The choices of a run that are not made in the parameter lists.
 
-The defaults are the workflow as specified in 2022; what production changed later is an option.
+The defaults are the workflow as specified in 2022; what production changed later is an option. A profile is a
+name for the values of several options.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from vlasscube.errors import ProblemListError, QuantityError
 from vlasscube.id_lists import parse_ids
+
+Profile = Literal["archive", "science"]
+
+PROFILES: Mapping[Profile, Mapping[str, Any]] = {
+    "archive": {
+        "gridding": "casa",
+        "w_correction": False,
+        "nsigma_per_stokes": False,
+        "common_beam": "gated",
+        "common_beam_alignment": "casa",
+        "common_beam_exclude_rejected": False,
+    },
+    "science": {
+        "gridding": "exact",
+        "w_correction": True,
+        "nsigma_per_stokes": True,
+        "common_beam": "always",
+        "common_beam_alignment": "fourier",
+        "common_beam_exclude_rejected": True,
+    },
+}
+"""Values of the options that a profile sets, by profile; the same options in each."""
+
+PROFILE_TEXTS: Mapping[Profile, str] = {
+    "archive": "the numbers of the official pipeline",
+    "science": "the best that the data allow: true fluxes, positions and spectra",
+}
+"""What each profile is for, in a line."""
 
 RENAMED_OPTIONS = {"kernels": "gridding"}
 """Present names of options, by the names under which earlier versions accepted and recorded them."""
@@ -30,16 +59,28 @@ def present_options(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _of_profile() -> Any:
+    """Default of an option that the profile sets; `RunOptions` puts the profile's value in its place."""
+    return None
+
+
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is done; recorded in the run directory, so that a resumed run makes the same choices."""
+    """How a run is done; recorded in the run directory, so that a resumed run makes the same choices.
 
+    Options of `PROFILES` that are not given have the profile's values.
+    """
+
+    profile: Profile = "archive"
+    """Sets the options that have a default for each profile; what is given beside it overrides it."""
     engine: Literal["mosaic", "casa"] = "mosaic"
     """Imaging engine: vlasscube's own, or CASA's tclean."""
-    gridding: Literal["casa", "exact"] = "casa"
+    gridding: Literal["casa", "exact"] = _of_profile()
     """Convolution functions of vlasscube's engine: those of tclean, or more exact ones."""
-    w_correction: bool = False
+    w_correction: bool = _of_profile()
     """Correct for w in the gridding, so that sources have their true positions; needs exact gridding."""
+    nsigma_per_stokes: bool = _of_profile()
+    """Clean each Stokes parameter down to n-sigma of its own noise; otherwise all to one level, as tclean."""
     flag_region: Literal["all", "box"] = "all"
     """Leave a plane out if all its data are flagged: in all fields, or in the central square degree."""
     reject_by_flags: FlagRejection = "off"
@@ -63,17 +104,20 @@ class RunOptions:
     """Also make the restored image of iter0."""
     cutout: Literal["archive", "current"] = "archive"
     """Cutouts of 6202 pixels as archived in 2022, or of 6200 as made since 2025."""
-    common_beam: Literal["gated", "always"] = "gated"
+    common_beam: Literal["gated", "always"] = _of_profile()
     """Smooth and regrid the common-beam set only above the thresholds, or always."""
-    common_beam_alignment: Literal["casa", "fourier"] = "casa"
+    common_beam_alignment: Literal["casa", "fourier"] = _of_profile()
     """How planes are brought to the common beam and grid: with CASA's imsmooth and imregrid, whose linear
     interpolation lowers peaks by 1–2 %, or in one Fourier transform."""
-    common_beam_exclude_rejected: bool = False
+    common_beam_exclude_rejected: bool = _of_profile()
     """Ignore rejected planes when finding the common beam."""
     latitude: Literal["geocentric", "geodetic"] = "geocentric"
     """Observatory latitude in the position correction; geocentric reproduces the archive."""
 
     def __post_init__(self) -> None:
+        for name, value in PROFILES[self.profile].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         fractions = ("reject_flag_fraction", "reject_beam_flag_fraction", "reject_beam_deviation")
         problems = [
             f"{name} is {getattr(self, name)}, not between 0 and 1"
@@ -84,10 +128,7 @@ class RunOptions:
             problems.append(f"reject_by_flags is {self.reject_by_flags!r}, not 'off', 'mark' or 'skip'")
         if self.reject_field_count < 0:
             problems.append(f"reject_field_count is {self.reject_field_count}; it must not be negative")
-        if self.gridding != "casa" and self.engine != "mosaic":
-            problems.append(f"gridding '{self.gridding}' needs the engine 'mosaic', not '{self.engine}'")
-        if self.w_correction and (self.engine, self.gridding) != ("mosaic", "exact"):
-            problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
+        problems += self._engine_problems()
         if self.nmajor is not None and self.nmajor < 1:
             problems.append(f"nmajor is {self.nmajor}; leave it out for no limit")
         try:
@@ -97,7 +138,56 @@ class RunOptions:
         if problems:
             raise ProblemListError("the options cannot be used:", problems)
 
+    def _engine_problems(self) -> list[str]:
+        """Tell what the imaging engine cannot do."""
+        if self.engine != "mosaic" and self.profile == "science":
+            return [
+                f"the profile 'science' needs the engine 'mosaic', not '{self.engine}', which has no exact "
+                "gridding, w_correction or nsigma_per_stokes; use the engine 'mosaic' or the profile "
+                "'archive'"
+            ]
+        problems = []
+        if self.gridding != "casa" and self.engine != "mosaic":
+            problems.append(f"gridding '{self.gridding}' needs the engine 'mosaic', not '{self.engine}'")
+        if self.w_correction and (self.engine, self.gridding) != ("mosaic", "exact"):
+            problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
+        if self.nsigma_per_stokes and self.engine != "mosaic":
+            problems.append(f"nsigma_per_stokes needs the engine 'mosaic', not '{self.engine}'")
+        return problems
+
+    @property
+    def profile_values(self) -> dict[str, Any]:
+        """Present values of the options that a profile sets."""
+        return {name: getattr(self, name) for name in PROFILES[self.profile]}
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """Options with another value than the profile has by itself: their value and that one."""
+        usual = RunOptions(profile=self.profile)
+        pairs = {
+            field.name: (getattr(self, field.name), getattr(usual, field.name)) for field in fields(self)
+        }
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    @property
+    def without_name(self) -> RunOptions:
+        """The same choices, for steps to whose results the profile's name is nothing."""
+        return replace(self, profile="archive")
+
+    @property
+    def profile_text(self) -> str:
+        """The profile, and what was changed of it: ``'science with changes: common_beam gated'``."""
+        changes = [f"{name} {option_text(value)}" for name, (value, _) in self.changes.items()]
+        return f"{self.profile} with changes: {', '.join(changes)}" if changes else self.profile
+
     @property
     def excluded_spw_ids(self) -> frozenset[int]:
         """Spectral windows that are never rejected."""
         return frozenset(parse_ids(self.reject_exclude_spw)) if self.reject_exclude_spw else frozenset()
+
+
+def option_text(value: object) -> str:
+    """Write the value of an option: ``'on'`` and ``'off'`` for those that are either."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value in (None, "") else str(value)

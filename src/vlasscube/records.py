@@ -252,6 +252,23 @@ class ObservedTime:
 
 
 @dataclass(frozen=True)
+class SpectralCoverage:
+    """Where in frequency the data of a plane are, by the weights they are imaged with.
+
+    All frequencies are topocentric, as the value of the images' frequency axis is: that is the mean of the
+    channel frequencies as recorded, whatever is flagged.
+    """
+
+    effective_frequency_hz: float
+    """ΣWν / ΣW: what a spectrum that is a straight line over the plane has the plane's value at."""
+    mean_lambda2_m2: float
+    """ΣWλ² / ΣW: what a polarisation angle that turns with λ² has the plane's value at."""
+    effective_bandwidth_hz: float
+    """(ΣW)² / Σ(W²/Δν), W the weight of a channel and Δν its width: the width of an evenly weighted band
+    of the same noise."""
+
+
+@dataclass(frozen=True)
 class CleanCycles:
     """Course of the clean of one Stokes plane, one entry per major cycle."""
 
@@ -327,6 +344,10 @@ class Iteration:
     """Noise expected from the weights of the data, Jy/beam; only for the first iteration."""
     observed_time: ObservedTime | None = None
     """Only for the first iteration."""
+    spectral_coverage: SpectralCoverage | None = None
+    """Only for the first iteration."""
+    w_planes: int | None = None
+    """Planes of w that the data are gridded with, 0 without w-correction; only for the first iteration."""
 
     def nsigma_level_jy(self, statistics: IterationStatistics | None) -> float | None:
         """The n-sigma level of a residual, `nsigma` times its scaled MAD, Jy/beam; None where not known."""
@@ -355,6 +376,16 @@ class PlaneImages:
     """The iteration that diverged, of which there are no images; `iterations` ends before it."""
     observed_time: ObservedTime | None = None
     """None: not recorded."""
+    spectral_coverage: SpectralCoverage | None = None
+    """None: not recorded."""
+    w_planes: int | None = None
+    """Planes of w that the data were gridded with, 0 without w-correction; None: not recorded."""
+
+    @property
+    def effective_frequency_hz(self) -> float:
+        """Mean frequency of the data by their weights; where it is not recorded, that of the axis."""
+        coverage = self.spectral_coverage
+        return coverage.effective_frequency_hz if coverage is not None else self.frequency_hz
 
     def noise_ratio(self, stokes: str) -> float | None:
         """Scaled MAD of the final residual over the expected noise; None where one of them is not known."""
@@ -446,6 +477,7 @@ class StokesMeasurement:
 
     label: str
     frequency_hz: float
+    """Mean frequency of the data by their weights."""
     beam: Beam
     kept: bool
     stokes_i: float
@@ -458,6 +490,8 @@ class StokesMeasurement:
     """Median of the rms image of the cutout, by Stokes parameter."""
     derived: DerivedStokes | None = None
     """Known once the spectrum is fitted."""
+    mean_lambda2_m2: float | None = None
+    """Mean λ² of the data by their weights; None: not recorded."""
 
 
 @dataclass(frozen=True)
@@ -500,6 +534,7 @@ class BrightSource:
 FileKind = Literal[
     "image",
     "rms",
+    "primary_beam",
     "common_beam",
     "cube",
     "table",

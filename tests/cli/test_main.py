@@ -22,7 +22,7 @@ from vlasscube import casa, cli
 from vlasscube.cli.command_options import combined_options, option_texts
 from vlasscube.cli.console import RichProgress
 from vlasscube.errors import CasaUnavailableError, ImagingError
-from vlasscube.options import RunOptions
+from vlasscube.options import PROFILE_TEXTS, RunOptions
 from vlasscube.records import Beam, Message, Outcome
 from vlasscube.results.types import CubeImages, PlaneVerdict
 from vlasscube.run import planning, workflow
@@ -300,6 +300,36 @@ def test_only_options_given_override_those_recorded(tmp_path: Path, fake: FakeWo
     assert fake.options == dataclasses.replace(recorded, reject_by_beam=False, latitude="geodetic")
     cli.main(["run", str(tmp_path), "--nmajor", "0", "--reject-exclude-spw", "2, 3"])
     assert fake.options == dataclasses.replace(recorded, nmajor=None, reject_exclude_spw="2,3")
+
+
+def test_a_profile_sets_its_options_and_those_beside_it_override_it(
+    tmp_path: Path, fake: FakeWorkflow
+) -> None:
+    Workspace(tmp_path).write_options(RunOptions(nmajor=220, common_beam="always"))
+    cli.main(["run", str(tmp_path), "--profile", "science", "--no-w-correction"])
+    assert fake.options == RunOptions(profile="science", nmajor=220, w_correction=False)
+    cli.main(["run", str(tmp_path), "--profile", "archive", "--common-beam-alignment", "fourier"])
+    assert fake.options == RunOptions(nmajor=220, common_beam="gated", common_beam_alignment="fourier")
+
+
+def test_a_recorded_profile_is_kept(tmp_path: Path, fake: FakeWorkflow) -> None:
+    recorded = RunOptions(profile="science", w_correction=False)
+    Workspace(tmp_path).write_options(recorded)
+    cli.main(["run", str(tmp_path), "--nmajor", "220"])
+    assert fake.options == dataclasses.replace(recorded, nmajor=220)
+
+
+def test_help_tells_profiles_in_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "plan"):
+        cli.main([command, "--help"])
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        for name, text in PROFILE_TEXTS.items():
+            assert f"{name}  {text}" in lines
+
+
+def test_science_with_tclean_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", str(tmp_path), "--profile", "science", "--engine", "casa"]) == 1
+    assert "the profile 'science' needs the engine 'mosaic'" in capsys.readouterr().err
 
 
 def test_first_run_has_the_defaults(tmp_path: Path, fake: FakeWorkflow) -> None:
@@ -595,7 +625,7 @@ def test_simulation_refuses_what_it_cannot_do(
 
 def test_simulation_overrides_reach_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vlasscube.cli import simulation_command
-    from vlasscube.simulation.presets import FieldSimulation
+    from vlasscube.simulation.parameters import FieldSimulation
 
     made: list[tuple[Path, FieldSimulation, int]] = []
     monkeypatch.setattr(

@@ -203,7 +203,7 @@ def test_noise_is_expected_once_for_a_plane(field, tmp_path, changes):
     assert again.expected_noise_jy == pytest.approx(first.expected_noise_jy / 2, rel=1e-4)
 
 
-def test_the_same_noise_is_expected_of_tclean(field, tmp_path, monkeypatch):
+def test_noise_and_frequency_are_the_same_for_tclean(field, tmp_path, monkeypatch):
     field(noise_only())
     monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
     monkeypatch.setattr(tclean.casa, "run_task", lambda name, **arguments: {})
@@ -211,6 +211,9 @@ def test_the_same_noise_is_expected_of_tclean(field, tmp_path, monkeypatch):
     (ours,) = make(one_engine(), tmp_path, settings, 1)
     of_tclean = make(iter([TcleanEngine(), TcleanEngine()]), tmp_path / "none", settings, 2)
     assert [result.expected_noise_jy for result in of_tclean] == [ours.expected_noise_jy, None]
+    assert ours.spectral_coverage is not None
+    assert [result.spectral_coverage for result in of_tclean] == [ours.spectral_coverage, None]
+    assert [result.w_planes for result in of_tclean] == [ours.w_planes, None] == [0, None]
 
 
 def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):

@@ -12,7 +12,14 @@ from vlasscube.imaging import plane_imager
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.imaging.engine import CleanResult
 from vlasscube.imaging.tclean import take_over
-from vlasscube.records import Beam, DataSelection, FlagCount, ImageGeometry, PlaneTarget
+from vlasscube.records import (
+    Beam,
+    DataSelection,
+    FlagCount,
+    ImageGeometry,
+    PlaneTarget,
+    SpectralCoverage,
+)
 from vlasscube.testing.durability import watched
 
 TARGET = PlaneTarget(
@@ -28,6 +35,8 @@ TARGET = PlaneTarget(
     fields_above_threshold=0,
     outcome=None,
 )
+
+COVERAGE = SpectralCoverage(2.06e9, 0.0212, 64e6)
 
 
 class Killed(BaseException):
@@ -62,11 +71,13 @@ class FakeEngine:
                 raise Killed
         if number:
             root.with_name(f"{root.name}.mask").mkdir()
-        expected = None if number else 2e-4
         code = self.stop_code if number else 0
         if self.diverge_in is not None:
             code = 5 if number >= self.diverge_in else 8
-        return CleanResult("tclean()", number, 1, StopCode(code), {}, expected_noise_jy=expected)
+        made = CleanResult("tclean()", number, 1, StopCode(code), {})
+        if number:
+            return made
+        return replace(made, expected_noise_jy=2e-4, spectral_coverage=COVERAGE, w_planes=7)
 
 
 class Store:
@@ -300,12 +311,14 @@ def test_statistics_leave_out_what_is_beyond_the_primary_beam_limit(image, monke
     assert images.last.statistics["V"].residual_madrms == pytest.approx(1.4826)
 
 
-def test_expected_noise_outlives_a_stop(image):
+def test_what_the_first_iteration_says_of_the_data_outlives_a_stop(image):
     store = Store()
     with pytest.raises(Killed):
         image(FakeEngine(kill_in=3), store)
     images = image(FakeEngine(), store)
-    assert images.expected_noise_jy == 2e-4
+    assert (images.expected_noise_jy, images.spectral_coverage, images.w_planes) == (2e-4, COVERAGE, 7)
+    assert images.effective_frequency_hz == COVERAGE.effective_frequency_hz
+    assert replace(images, spectral_coverage=None).effective_frequency_hz == images.frequency_hz
 
 
 def test_missing_psf_beam_is_an_error(image, monkeypatch):

@@ -113,6 +113,87 @@ def test_the_threshold_ends_the_clean():
     assert np.abs(sky.state.residual).max() < 0.11
 
 
+def noise_of(sky, plane):
+    return 1.4826 * np.median(np.abs(sky.state.residual[plane][np.isfinite(sky.state.pb)]))
+
+
+def peak_over_noise(sky, plane):
+    """Peak within the mask, in units of the plane's own noise."""
+    return np.abs(sky.state.residual[plane] * sky.mask()).max() / noise_of(sky, plane)
+
+
+class DynamicRangeLimited(Sky):
+    """Stokes I has twenty times the noise of Q, U and V."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise[0] *= 20
+        self.measure(self.state.model)
+
+
+def test_planes_are_cleaned_to_their_own_noise():
+    sky = DynamicRangeLimited()
+    assert noise_of(sky, 0) > 5 * noise_of(sky, 3)
+    outcome = sky.clean(nsigma_per_stokes=True)
+    assert outcome.stop_code == 8
+    assert noise_of(sky, 0) > 15 * noise_of(sky, 3)
+    assert max(peak_over_noise(sky, plane) for plane in range(4)) < 3.04
+
+
+def test_planes_are_cleaned_to_the_noise_of_the_noisiest_as_by_tclean():
+    sky = DynamicRangeLimited()
+    assert sky.clean().stop_code == 8
+    assert peak_over_noise(sky, 0) < 3.04
+    assert peak_over_noise(sky, 1) > 8
+
+
+def test_a_finished_plane_is_left_as_it_is():
+    together, sky = DynamicRangeLimited(), DynamicRangeLimited()
+    together.clean()
+    outcome = sky.clean(nsigma_per_stokes=True)
+    course = outcome.cycles["I"]
+    last = course.iterations.index(course.iterations[-1])
+    assert last + 1 < len(course.iterations)
+    assert course.start_peak_residual_jy[last + 1] < 3.04 * noise_of(sky, 0)
+    assert sky.state.model[0].sum() == pytest.approx(together.state.model[0].sum(), rel=0.02)
+
+
+def test_a_plane_in_which_nothing_changes_does_not_stop_the_others():
+    sky = Sky()
+
+    def measure(model):
+        before = sky.state.residual[1].copy()
+        sky.measure(model)
+        sky.state.residual[1] = before
+
+    outcome = clean(sky.state, dataclasses.replace(CONTROL, nsigma_per_stokes=True), sky.mask(), measure)
+    assert outcome.stop_code == 4
+    assert max(peak_over_noise(sky, plane) for plane in (0, 2, 3)) < 3.04
+    assert outcome.cycles["Q"].iterations[-1] == outcome.cycles["Q"].iterations[1]
+
+
+def test_a_plane_that_diverges_below_the_peak_of_another_stops_the_clean():
+    sky = Sky()
+
+    def measure(model):
+        sky.measure(model)
+        sky.state.residual[3] *= 10
+
+    control = dataclasses.replace(CONTROL, nsigma=0.0, threshold_jy=1e-3, nmajor=1, cycleniter=10)
+    assert clean(sky.state, control, sky.mask(), measure).stop_code == 9
+    sky.__init__()
+    own = dataclasses.replace(control, nsigma_per_stokes=True)
+    assert clean(sky.state, own, sky.mask(), measure).stop_code == 5
+
+
+def test_an_empty_mask_of_a_plane_does_not_stop_the_others():
+    sky = DynamicRangeLimited()
+    masks = np.stack([sky.mask(), np.zeros_like(sky.mask()), sky.mask(), sky.mask()])
+    assert sky.clean(masks, nsigma_per_stokes=True).stop_code == 8
+    assert not sky.state.model[1].any()
+    assert peak_over_noise(sky, 2) < 3.04
+
+
 def test_an_empty_mask_changes_nothing():
     sky = Sky()
     outcome = sky.clean(np.zeros_like(sky.mask()))

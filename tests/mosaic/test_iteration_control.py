@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from vlasscube import _kernels
+from vlasscube.clean_terms import StopCode
 from vlasscube.mosaic.beam_model import beam_reach, gaussian, psf_sidelobe
 from vlasscube.mosaic.iteration_control import (
     CleanControl,
     IterationControl,
     ResidualLevels,
+    common_stop_code,
 )
 from vlasscube.records import Beam
 
@@ -52,6 +54,33 @@ def test_noise_threshold_of_all_planes_is_that_of_stokes_i_and_the_end_that_of_t
     assert iteration.minor_cycle(residual).noise_threshold_jy == pytest.approx(0.03)
     assert iteration.minor_cycle(residual).cycle_threshold_jy == pytest.approx(0.05)
     assert iteration.stop_code(residual, mask_is_empty=False) == 8
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ((8, 8, 8, 8), 8),
+        ((8, 0, 8, 8), 0),
+        ((8, 2, 2, 2), 8),
+        ((2, 2), 2),
+        ((7, 2), 2),
+        ((7, 7), 7),
+        ((8, 4), 4),
+        ((0, 4), 0),
+        ((8, 9), 9),
+        ((8, 1), 1),
+        ((0, 5), 5),
+        ((0, 6), 6),
+        ((0,), 0),
+    ],
+)
+def test_the_common_code_of_planes(codes, code):
+    assert common_stop_code([StopCode(entry) for entry in codes]) == code
+
+
+def test_every_code_that_a_clean_can_stop_with_has_its_place():
+    for code in set(StopCode) - {StopCode.UNKNOWN, StopCode.FORCED}:
+        assert common_stop_code([code]) is code
 
 
 def test_cycle_iterations_end_at_the_iteration_limit():

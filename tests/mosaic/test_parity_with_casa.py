@@ -26,7 +26,7 @@ from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import INTENT, spw_mean_frequency_hz, write_measurement_set
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 
 pytestmark = pytest.mark.casa
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import erfa
@@ -6,6 +7,7 @@ import pytest
 
 from vlasscube.simulation import layout
 from vlasscube.simulation.presets import preset
+from vlasscube.sky import separation_rad, unit_vector
 
 
 def test_rows_are_scans_to_and_fro():
@@ -88,3 +90,48 @@ def test_empty_fields_lie_far_from_the_image():
     empty = layout.empty_fields(p)
     assert len(empty) == p.first_field_id
     assert all(abs(math.degrees(dec) - p.dec_deg) > 5 for _, _, dec in empty)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("z30", 30), ("z50", 50), ("z65", 65), ("z74", 74)])
+def test_presets_lie_at_their_zenith_distance(name, expected):
+    p = preset(name)
+    assert p.zenith_distance_deg == pytest.approx(expected, abs=0.02)
+    times = np.array([f.times_mjd_s for f in layout.pointings(p)])
+    zenith = layout.zenith_vector((times.min() + times.max()) / 2, *p.centre_rad)
+    # Precession since 2000 is 0.3°, nutation and aberration count for little.
+    assert math.degrees(math.acos(zenith[2])) == pytest.approx(expected, abs=0.35)
+    # Seen from a field east of the meridian the zenith is to the west.
+    assert np.sign(zenith[0]) == np.sign(p.hour_angle_h)
+
+
+def test_w_is_tied_to_u_and_v_by_the_zenith():
+    """The baselines of the array, 20 km wide on a round Earth, lie in the plane normal to the zenith."""
+    p = preset("z74", antennas=27)
+    field = layout.pointings(p)[0]
+    array = layout.array(p, 1)
+    first, second = array.baselines
+    baselines = array.positions_m[first] - array.positions_m[second]
+    u, v, w = layout.uvw_m(baselines, field.times_mjd_s[0], field.ra_rad, field.dec_rad).T
+    fitted = np.linalg.lstsq(np.stack([u, v], axis=1), w, rcond=None)[0]
+    zenith = layout.zenith_vector(field.times_mjd_s[0], field.ra_rad, field.dec_rad)
+    assert -zenith[:2] / zenith[2] == pytest.approx(fitted, abs=0.02)
+    assert (
+        np.abs(w - np.stack([u, v], axis=1) @ fitted).max() < 0.01 * np.linalg.norm(baselines, axis=1).max()
+    )
+
+
+@pytest.mark.parametrize("name", ["z30", "z50", "pole"])
+def test_fields_go_through_zero_hours(name):
+    p = preset(name, ra_deg=0.0)
+    fields = layout.pointings(p)
+    ra = np.degrees([f.ra_rad for f in fields])
+    assert ((ra >= 0) & (ra < 360)).all()
+    assert (ra < 180).any()
+    assert (ra > 180).any()
+    for row in range(p.rows):
+        own = fields[row * p.fields_per_row : (row + 1) * p.fields_per_row]
+        steps = [separation_rad(a.ra_rad, a.dec_rad, b.ra_rad, b.dec_rad) for a, b in itertools.pairwise(own)]
+        # Names round to 0.1 s and 1″; at the pole a row is bent.
+        assert np.degrees(steps) * 60 == pytest.approx(2.98, abs=0.04)
+    centre = np.array([unit_vector(f.ra_rad, f.dec_rad) for f in fields]).mean(axis=0)
+    assert np.degrees(np.arccos(centre @ unit_vector(*p.centre_rad) / np.linalg.norm(centre))) * 60 < 0.3

@@ -5,7 +5,7 @@ import pytest
 from vlasscube.errors import ProblemListError
 from vlasscube.simulation import PRESETS, FieldSimulation, preset
 from vlasscube.simulation.layout import array, pointings
-from vlasscube.simulation.presets import spw_mean_frequency_hz
+from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
 from vlasscube.workspace import record_json
 
 
@@ -68,6 +68,9 @@ def test_unknown_preset_and_parameter_are_errors():
     [
         {"ra_deg": -1.0},
         {"dec_deg": 89.0},
+        {"dec_deg": -40.0, "hour_angle_h": 3.0},
+        {"dec_deg": 88.0, "rows": 27, "fields_per_row": 1},
+        {"dec_deg": 88.0, "rows": 1, "fields_per_row": 130},
         {"rows": 0},
         {"field_step_arcmin": 0.0},
         {"fields_per_row": 1000},

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import visibilities
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.simulation.visibilities import predict
 from vlasscube.sky import direction_at
@@ -40,7 +40,7 @@ def brute_force(sources, baselines, frequencies, centre, pointing):
         )
         for channel, frequency in enumerate(frequencies):
             i, q, u, v = (float(value[0]) for value in stokes_spectrum(source, frequency))
-            beam = float(evla_power_beam(math.degrees(from_pointing) * 60, frequency))
+            beam = float(power_beam(math.degrees(from_pointing) * 60, frequency))
             for row, (x, y, z) in enumerate(baselines):
                 path = x * east + y * north + z * (cosine - 1)
                 fringe = beam * cmath.exp(2j * math.pi * path * frequency / 299792458.0)
@@ -84,7 +84,7 @@ def test_gaussian_equals_a_sum_of_many_points():
             total += (
                 value
                 * brute_force([source_at(east / 60, north / 60)], baselines, [3.0e9], CENTRE, CENTRE)
-                / evla_power_beam(math.hypot(east, north) / 60, 3.0e9)
+                / power_beam(math.hypot(east, north) / 60, 3.0e9)
             )
     result = predict([source_at(0.0, 0.0, **size)], baselines, np.array([3.0e9]), CENTRE)
     np.testing.assert_allclose(result[0], total[0] / weight, atol=2e-4)

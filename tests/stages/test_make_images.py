@@ -19,8 +19,8 @@ from vlasscube.records import STOKES, DataSelection, FlagCount, ImageGeometry, P
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.continuum_images import pixel_position
 from vlasscube.simulation.corruption import noise_jy, phase_errors_rad
-from vlasscube.simulation.presets import spw_mean_frequency_hz
 from vlasscube.simulation.sky import stokes_spectrum
+from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
 from vlasscube.stages import make_images
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.make_images import MakeImagesInputs, make_plane_images

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from vlasscube.options import RunOptions
-from vlasscube.recipe import IMPORT_DATA, RECIPE, Stage
+from vlasscube.options import PROFILES, RunOptions
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, MAKE_IMAGES, RECIPE, Stage
 from vlasscube.results.reading import InputSource
+from vlasscube.run.steps import step_key
 from vlasscube.run.wiring import prepare_step
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import to_plain
@@ -64,3 +65,16 @@ def test_inputs_are_those_of_the_release(
     source = InputSource(workspace, workspace.read_options() or RunOptions(), plane)
     made = to_plain(prepare_step(stage, source).inputs)
     assert list(differences(record.inputs, made, stage.name)) == []
+
+
+@pytest.mark.parametrize(("stage", "plane"), [(MAKE_IMAGES, "spw2"), (EDIT_IMAGE_LIST_CUBE, None)])
+def test_a_profile_has_the_step_keys_of_its_single_options(
+    workspace: Workspace, stage: Stage[object], plane: str | None
+) -> None:
+    def key(options: RunOptions) -> str:
+        return step_key(stage.name, prepare_step(stage, InputSource(workspace, options, plane)).inputs)
+
+    assert key(RunOptions(profile="science")) == key(RunOptions(**PROFILES["science"]))
+    assert key(RunOptions(profile="science")) != key(RunOptions())
+    changed = RunOptions(profile="science", w_correction=False)
+    assert key(changed) != key(RunOptions(profile="science"))

@@ -165,8 +165,12 @@ class TestFinishedRun:
 
     def test_changed_options(self, finished: SmallRun) -> None:
         table = rows_of(parse(finished.workspace.weblog / "index.html"))
-        assert ["nmajor", "220", "None"] in table
-        assert ["reject_by_beam", "True", "False"] in table
+        assert ["nmajor", "220", "none"] in table
+        assert ["reject_by_beam", "on", "off"] in table
+
+    def test_profile(self, finished: SmallRun) -> None:
+        shown = text_of(parse(finished.workspace.weblog / "index.html"))
+        assert "archive: gridding casa, w_correction off, " in shown
 
     def test_targets_have_their_rows(self, finished: SmallRun) -> None:
         table = rows_of(parse(finished.workspace.weblog / "stage06-edit_image_list_cube.html"))

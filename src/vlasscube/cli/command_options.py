@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperOption
 
 from vlasscube.errors import QuantityError
 from vlasscube.id_lists import format_ids, parse_ids
-from vlasscube.options import RENAMED_OPTIONS, RunOptions
+from vlasscube.options import PROFILE_TEXTS, PROFILES, RENAMED_OPTIONS, RunOptions, option_text
 
 
 @functools.cache
@@ -36,6 +36,12 @@ def option_texts() -> dict[str, str]:
 
 class RunOptionsCommand(TyperCommand):
     """A command with the options of a run, whose texts are looked up when its help is shown."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        lines = (f"  {name}  {text}" for name, text in PROFILE_TEXTS.items())
+        # The mark keeps the lines as they are.
+        self.help = "\n".join([self.help or "", "", "\b", "Profiles (--profile):", *lines])
 
     # The context is one of click, or of the click that newer versions of typer bring along.
     def get_help(self, ctx: Any) -> str:
@@ -74,7 +80,10 @@ def _option_parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Param
         settings |= {"min": 0}
     elif field.name.endswith("_spw"):
         settings |= {"metavar": "IDS", "parser": _spw_list}
-    shown = "none" if default in (None, "") else str(default).lower() if hint is bool else str(default)
+    if field.name in PROFILES["archive"]:
+        shown = "; ".join(f"{name}: {option_text(values[field.name])}" for name, values in PROFILES.items())
+    else:
+        shown = option_text(default)
     annotation = Annotated[kind | None, typer.Option(flag, show_default=shown, **settings)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -146,11 +155,15 @@ def with_run_options(function: Callable[..., int]) -> Callable[..., int]:
 def combined_options(recorded: RunOptions | None, given: dict[str, Any]) -> RunOptions:
     """Options of a run: those recorded in its directory, overridden by those on the command line.
 
-    A limit of 0 stands for none.
+    A limit of 0 stands for none. A profile on the command line sets all the options that profiles set,
+    whatever is recorded; options on the command line override it.
     """
     hints = get_type_hints(RunOptions)
     values: dict[str, Any] = {
         key: None if value == 0 and type(None) in get_args(hints[key]) else value
         for key, value in given.items()
     }
-    return dataclasses.replace(recorded or RunOptions(), **values)
+    base = dataclasses.asdict(recorded or RunOptions())
+    if "profile" in values:
+        base |= PROFILES[values["profile"]]
+    return RunOptions(**(base | values))

@@ -314,10 +314,12 @@ def weblog(directory: Directory = HERE, debug: Debug = False) -> int:
     """
     from vlasscube.errors import WorkspaceError
     from vlasscube.texts import printable
+    from vlasscube.weblog.own_pages import claim_weblog
     from vlasscube.weblog.render import render_weblog
     from vlasscube.workspace.directory import Workspace
 
     workspace = Workspace(directory)
+    claim_weblog(workspace, ())
     if workspace.records.is_dir():
         # A run makes its own pictures, and where nothing can be written there is nothing to be made.
         with contextlib.suppress(WorkspaceError), workspace.locked():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vlasscube.cli.console import make_console, make_table
+from vlasscube.options import option_text
 from vlasscube.records import Message
 from vlasscube.run.planning import RunPlan, available_text
 from vlasscube.texts import data_size, duration, printable
@@ -20,6 +21,8 @@ def show_plan(plan: RunPlan) -> None:
         f"{plan.fields} fields in {plan.scans} scans, {plan.visibilities / 1e6:.3g} million visibilities × 4"
     )
     console.print(f"{plan.nx} × {plan.ny} pixels of {plan.cell_arcsec:g}″ at {printable(plan.phasecenter)}")
+    values = ", ".join(f"{name} {option_text(value)}" for name, value in plan.profile_values.items())
+    console.print(f"Profile {printable(plan.profile)} ({values})")
     if not plan.from_records:
         console.print("Flags are not counted yet: planes without unflagged data will be left out.")
     console.print()

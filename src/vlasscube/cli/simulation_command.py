@@ -12,7 +12,7 @@ from vlasscube.cli.console import foreign_output_to, make_console, make_table
 from vlasscube.cli.signals import outliving_the_terminal
 from vlasscube.errors import VlassCubeError
 from vlasscube.id_lists import parse_spw_group
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.texts import printable
 from vlasscube.workspace.directory import RESOURCES_ARCHIVE, Workspace
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from vlasscube.clean_terms import StopCode
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
 from vlasscube.naming import TcleanProduct
-from vlasscube.records import CleanCycles, DataSelection, Message, ObservedTime
+from vlasscube.records import CleanCycles, DataSelection, Message, ObservedTime, SpectralCoverage
 
 Gridding = Literal["casa", "exact"]
 
@@ -46,6 +46,10 @@ class CleanResult:
     """Noise of the flat-noise images by the weights of the data, Jy/beam; with the first iteration."""
     observed_time: ObservedTime | None = None
     """Of the data by their imaging weights; with the first iteration."""
+    spectral_coverage: SpectralCoverage | None = None
+    """Of the data by their imaging weights; with the first iteration."""
+    w_planes: int | None = None
+    """Planes of w that the data are gridded with, 0 without w-correction; with the first iteration."""
 
 
 TAKEN_OVER: tuple[TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model", "residual")

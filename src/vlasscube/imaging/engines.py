@@ -5,7 +5,9 @@ from __future__ import annotations
 from vlasscube.imaging.engine import Gridding, ImagingEngine
 
 
-def imaging_engine(name: str, *, gridding: Gridding = "casa", w_correction: bool = False) -> ImagingEngine:
+def imaging_engine(
+    name: str, *, gridding: Gridding = "casa", w_correction: bool = False, nsigma_per_stokes: bool = False
+) -> ImagingEngine:
     """Return an engine by name.
 
     Parameters
@@ -14,6 +16,8 @@ def imaging_engine(name: str, *, gridding: Gridding = "casa", w_correction: bool
         ``'mosaic'`` or ``'casa'``.
     gridding, w_correction
         Settings of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
+    nsigma_per_stokes : bool
+        Another; see `vlasscube.mosaic.iteration_control.CleanControl`.
     """
     if name == "casa":
         from vlasscube.imaging.tclean import TcleanEngine
@@ -21,4 +25,4 @@ def imaging_engine(name: str, *, gridding: Gridding = "casa", w_correction: bool
         return TcleanEngine()
     from vlasscube.imaging.mosaic_engine import MosaicEngine
 
-    return MosaicEngine(gridding=gridding, w_correction=w_correction)
+    return MosaicEngine(gridding=gridding, w_correction=w_correction, nsigma_per_stokes=nsigma_per_stokes)

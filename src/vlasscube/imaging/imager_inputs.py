@@ -40,7 +40,9 @@ def imager_settings(
     )
 
 
-def clean_control(parameters: CleanParameters, iteration: IterationParameters) -> CleanControl:
+def clean_control(
+    parameters: CleanParameters, iteration: IterationParameters, *, nsigma_per_stokes: bool = False
+) -> CleanControl:
     """Return when and how an iteration is cleaned."""
     return CleanControl(
         niter=iteration.niter,
@@ -52,4 +54,5 @@ def clean_control(parameters: CleanParameters, iteration: IterationParameters) -
         scales=tuple(float(scale) for scale in iteration.scales) or (0.0,),
         pblimit=parameters.pblimit,
         pbmask=iteration.pbmask,
+        nsigma_per_stokes=nsigma_per_stokes,
     )

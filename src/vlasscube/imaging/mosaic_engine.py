@@ -94,13 +94,18 @@ class MosaicEngine:
     ----------
     gridding, w_correction
         See `vlasscube.mosaic.imager.ImagerSettings`.
+    nsigma_per_stokes
+        See `vlasscube.mosaic.iteration_control.CleanControl`.
     """
 
     name = "mosaic"
 
-    def __init__(self, *, gridding: Gridding = "casa", w_correction: bool = False) -> None:
+    def __init__(
+        self, *, gridding: Gridding = "casa", w_correction: bool = False, nsigma_per_stokes: bool = False
+    ) -> None:
         self._gridding: Gridding = gridding
         self._w_correction = w_correction
+        self._nsigma_per_stokes = nsigma_per_stokes
         self._plane: _Plane | None = None
 
     def clean(self, request: CleanRequest) -> CleanResult:
@@ -117,7 +122,9 @@ class MosaicEngine:
             plane = self._read_back(request, threads)
         mask = _clean_mask(request.iteration, plane.state)
         if request.iteration.niter > 0:
-            control = clean_control(request.parameters, request.iteration)
+            control = clean_control(
+                request.parameters, request.iteration, nsigma_per_stokes=self._nsigma_per_stokes
+            )
 
             def measure(model: Float) -> None:
                 plane.imager.residual(model, plane.weight_image, plane.state.residual)
@@ -137,6 +144,8 @@ class MosaicEngine:
             messages=plane.warnings if request.previous_root is None else (),
             expected_noise_jy=plane.expected_noise_jy if request.previous_root is None else None,
             observed_time=plane.imager.observed_time() if request.previous_root is None else None,
+            spectral_coverage=plane.imager.spectral_coverage() if request.previous_root is None else None,
+            w_planes=plane.imager.w_planes if request.previous_root is None else None,
         )
 
     def _record_call(self, request: CleanRequest) -> str:
@@ -151,9 +160,12 @@ class MosaicEngine:
         shown = {key: value for key, value in arguments.items() if key not in _WITHOUT_MEANING}
         shown["mask"] = Path(arguments["mask"]).name
         casa.record_equivalent("tclean", **shown)
-        return casa.format_call(
-            "mosaic", shown | {"gridding": self._gridding, "w_correction": self._w_correction}
-        )
+        own = {
+            "gridding": self._gridding,
+            "w_correction": self._w_correction,
+            "nsigma_per_stokes": self._nsigma_per_stokes,
+        }
+        return casa.format_call("mosaic", shown | own)
 
     def _imager(
         self, request: CleanRequest, threads: int

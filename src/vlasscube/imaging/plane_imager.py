@@ -137,6 +137,8 @@ def image_plane(
         expected_noise_jy=finished[0].expected_noise_jy,
         diverged=diverged,
         observed_time=finished[0].observed_time,
+        spectral_coverage=finished[0].spectral_coverage,
+        w_planes=finished[0].w_planes,
     )
     if diverged is not None:
         report(
@@ -229,6 +231,8 @@ def _iteration(
         files=files,
         expected_noise_jy=result.expected_noise_jy,
         observed_time=result.observed_time,
+        spectral_coverage=result.spectral_coverage,
+        w_planes=result.w_planes,
     )
 
 

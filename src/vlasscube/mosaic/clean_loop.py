@@ -7,7 +7,7 @@ starts with a minor cycle on the residual it is given.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from vlasscube.mosaic.iteration_control import (
     IterationControl,
     MinorCycleLimits,
     ResidualLevels,
+    common_stop_code,
 )
 from vlasscube.mosaic.masks import MaskArray
 from vlasscube.records import STOKES, Beam, CleanCycles, Message
@@ -162,54 +163,92 @@ class _CleanLoop:
             )
         self._is_empty = [scale_masks.pixels[0] == 0 for scale_masks in self._scale_masks]
         self._courses = [_Course() for _ in range(planes)]
+        every = tuple(range(planes))
+        self._groups = [(plane,) for plane in every] if control.nsigma_per_stokes else [every]
+        """Planes that are controlled together."""
         self._peaks: list[float] = []
 
     def run(self, measure: Measure, report: Report | None) -> CleanOutcome:
         levels = self._measure_levels()
         sidelobe = psf_sidelobe(self._state.psf, self._state.beams, self._state.cell_arcsec)
-        iteration = IterationControl(self._control, sidelobe)
-        mask_is_empty = all(self._is_empty)
+        controls = [IterationControl(self._control, sidelobe) for _ in self._groups]
+        iterations = major_cycles = 0
         while True:
-            code = iteration.stop_code(levels, mask_is_empty=mask_is_empty)
-            if code is not StopCode.NOT_REACHED:
+            codes = self._stop_codes(controls, levels)
+            if (code := common_stop_code(codes)) is not StopCode.NOT_REACHED:
                 break
-            limits = iteration.minor_cycle(levels)
-            found = sum(self._clean_plane(plane, limits) for plane in range(self._planes))
-            iteration.iterations_done += found
+            limits = [
+                control.minor_cycle(of_group) for control, of_group in zip(controls, levels, strict=True)
+            ]
+            found = self._clean_groups(codes, limits)
+            iterations += found
             if report is not None:
-                report(self._message(iteration, found, levels, limits))
+                report(self._message(major_cycles + 1, found, iterations, levels, limits))
+            for control in controls:
+                control.iterations_done = iterations
             if found == 0:
-                code = iteration.stop_code(levels, mask_is_empty=mask_is_empty)
+                code = common_stop_code(self._stop_codes(controls, levels))
                 break
             # The division by the primary beam before the prediction leaves nothing beyond its limit.
             np.copyto(self._state.model, 0.0, where=self._outside)
             measure(self._state.model)
-            iteration.major_cycles += 1
+            major_cycles += 1
+            for control in controls:
+                control.major_cycles = major_cycles
             levels = self._measure_levels()
         return CleanOutcome(
-            iterations=iteration.iterations_done,
-            major_cycles=iteration.major_cycles,
+            iterations=iterations,
+            major_cycles=major_cycles,
             stop_code=code,
             cycles={name: course.record() for name, course in zip(STOKES, self._courses, strict=False)},
         )
 
-    def _measure_levels(self) -> ResidualLevels:
+    def _stop_codes(
+        self, controls: Sequence[IterationControl], levels: Sequence[ResidualLevels]
+    ) -> list[StopCode]:
+        """Stop code of each group of planes."""
+        return [
+            control.stop_code(of_group, mask_is_empty=all(self._is_empty[plane] for plane in group))
+            for control, of_group, group in zip(controls, levels, self._groups, strict=True)
+        ]
+
+    def _measure_levels(self) -> list[ResidualLevels]:
+        """Levels of each group of planes."""
         self._peaks = []
-        noise = []
-        unmasked = 0.0
+        noise: list[float] = []
+        unmasked: list[float] = []
         for residual, mask, is_empty in zip(self._state.residual, self._masks, self._is_empty, strict=True):
             finite, peak, peak_in_mask = _kernels.find_peaks(residual, self._inside, mask, self._threads)
             if finite == 0 and self._has_pixels:
                 raise ImagingError("a residual plane has no finite pixel")
-            unmasked = max(unmasked, peak)
+            unmasked.append(peak)
             self._peaks.append(peak if is_empty else peak_in_mask)
             if self._control.nsigma > 0:
                 _, _, mad = _kernels.robust_statistics(residual, self._noise_region, self._threads)
                 noise.append(MAD_TO_SIGMA_CASA * mad)
-        masked = [peak for peak, is_empty in zip(self._peaks, self._is_empty, strict=True) if not is_empty]
-        return ResidualLevels(
-            peak_jy=max(masked, default=unmasked), peak_unmasked_jy=unmasked, noise_jy=tuple(noise)
-        )
+        levels = []
+        for group in self._groups:
+            highest = max((unmasked[plane] for plane in group), default=0.0)
+            masked = [self._peaks[plane] for plane in group if not self._is_empty[plane]]
+            levels.append(
+                ResidualLevels(
+                    peak_jy=max(masked, default=highest),
+                    peak_unmasked_jy=highest,
+                    noise_jy=tuple(noise[plane] for plane in group) if noise else (),
+                )
+            )
+        return levels
+
+    def _clean_groups(self, codes: Sequence[StopCode], limits: Sequence[MinorCycleLimits]) -> int:
+        """Run the minor cycles of all planes; the number of components found.
+
+        A group that is finished, while others are not, is left as it is.
+        """
+        found = 0
+        for group, code, of_group in zip(self._groups, codes, limits, strict=True):
+            left = of_group if code is StopCode.NOT_REACHED else replace(of_group, max_iterations=0)
+            found += sum(self._clean_plane(plane, left) for plane in group)
+        return found
 
     def _clean_plane(self, plane: int, limits: MinorCycleLimits) -> int:
         """Run the minor cycle of a plane; the number of components found."""
@@ -232,14 +271,23 @@ class _CleanLoop:
         return found
 
     def _message(
-        self, iteration: IterationControl, found: int, levels: ResidualLevels, limits: MinorCycleLimits
+        self,
+        cycle: int,
+        found: int,
+        in_all: int,
+        levels: Sequence[ResidualLevels],
+        limits: Sequence[MinorCycleLimits],
     ) -> Message:
-        kind = "n-sigma" if limits.noise_threshold_jy > limits.cycle_threshold_jy else "cycle"
+        thresholds = ", ".join(
+            f"{'n-sigma' if entry.noise_threshold_jy > entry.cycle_threshold_jy else 'cycle'} threshold "
+            f"{1e3 * entry.threshold_jy:.3f} mJy"
+            for entry in limits
+        )
+        peak_jy = max(entry.peak_jy for entry in levels)
         return Message(
             "info",
-            f"minor cycle {iteration.major_cycles + 1}: peak residual {1e3 * levels.peak_jy:.3f} mJy, "
-            f"{kind} threshold {1e3 * limits.threshold_jy:.3f} mJy, {found} components, "
-            f"{iteration.iterations_done} in all",
+            f"minor cycle {cycle}: peak residual {1e3 * peak_jy:.3f} mJy, {thresholds}, {found} components, "
+            f"{in_all} in all",
         )
 
 

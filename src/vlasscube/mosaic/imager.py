@@ -32,10 +32,11 @@ from vlasscube.mosaic.linear_algebra import one_blas_thread
 from vlasscube.mosaic.normalisation import TINY, Normalisation
 from vlasscube.mosaic.observed_time import observed_time
 from vlasscube.mosaic.primary_beam import beam_radius_rad, evla_power_beam
+from vlasscube.mosaic.spectral_coverage import spectral_coverage
 from vlasscube.mosaic.uv_grid import grid_to_images, images_to_grid
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData, Visibilities
 from vlasscube.mosaic.weighting import UvTaper
-from vlasscube.records import ObservedTime
+from vlasscube.records import ObservedTime, SpectralCoverage
 
 Float = npt.NDArray[np.float32]
 _NOISE_SAMPLES = 256
@@ -220,6 +221,32 @@ class MosaicImager:
         ]
         times = [block.window.time_mjd_s for block in self._windows]
         return observed_time(np.concatenate(times), np.concatenate(weights))
+
+    @property
+    def w_planes(self) -> int:
+        """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
+        if not self.settings.w_correction:
+            return 0
+        return max(int(block.functions.gridding.shape[1]) for block in self._windows)
+
+    def spectral_coverage(self) -> SpectralCoverage | None:
+        """Tell where in frequency the data are, by the weights they are gridded with.
+
+        Returns
+        -------
+        SpectralCoverage or None
+            Topocentric; None if no visibility has a weight.
+        """
+        windows = [block.window for block in self._windows]
+        weights = [
+            block.gridded_weight(self._padded.nx, self._padded.ny).sum(axis=0, dtype=np.float64)
+            for block in self._windows
+        ]
+        return spectral_coverage(
+            np.concatenate([window.channel_frequency_hz for window in windows]),
+            np.concatenate([window.channel_width_hz for window in windows]),
+            np.concatenate(weights),
+        )
 
     def psf(self) -> Float:
         """Compute the point spread function at the image centre, peak 1; shape (ny, nx)."""

@@ -6,6 +6,7 @@ All stopping decisions are made on residuals that a major cycle made, never on t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +45,13 @@ class CleanControl:
     """Pixels count, and may keep model flux, where the primary beam is above this."""
     pbmask: float = 0.0
     """Pixels count for the noise where the primary beam is above this, too."""
+    nsigma_per_stokes: bool = False
+    """Clean each Stokes plane to n-sigma of its own noise; otherwise, as tclean, all to one level."""
 
 
 @dataclass(frozen=True)
 class ResidualLevels:
-    """What a set of residual planes says to the iteration control."""
+    """What the residual planes that are controlled together say to their iteration control."""
 
     peak_jy: float
     """Largest absolute value within the mask, over all planes; of all pixels if the mask is empty."""
@@ -73,6 +76,9 @@ class MinorCycleLimits:
 
 class IterationControl:
     """The iterations of a clean: what was done, and what the next step is.
+
+    For all Stokes planes together, or, with thresholds of their own, for each plane; iterations and major
+    cycles are counted over all planes in both cases.
 
     Parameters
     ----------
@@ -148,6 +154,28 @@ class IterationControl:
             noise_threshold_jy=self._control.nsigma * noise,
             max_iterations=min(self._control.cycleniter, self._control.niter - self.iterations_done),
         )
+
+
+_BY_WEIGHT = (
+    StopCode.GREW_SINCE_LAST,
+    StopCode.GREW_FROM_MINIMUM,
+    StopCode.NOT_REACHED,
+    StopCode.MAJOR_CYCLE_LIMIT,
+    StopCode.ITERATION_LIMIT,
+    StopCode.UNCHANGED,
+    StopCode.NOISE_THRESHOLD,
+    StopCode.THRESHOLD,
+    StopCode.EMPTY_MASK,
+)
+
+
+def common_stop_code(codes: Sequence[StopCode]) -> StopCode:
+    """Return what the stop codes of Stokes planes that are controlled one by one mean for their clean.
+
+    It continues as long as any plane does, unless another diverges; a plane that reached its level, or that
+    nothing more is found in, waits for the others.
+    """
+    return min(codes, key=_BY_WEIGHT.index)
 
 
 def _has_reached(peak: float, threshold: float) -> bool:

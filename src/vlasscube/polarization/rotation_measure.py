@@ -43,6 +43,7 @@ def rotation_measure(
     sigma: npt.ArrayLike,
     *,
     bandwidth_hz: npt.ArrayLike | None = None,
+    mean_lambda2_m2: npt.ArrayLike | None = None,
     max_rm: float = 1000.0,
 ) -> RotationMeasureFit | None:
     """Fit one rotation measure.
@@ -54,7 +55,7 @@ def rotation_measure(
     Parameters
     ----------
     freq_hz : array_like, shape (n,)
-        Centres of the planes.
+        Centres of the planes, or mean frequencies of their data.
     q, u : array_like, shape (n,)
         Stokes Q and U, or Q/I and U/I if the source has a spectral index. Planes with NaN are left out.
     sigma : array_like, shape (n,) or scalar
@@ -62,6 +63,9 @@ def rotation_measure(
     bandwidth_hz : array_like, shape (n,) or scalar, optional
         Widths of the planes, to correct for the depolarisation within them (29 % at 2.03 GHz for 500 rad m⁻²
         and 128 MHz). Without it Q and U are taken as of one frequency.
+    mean_lambda2_m2 : array_like, shape (n,), optional
+        Mean λ² of the data of the planes by their weights, where it is known; NaN where it is not, and by
+        default, is taken for that of an evenly filled plane.
     max_rm : float
         Limit of the search in rad m⁻², to both sides.
 
@@ -79,13 +83,15 @@ def rotation_measure(
     use = np.isfinite(q_all) & np.isfinite(u_all) & np.isfinite(noise)
     if int(use.sum()) < 3:
         return None
+    # Mean of λ² over a channel.
+    even = SPEED_OF_LIGHT_M_S**2 / (frequency**2 - (width / 2) ** 2)
+    lambda2 = even[use] if mean_lambda2_m2 is None else _mean_lambda2(mean_lambda2_m2, even)[use]
     frequency, noise, width = frequency[use], noise[use], width[use]
     polarization = q_all[use] + 1j * u_all[use]
     if not np.any(polarization):
         return None
     weight = (noise.min() / noise) ** 2
-    # Mean of λ² over a channel, and its extent.
-    lambda2 = SPEED_OF_LIGHT_M_S**2 / (frequency**2 - (width / 2) ** 2)
+    # Of a channel, in λ².
     extent = 2 * lambda2 * width / frequency
     center = float(np.average(lambda2, weights=weight))
     offset = lambda2 - center
@@ -132,6 +138,13 @@ def _arrays(
     if np.any(noise <= 0):
         raise ProductError("rotation measure: the noise must be positive")
     return frequency, q_all, u_all, noise, width
+
+
+def _mean_lambda2(given: npt.ArrayLike, even: Array) -> Array:
+    lambda2 = np.asarray(given, np.float64)
+    if lambda2.shape != even.shape or np.any(lambda2 <= 0):
+        raise ProductError("rotation measure: mean λ² must be positive, one for each frequency")
+    return np.where(np.isfinite(lambda2), lambda2, even)
 
 
 def _highest_peak(strength: Callable[[npt.ArrayLike], Array], max_rm: float, span: float) -> float:

@@ -64,6 +64,36 @@ def aligned_image(
         remove(aligned)
 
 
+@contextlib.contextmanager
+def regridded_response(
+    image: Path, scratch: Path, position: PositionCorrection, step: CommonBeamStep
+) -> Iterator[Path]:
+    """Regrid an image of the primary beam as an image of its plane is, for the common-beam set.
+
+    It is not smoothed, and it is interpolated linearly whatever is done with the other images: it changes so
+    slowly that nothing is lost, and its edge, where it is masked, would ring in a Fourier transform.
+
+    Parameters
+    ----------
+    image, scratch, position, step
+        As for `aligned_image`.
+
+    Yields
+    ------
+    Path
+        Stokes I of the regridded image; `image` itself if there is nothing to do.
+    """
+    if not step.regrid:
+        yield image
+        return
+    regridded = scratch / f"{image.name}.com"
+    align_with_casa(image, regridded, None, position, stokes="I")
+    try:
+        yield regridded
+    finally:
+        remove(regridded)
+
+
 def align_by_fourier(
     image: Path, output: Path, beam: Beam, target: Beam, shift_pixels: tuple[float, float]
 ) -> None:
@@ -101,7 +131,12 @@ def align_by_fourier(
 
 
 def align_with_casa(
-    image: Path, output: Path, target: Beam | None, position: PositionCorrection | None
+    image: Path,
+    output: Path,
+    target: Beam | None,
+    position: PositionCorrection | None,
+    *,
+    stokes: str = "",
 ) -> None:
     """Smooth an image to a beam and regrid it from its corrected onto its nominal position, as asked.
 
@@ -115,6 +150,8 @@ def align_with_casa(
         Beam to smooth to; None leaves the resolution.
     position : PositionCorrection, optional
         Where the reference pixel really is; None leaves the grid.
+    stokes : str
+        Of an image that is not smoothed the Stokes parameters wanted; all by default.
     """
     smoothed = output if position is None else output.with_name(f"{output.name}.smoothed")
     if target is not None:
@@ -133,7 +170,9 @@ def align_with_casa(
             overwrite=True,
         )
     else:
-        casa.run_task("imsubimage", imagename=str(image), outfile=str(smoothed), overwrite=True)
+        casa.run_task(
+            "imsubimage", imagename=str(image), outfile=str(smoothed), stokes=stokes, overwrite=True
+        )
     if position is None:
         return
     for key, value in (("crval1", position.corrected_ra_deg), ("crval2", position.corrected_dec_deg)):

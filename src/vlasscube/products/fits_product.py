@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from astropy.io import fits
 
+from vlasscube import naming
 from vlasscube.id_lists import format_ranges
 from vlasscube.image_names import ImageIdentity
 from vlasscube.products.common_beam import CommonBeamStep
+from vlasscube.products.general_keywords import PlaneImaging, set_general_keywords
 from vlasscube.products.headers import (
     VlassKeywords,
     add_history,
@@ -20,12 +22,18 @@ from vlasscube.products.headers import (
     normalize_beams,
     set_file_name_keywords,
     set_outcome,
+    set_rest_frequency,
     set_single_beam,
     set_vlass_keywords,
     tidy_header,
     vlass_image_type,
+    without_beam,
 )
-from vlasscube.products.position_correction import PositionCorrection, apply_position_correction
+from vlasscube.products.position_correction import (
+    PositionCorrection,
+    apply_position_correction,
+    tell_of_regridding,
+)
 from vlasscube.records import Outcome
 
 
@@ -48,9 +56,8 @@ class ProductPlane:
 
     outcome: Outcome
     reason: str
-    spw_ids: tuple[int, ...]
+    imaging: PlaneImaging
     nominal_bandwidth_hz: float
-    unflagged_bandwidth_hz: float
     median_rms_jy: float | None
     """Median of the rms image of Stokes I, Jy/beam."""
     peak_jy: float | None
@@ -84,8 +91,8 @@ def fits_product(
     plane : ProductPlane
         The plane, with the position correction for its frequency.
     common : CommonBeamStep, optional
-        What was done for the common-beam set; without it the product is the native one, with a beam for each
-        Stokes plane.
+        What was done for the common-beam set; without it the product is the native one. Images of the primary
+        beam are only regridded for it.
 
     Returns
     -------
@@ -102,10 +109,19 @@ def fits_product(
     # A new HDU has a header of its own.
     primary = fits.PrimaryHDU(exported[0].data, exported[0].header)
     header, product = primary.header, fits.HDUList([primary, *exported[1:]])
-    product = normalize_beams(product) if common is None else set_single_beam(product, common.beam)
+    name, imaging = naming.parse_product_name(naming.fits_name(casa_name)), plane.imaging
+    if name.kind == "pb":
+        product = without_beam(product)
+    else:
+        product = normalize_beams(product) if common is None else set_single_beam(product, common.beam)
     # A regridded image has the nominal position: its pixels have been moved instead.
-    if common is None or not common.regrid:
+    if common is not None and common.regrid and not plane.position.w_corrected:
+        tell_of_regridding(header, plane.position)
+    else:
         apply_position_correction(header, plane.position)
+    notes: tuple[str, ...] = ()
+    if set_rest_frequency(header, imaging.frequency_hz):
+        notes = ("there is no usable rest frequency: RESTFRQ is the frequency of the plane",)
     identity = field.identity
     fix_header(
         header,
@@ -124,9 +140,10 @@ def fits_product(
             version=identity.version,
             stokes=stokes,
             rejected=plane.outcome is Outcome.REJECTED,
-            spw=format_ranges(plane.spw_ids),
+            spw=format_ranges(imaging.spw_ids),
             nominal_bandwidth_hz=plane.nominal_bandwidth_hz,
-            unflagged_bandwidth_hz=plane.unflagged_bandwidth_hz,
+            unflagged_bandwidth_hz=imaging.unflagged_bandwidth_hz,
+            w_planes=imaging.w_planes,
             median_rms_jy=plane.median_rms_jy,
             peak_jy=plane.peak_jy,
         ),
@@ -134,8 +151,11 @@ def fits_product(
         may_lack=("tile", "epoch", "version"),
     )
     set_outcome(header, plane.outcome, plane.reason)
+    set_general_keywords(header, name, imaging, primary.data)
     set_file_name_keywords(header, casa_name)
-    warnings += tidy_header(header)
+    mended = tidy_header(header)
+    for line in imaging.history:
+        add_history(header, line)
     if common is not None:
         add_history(header, f"Common-beam set: {'; '.join(common.reasons)}")
-    return product, warnings
+    return product, (*notes, *warnings, *mended)

@@ -7,7 +7,6 @@ and writes them.
 from __future__ import annotations
 
 import math
-import textwrap
 import unicodedata
 import warnings
 from collections.abc import Collection
@@ -23,8 +22,19 @@ from vlasscube.errors import ProductError
 from vlasscube.naming import plane_ending
 from vlasscube.records import Beam, Outcome
 
+EFFECTIVE_FREQUENCY, MEAN_LAMBDA2, EFFECTIVE_BANDWIDTH = "EFFFREQ", "LAMSQ", "EFFBW"
+"""Keywords of a plane's `vlasscube.records.SpectralCoverage`."""
+
 _MAX_STRING = 68
 """Characters of a string value in one card; longer ones need CONTINUE, which not all readers know."""
+
+CardValue = bool | int | float | str
+"""Value of a card."""
+
+_HISTORY = 72
+"""Characters of a HISTORY card."""
+_LATE_BREAK = 20
+"""Characters at the end of a HISTORY card among which a blank is looked for."""
 
 _COMMENTARY = ("", "HISTORY", "COMMENT")
 """Keywords that may be there many times, and have no value but text."""
@@ -51,6 +61,7 @@ _IMAGE_TYPES = (
     (".weight.", "WEIGHT"),
     (".sumwt.", "SUMWT"),
     (".psf.", "PSF"),
+    (".pb.", "PB"),
 )
 
 
@@ -69,7 +80,7 @@ class VlassKeywords:
     spw: str | None = None
     nominal_bandwidth_hz: float | None = None
     unflagged_bandwidth_hz: float | None = None
-    w_planes: int | None = 0
+    w_planes: int | None = None
     median_rms_jy: float | None = None
     peak_jy: float | None = None
 
@@ -256,18 +267,49 @@ def set_vlass_keywords(
     missing = []
     for keyword, name, comment in _VLASS_CARDS:
         value = getattr(keywords, name)
-        if isinstance(value, float) and not math.isfinite(value):
-            missing.append(f"header keyword {keyword} is left out: its value is {value}")
-            continue
-        if isinstance(value, str):
-            value = fits_text(value, _MAX_STRING)
         if value is not None:
-            header[keyword] = (value, _fitting_comment(value, comment))
+            if not set_value(header, keyword, value, comment):
+                missing.append(f"header keyword {keyword} is left out: its value is {value}")
         elif keyword in header:
             header.comments[keyword] = _fitting_comment(header[keyword], comment)
         elif name not in may_lack:
             missing.append(f"header keyword {keyword} ({comment}) is missing")
     return tuple(missing)
+
+
+def set_value(header: fits.Header, keyword: str, value: CardValue, comment: str) -> bool:
+    """Set a keyword to a value that may be anything, as far as FITS can state it in one card.
+
+    Parameters
+    ----------
+    header : Header
+        Changed in place.
+    keyword : str
+        Its name.
+    value : bool, int, float or str
+        A text is cut to one card, and to printable ASCII.
+    comment : str
+        Left out where the value leaves no room for it.
+
+    Returns
+    -------
+    bool
+        False, with nothing changed, for a number that is not finite.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    if isinstance(value, str):
+        value = _one_card(value)
+    header[keyword] = (value, _fitting_comment(value, comment))
+    return True
+
+
+def _one_card(text: str) -> str:
+    """Cut a text so that it fits into a card, where each quote takes two characters."""
+    plain = fits_text(text, _MAX_STRING)
+    while len(plain.replace("'", "''")) > _MAX_STRING:
+        plain = plain[:-1].rstrip()
+    return plain
 
 
 def _fitting_comment(value: object, comment: str) -> str:
@@ -307,10 +349,68 @@ def set_outcome(header: fits.Header, outcome: Outcome, reason: str = "") -> None
 
 
 def add_history(header: fits.Header, text: str) -> None:
-    """Append HISTORY cards, broken at blanks where possible, continued by ``>`` as CASA does."""
-    lines = textwrap.wrap(fits_text(text), 71) or [""]
-    for number, line in enumerate(lines):
-        header.add_history(line if number == 0 else f">{line}")
+    """Append HISTORY cards, continued by ``>`` as CASA's, from which `history_lines` reads the text back.
+
+    A card is broken before a blank if there is one near its end: those at the end of a card do not count.
+    """
+    rest, mark = fits_text(text), ""
+    while True:
+        room = _HISTORY - len(mark)
+        end = len(rest)
+        if end > room:
+            end = rest.rfind(" ", room - _LATE_BREAK, room + 1)
+            if end <= 0:
+                end = room
+        header.add_history(mark + rest[:end])
+        rest, mark = rest[end:], ">"
+        if not rest:
+            return
+
+
+def history_lines(header: fits.Header) -> tuple[str, ...]:
+    """Lines of the HISTORY of a header, each joined from its card and those that continue it.
+
+    What `add_history` has added is given back as it was; CASA itself loses characters where it continues.
+    """
+    lines: list[str] = []
+    for card in map(str, header.get("HISTORY", ())):
+        if card.startswith(">") and lines:
+            lines[-1] += card[1:]
+        else:
+            lines.append(card)
+    return tuple(lines)
+
+
+def set_rest_frequency(header: fits.Header, frequency_hz: float) -> bool:
+    """Give a header without a usable rest frequency (positive and finite) that of the plane.
+
+    Parameters
+    ----------
+    header : Header
+        Changed in place if need be: RESTFRQ, and ALTRVAL, the velocity that follows from it.
+    frequency_hz : float
+        Reference value of the frequency axis.
+
+    Returns
+    -------
+    bool
+        Whether it has been changed.
+    """
+    if _is_positive(header_value(header, "RESTFRQ")):
+        return False
+    place = "SPECSYS" if "SPECSYS" in header else None
+    header.remove("RESTFRQ", ignore_missing=True, remove_all=True)
+    header.set("RESTFRQ", frequency_hz, "[Hz] that of the plane: the data have none", before=place)
+    if "ALTRVAL" in header:
+        header.remove("ALTRVAL", remove_all=True)
+        header.set("ALTRVAL", 0.0, "[m/s] velocity of the reference channel", after="RESTFRQ")
+    return True
+
+
+def _is_positive(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value > 0
 
 
 def tidy_header(header: fits.Header) -> tuple[str, ...]:
@@ -451,6 +551,14 @@ def normalize_beams(hdus: fits.HDUList) -> fits.HDUList:
     table.header["NCHAN"] = channels
     table.header["NPOL"] = polarizations
     return fits.HDUList([hdus[0], table])
+
+
+def without_beam(hdus: fits.HDUList) -> fits.HDUList:
+    """Leave out what a header says of a beam: an image of the primary beam has none."""
+    header = hdus[0].header
+    for keyword in ("CASAMBM", "BMAJ", "BMIN", "BPA"):
+        header.remove(keyword, ignore_missing=True, remove_all=True)
+    return fits.HDUList([hdus[0]])
 
 
 def set_single_beam(hdus: fits.HDUList, beam: Beam) -> fits.HDUList:

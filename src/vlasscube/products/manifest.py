@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from vlasscube.errors import ProductError, VlassCubeError
 from vlasscube.image_names import ImageIdentity
-from vlasscube.records import FileKind, Outcome
+from vlasscube.records import FileKind, Outcome, SpectralCoverage
 from vlasscube.workspace.files import digest, write_text
 from vlasscube.workspace.record_json import from_json, to_json
 
@@ -49,6 +49,8 @@ class ManifestPlane:
     """By the weights of the data, not primary-beam corrected, Jy/beam."""
     noise_jy: Mapping[str, float] = field(default_factory=dict)
     """Scaled median absolute deviation of the cutout of the final residual, by Stokes parameter."""
+    spectral_coverage: SpectralCoverage | None = None
+    """Mean frequency, mean λ² and effective bandwidth of the data; None where not known."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Manifest:
     """Every file of the products directory but the manifest itself, sorted by name."""
     versions: Mapping[str, str] = field(default_factory=dict)
     procedure: str = PROCEDURE
-    schema_version: int = 1
+    schema_version: int = 2
+    """2: with primary beams, a complete common-beam set, and HISTORY of the imaging in every image."""
     identity: ImageIdentity | None = None
     """Object, tile, epoch and version of the products; None in manifests of release 0.1.0."""
 
@@ -208,6 +211,7 @@ class PipelineManifest:
     pipeline_version: str
     images: Sequence[str]
     parameter_lists: Sequence[str]
+    primary_beams: Sequence[str] = ()
     weblog: str | None = "weblog.tgz"
     casa_commands: str | None = "casa_commands.log"
     script: str | None = "casa_pipescript.py"
@@ -234,8 +238,9 @@ def pipeline_manifest_xml(content: PipelineManifest) -> str:
         add("casa_cmdlog", content.casa_commands)
     if content.script:
         add("pipescript", content.script)
-    for name in sorted(content.images, key=lambda image: PurePosixPath(image).name):
-        add("image", name, imtype="target", manualstring="N/A", level="N/A", package="N/A")
+    for kind, images in (("target", content.images), ("pb", content.primary_beams)):
+        for name in sorted(images, key=lambda image: PurePosixPath(image).name):
+            add("image", name, imtype=kind, manualstring="N/A", level="N/A", package="N/A")
     for name in sorted(content.parameter_lists, key=lambda entry: PurePosixPath(entry).name):
         add("parameter_list", name)
     ET.indent(root, "  ")

@@ -1,10 +1,10 @@
-"""Which files in ``products/`` are the run's own: only those may be overwritten or removed.
+"""Which files in ``working/``, ``products/`` and ``weblog/`` are the run's own: no others are overwritten.
 
-The directory may hold anything else: images of a continuum run, products of another run. Before the first
-product is written, the names of all of them are put into ``records/products.owned``, if what lies there
-under these names is the run's own; the digest of each is added when it is whole. So an export that was
-killed knows its files again, and one with other options removes what the one before has made and nothing
-else.
+The directories may hold anything else: images of a continuum run, products of another run, a web log of
+another program. Before anything is written, its names are put into ``records/<directory>.owned``, if what
+lies there under these names is the run's own. Of a product the digest is added when it is whole. So an export
+that was killed knows its files again, and one with other options removes what the one before has made and
+nothing else. Tables and pages change while a run works: of them the name is all that is kept.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ class OwnedFile:
 
 @dataclass(frozen=True)
 class OwnedFiles:
-    """What the run's own records say of ``products/``."""
+    """What the run's own records say of a directory."""
 
     files: tuple[OwnedFile, ...] = ()
     """Files of all exports so far; a name may have been written more than once."""
     pending: tuple[str, ...] = ()
-    """Names that an export under way, or one that was killed, may have written."""
+    """Names that an export under way, or one that was killed, may have written; of other directories than
+    ``products/`` all that are the run's."""
 
     def knows(self, name: str, size_bytes: int, sha256: Callable[[], str]) -> bool:
         """Whether a file with this name and content is the run's own; the digest is asked for if need be."""
@@ -75,7 +76,7 @@ def _is_plain(name: str) -> bool:
 
 
 class Ownership:
-    """The run's own files in ``products/``, kept up to date while they are written.
+    """The run's own files in one of its directories, kept up to date while they are written.
 
     Parameters
     ----------
@@ -83,34 +84,53 @@ class Ownership:
         Run directory.
     previous : StepRecord, optional
         Record of the export before this one: runs of version 0.1.0 have left nothing else.
+    directory : Path, optional
+        ``working/`` or ``weblog/``; by default ``products/``, where only files can be the run's own.
+    recorded : iterable of str
+        Names in the directory that are the run's own by its other records, if it has never claimed any there:
+        it is one of an earlier version.
     """
 
-    def __init__(self, workspace: Workspace, previous: StepRecord | None = None) -> None:
-        self._workspace = workspace
-        self._directory = workspace.products
-        self._path = workspace.records / "products.owned"
+    def __init__(
+        self,
+        workspace: Workspace,
+        previous: StepRecord | None = None,
+        directory: Path | None = None,
+        recorded: Iterable[str] = (),
+    ) -> None:
+        self._directory = workspace.products if directory is None else directory
+        self._is_of_files = self._directory == workspace.products
+        self._path = workspace.records / f"{self._directory.name}.owned"
         self._kept = _read(self._path)
         listed = _recorded(workspace, previous)
         self._owned = replace(self._kept, files=tuple(dict.fromkeys((*self._kept.files, *listed))))
+        if not self._path.exists():
+            self._owned = self._owned.claimed(recorded)
         self._allowed: set[str] = set()
+
+    @property
+    def names(self) -> set[str]:
+        """All names that can be the run's own."""
+        return self._owned.names
 
     def in_the_way(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the names under which there is something that the run has never made.
 
         A product that was changed later does not count: it is set aside.
         """
+        entries = (entry for name in sorted(set(names)) for entry in self._entries(name))
         return tuple(
-            name
-            for name in sorted(set(names))
-            if not self._is_free_or_own(name) and not self._is_changed(self._directory / name)
+            entry
+            for entry in entries
+            if not self._is_free_or_own(entry) and not self._is_changed(self._directory / entry)
         )
 
     def remember(self) -> None:
-        """Keep what is known of the run's own files: the record of an export goes when the next begins."""
+        """Keep what is known of the run's own files: the record of a step goes when it begins again."""
         self._keep(self._owned)
 
     def claim(self, names: Iterable[str]) -> dict[str, str]:
-        """Announce products before any of them is written, and remove what a killed export left beside them.
+        """Announce files before any of them is written, and remove what a killed export left beside them.
 
         Returns
         -------
@@ -132,7 +152,8 @@ class Ownership:
                 aside[path.name] = kept.name
         self._keep(self._owned.claimed(names))
         self._allowed = names
-        for path in list(self._directory.iterdir()):
+        for path in list(self._directory.iterdir()) if self._is_of_files else ():
+            # Elsewhere a run does that when it begins.
             leftover = _LEFTOVER.fullmatch(path.name)
             if leftover and leftover.group(1) in self._owned.names:
                 remove(path)
@@ -177,14 +198,28 @@ class Ownership:
         self._keep(self._owned.only(made))
         return tuple(changed)
 
+    def release(self, names: Iterable[str]) -> None:
+        """Forget names under which there is nothing of the run's any more."""
+        gone = set(names)
+        kept = tuple(name for name in self._owned.pending if name not in gone)
+        if self._path.exists():
+            # Even with no name left it tells that whatever comes there later is somebody else's.
+            self._keep(replace(self._owned, pending=kept))
+
+    def _entries(self, name: str) -> Iterable[str]:
+        """Names in the directory that a claimed name stands for."""
+        return (name,)
+
     def _is_free_or_own(self, name: str) -> bool:
         path = self._directory / name
         return self._is_own(path) or not (path.is_symlink() or path.exists())
 
     def _is_own(self, path: Path) -> bool:
-        # A product is a file, never a link or a directory.
-        if path.is_symlink() or not path.is_file():
+        # What a run makes is never a link, and a product is a file.
+        if path.is_symlink() or (self._is_of_files and not path.is_file()):
             return False
+        if not path.is_file():
+            return path.is_dir() and path.name in self._owned.pending
         return self._owned.knows(path.name, path.stat().st_size, lambda: digest(path))
 
     def _is_changed(self, path: Path) -> bool:

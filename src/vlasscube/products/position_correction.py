@@ -131,13 +131,14 @@ def history_cards(correction: PositionCorrection) -> tuple[str, ...]:
     """HISTORY texts of a correction; the first, second and last are read by users' scripts, byte for byte."""
     angle = math.radians(correction.parallactic_angle_deg)
     delta = correction.delta_arcsec
+    # Not -delta: a correction of nothing would read -0.
+    east, north = (0.0 - delta * part for part in (math.sin(angle), math.cos(angle)))
     return (
         f"Uncorrected CRVAL1 = {correction.nominal_ra_deg:.12E} deg",
         f"Uncorrected CRVAL2 = {correction.nominal_dec_deg:.12E} deg",
         "ZD is the zenith distance of the reference position at TELMJD.",
         "TELMJD is the middle of the observation, for which ZD was computed.",
-        f"{_DONE_MARK}({-delta * math.sin(angle):.3E}/cos(CRVAL2), "
-        f"{-delta * math.cos(angle):.3E}) arcsec applied",
+        f"{_DONE_MARK}({east:.3E}/cos(CRVAL2), {north:.3E}) arcsec applied",
     )
 
 
@@ -177,17 +178,32 @@ def apply_position_correction(header: fits.Header, correction: PositionCorrectio
             f"position correction: the header's reference position {nominal} deg is not {expected} deg, "
             "which the correction was made for"
         )
-    header["ZD"] = (correction.zd_deg, "[deg] zenith distance at TELMJD")
-    header["TELMJD"] = (correction.telmjd, "[d] MJD (UTC) of mid-observation")
     if correction.w_corrected:
-        header[FLAG_KEYWORD] = (False, "imaged with w-correction: none needed")
         header.add_history("Imaged with w-correction: reference position is the nominal one.")
+        _tell(header, correction, False, "imaged with w-correction: none needed")
         return False
     header["CRVAL1"] = correction.corrected_ra_deg
     header["CRVAL2"] = correction.corrected_dec_deg
     header["CUNIT1"] = "deg"
     header["CUNIT2"] = "deg"
-    header[FLAG_KEYWORD] = (True, "reference position corrected for w-term shift")
+    _tell(header, correction, True, "reference position corrected for w-term shift")
+    return True
+
+
+def tell_of_regridding(header: fits.Header, correction: PositionCorrection) -> None:
+    """Say in a header of nominal reference position that its pixels have been moved there.
+
+    The reference position was corrected, and the image then regridded so that the nominal one is right: it
+    needs no correction any more. Scripts that would make one look for the same lines of HISTORY as in the
+    other products.
+    """
+    header.add_history("Regridded: the correction below is in the pixels, CRVAL is the nominal one.")
+    _tell(header, correction, True, "w-term shift corrected by regridding")
+
+
+def _tell(header: fits.Header, correction: PositionCorrection, corrected: bool, comment: str) -> None:
+    header["ZD"] = (correction.zd_deg, "[deg] zenith distance at TELMJD")
+    header["TELMJD"] = (correction.telmjd, "[d] MJD (UTC) of mid-observation")
+    header[FLAG_KEYWORD] = (corrected, comment)
     for text in history_cards(correction):
         header.add_history(text)
-    return True

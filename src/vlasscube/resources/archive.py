@@ -16,6 +16,7 @@ from vlasscube.naming import resource_patterns
 from vlasscube.resources.header_files import HeaderFiles
 from vlasscube.resources.tar_stream import ArchiveLimits, Progress, VettedMember, walk_archive
 from vlasscube.workspace.files import digest, discard, publish_all
+from vlasscube.workspace.leftovers import is_leftover
 
 __all__ = [
     "ArchiveLimits",
@@ -25,6 +26,7 @@ __all__ = [
     "archive_digest",
     "extract_resources",
     "inspect_archive",
+    "is_resource_name",
     "resource_requests",
 ]
 
@@ -38,7 +40,7 @@ _IMAGE_OF_RUN = re.compile(
 )
 _TABLE_OF_RUN = re.compile(r"(.+?\.ms)\.(?:flagversions(?:/.+)?|.+\.phase-self-cal\.tbl)")
 _PRIVATE = (".resources.", ".partial")
-"""Prefix and suffix of the directory that is extracted into."""
+"""Prefix and suffix of the directory that is extracted into; see `vlasscube.workspace.leftovers`."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,11 @@ def resource_requests(ms_name: str, se_name: str, *, nterms: int = 2) -> tuple[R
         archive,
         *(ResourceRequest(key, title, text, patterns[key], exp) for key, title, text, exp in table),
     )
+
+
+def is_resource_name(name: str) -> bool:
+    """Whether the name is of the form of a mask, model image or table of a continuum run."""
+    return any(form.fullmatch(name) is not None for form in (_IMAGE_OF_RUN, _TABLE_OF_RUN))
 
 
 # ------------------------------------------------------------------------------------------- inspection
@@ -456,8 +463,9 @@ def extract_resources(
 
 
 def _remove_leftovers(destination: Path) -> None:
-    for leftover in destination.glob(f"{_PRIVATE[0]}*{_PRIVATE[1]}"):
-        discard(leftover)
+    for path in destination.glob(f"{_PRIVATE[0]}*{_PRIVATE[1]}"):
+        if is_leftover(path.name):
+            discard(path)
 
 
 def _disk_full(destination: Path, report: ResourceReport, free: int) -> ResourceLimitError:

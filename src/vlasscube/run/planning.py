@@ -84,6 +84,10 @@ class RunPlan:
     directory: str
     measurement_set: str
     image_name: str
+    profile: str
+    """Profile, and what was changed of it."""
+    profile_values: dict[str, object]
+    """Options that profiles set, as they will be."""
     from_records: bool
     """Whether the planes are those of a finished stage 6; otherwise flags are not known yet."""
     fields: int
@@ -239,6 +243,8 @@ def make_plan(
         directory=str(workspace.directory),
         measurement_set=summary.name,
         image_name=plan.image_name,
+        profile=options.profile_text,
+        profile_values=options.profile_values,
         from_records=from_records,
         fields=len(plan.field_ids),
         scans=len({field.scan for field in summary.fields if field.id in set(plan.field_ids)}),

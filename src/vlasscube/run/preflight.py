@@ -40,6 +40,7 @@ from vlasscube.recipe import (
     MAKE_IMAGES,
     RECIPE,
     RESTORE_PIMS,
+    TRANSFORM_IMAGE_DATA,
     Stage,
 )
 from vlasscube.records import Message
@@ -48,14 +49,22 @@ from vlasscube.resources.header_files import HeaderFiles
 from vlasscube.resources.resource_checks import check_headers
 from vlasscube.results.reading import find_result
 from vlasscube.results.types import ContinuumTarget, CubePlan, ImportResult
+from vlasscube.results.working_names import WorkingOwnership, restored_names, set_names
 from vlasscube.run.planned_steps import planned_steps
 from vlasscube.run.steps import readable_record
 from vlasscube.sky import offsets_arcsec, parse_phasecenter
 from vlasscube.stages.export_vlass_data import COMPANIONS
 from vlasscube.stages.flag_targets_data import TEMPLATE_ENDING, read_flag_template, template_name
-from vlasscube.stages.image_lists import nothing_flagged, plan_continuum, plan_cube, read_list
+from vlasscube.stages.image_lists import (
+    CONTINUUM_NTERMS,
+    nothing_flagged,
+    plan_continuum,
+    plan_cube,
+    read_list,
+)
 from vlasscube.stages.import_data import read_measurement_set
 from vlasscube.texts import data_size
+from vlasscube.weblog.own_pages import weblog_names, weblog_ownership
 from vlasscube.workspace.directory import Workspace
 
 Progress = Callable[[str, float | None], None]
@@ -189,7 +198,7 @@ class _Preflight:
         self._template(imported)
         self._masks(cube, resources)
         self._labels(cube)
-        self._products()
+        self._in_the_way(imported, cube, resources)
         if continuum is not None and cube is not None:
             self._compare(continuum, cube)
         return InputReport(
@@ -323,7 +332,12 @@ class _Preflight:
             report = None
             with self._noting(archive.name):
                 report = inspect_archive(
-                    archive, working_ms, parameters.imagename, progress=progress, headers=headers
+                    archive,
+                    working_ms,
+                    parameters.imagename,
+                    nterms=parameters.nterms or CONTINUUM_NTERMS,
+                    progress=progress,
+                    headers=headers,
                 )
             if report is None:
                 return None
@@ -393,11 +407,28 @@ class _Preflight:
             with self._noting(LABELS_FILE):
                 product_identity(self._workspace.directory / LABELS_FILE, cube.image_name)
 
-    def _products(self) -> None:
-        if EXPORT_VLASS_DATA.name not in self._stages:
-            return
-        with self._noting("products"):
-            refuse_to_overwrite(self._workspace.products, products_in_the_way(self._workspace)[0])
+    def _in_the_way(
+        self, imported: ImportResult | None, cube: CubePlan | None, resources: ResourceReport | None
+    ) -> None:
+        """Look for files of others under the names that the run will give to its own."""
+        workspace = self._workspace
+        if EXPORT_VLASS_DATA.name in self._stages:
+            with self._noting(workspace.products.name):
+                refuse_to_overwrite(workspace.products, products_in_the_way(workspace)[0])
+        planes = () if cube is None else cube.targets
+        with self._noting(workspace.weblog.name):
+            names = weblog_names(target.label for target in planes)
+            refuse_to_overwrite(workspace.weblog, weblog_ownership(workspace).in_the_way(names))
+        working: list[str] = []
+        if imported is not None and self._is_ahead(TRANSFORM_IMAGE_DATA):
+            with contextlib.suppress(VlassCubeError):
+                working += set_names(naming.working_ms_name(imported.summary.name))
+        if resources is not None and resources.complete:
+            working += restored_names(resources)
+        if self._is_ahead(EDIT_IMAGE_LIST_CUBE):
+            working += (target.image_root for target in planes)
+        with self._noting(workspace.working.name):
+            refuse_to_overwrite(workspace.working, WorkingOwnership(workspace).in_the_way(working))
 
 
 def products_in_the_way(workspace: Workspace) -> tuple[tuple[str, ...], Ownership]:

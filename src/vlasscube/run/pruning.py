@@ -7,14 +7,11 @@ are removed and never followed, and what anybody else has put beside it stays.
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vlasscube.errors import WorkspaceError
-from vlasscube.naming import IMAGE_ENDING
-from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, RECIPE, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
-from vlasscube.results.reading import find_result
+from vlasscube.recipe import RECIPE
+from vlasscube.results.working_names import WorkingOwnership, name_pattern
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import remove, size_bytes
 from vlasscube.workspace.leftovers import is_leftover
@@ -70,16 +67,20 @@ def prune_working(workspace: Workspace, *, force: bool = False, dry_run: bool = 
                 f"the run in {workspace.directory} is not finished: without working/ it would begin anew",
                 hint="Finish it with 'vlasscube run', or give --force.",
             )
-        made = re.compile("|".join(_patterns(workspace)))
+        owned = WorkingOwnership(workspace)
+        patterns = [name_pattern(name) for name in owned.names]
         removed, kept, freed = [], [], 0
         for path in sorted(workspace.working.iterdir()):
-            if not made.fullmatch(path.name) and not is_leftover(path.name):
+            is_made = any(pattern.fullmatch(path.name) for pattern in patterns)
+            if not is_made and not is_leftover(path.name):
                 kept.append(path.name)
                 continue
             freed += 0 if path.is_symlink() else size_bytes(path)
             removed.append(path.name)
             if not dry_run:
                 remove(path)
+        if not dry_run:
+            owned.release(owned.names)
         if not kept and not dry_run:
             # On NFS what somebody has still open stays until it is closed.
             with contextlib.suppress(OSError):
@@ -93,17 +94,3 @@ def _is_finished(workspace: Workspace) -> bool:
     except WorkspaceError:
         return False
     return record is not None and record.status == "done"
-
-
-def _patterns(workspace: Workspace) -> Iterator[str]:
-    """Names that a run gives to what it puts into ``working/``, as regular expressions."""
-    transformed = find_result(workspace, TRANSFORM_IMAGE_DATA)
-    if transformed is not None:
-        yield rf"{re.escape(transformed.working_ms)}(\.touched|\.flagversions)?"
-    restored = find_result(workspace, RESTORE_PIMS)
-    if restored is not None:
-        names = (restored.tier1_mask, restored.tier2_mask, *restored.model_images, restored.selfcal_table)
-        yield from map(re.escape, names)
-    plan = find_result(workspace, EDIT_IMAGE_LIST_CUBE)
-    if plan is not None:
-        yield from (rf"{re.escape(target.image_root)}\.iter\d\.{IMAGE_ENDING}" for target in plan.targets)

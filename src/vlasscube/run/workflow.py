@@ -27,6 +27,7 @@ from vlasscube.recipe import (
 from vlasscube.records import Outcome, StepRecord
 from vlasscube.results.reading import InputSource, imaged_planes, read_result
 from vlasscube.results.types import CubeImages, CubePlan
+from vlasscube.results.working_names import WorkingOwnership
 from vlasscube.run.plane_walk import Event, Listener, PlaneReport, PlaneWalk, make_pictures_of
 from vlasscube.run.planned_steps import why_begun_again
 from vlasscube.run.preflight import check_inputs, products_in_the_way
@@ -34,6 +35,7 @@ from vlasscube.run.steps import do_step
 from vlasscube.run.wiring import prepare_step
 from vlasscube.stages.make_images import GatherInputs, gather_planes
 from vlasscube.stages.step import PreparedStep
+from vlasscube.weblog.own_pages import claim_weblog
 from vlasscube.weblog.upkeep import WeblogUpkeep
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.locks import require_table_locks, wait_for_planes
@@ -153,8 +155,11 @@ def _check_inputs(
         logger.warning("%s", message.text)
         tell(Event("message", INPUTS, None, f"warning: {message.text}"))
     tell(Event("stage_done", INPUTS, None, "Look at the inputs"))
+    # What only records tell is kept before the first of them goes.
     if EXPORT_VLASS_DATA in stages:
         products_in_the_way(workspace)[1].remember()
+    WorkingOwnership(workspace).remember()
+    claim_weblog(workspace, ())
 
 
 def _selected(first: str | None, last: str | None) -> tuple[Stage[object], ...]:
@@ -232,7 +237,7 @@ def _gather(
         for label, report in reports.items()
         if report.failed_stage
     }
-    inputs = GatherInputs(plan, images, failures, options)
+    inputs = GatherInputs(plan, images, failures, options.without_name)
     step = PreparedStep(GATHER_PLANES, None, inputs, lambda context: gather_planes(inputs, context))
     record = do_step(workspace, step)
     _tell_messages(record, tell)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casacore_tables
 from vlasscube.constants import DAY_S
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 
 _SAMPLE_S = 0.1
 """Between two readings of the antennas' encoders."""

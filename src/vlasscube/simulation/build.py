@@ -13,7 +13,7 @@ from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum, corruption, layout
 from vlasscube.simulation.archive_subtables import write_whole_observation
 from vlasscube.simulation.measurement_set import Observation, write_measurement_set
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source, random_sky, write_truth
 from vlasscube.workspace import record_json
 from vlasscube.workspace.files import publish_all, remove, write_text
@@ -160,6 +160,7 @@ def observe(parameters: FieldSimulation, seed: int) -> Observation:
 def _draw_sky(parameters: FieldSimulation, seed: int) -> tuple[Source, ...]:
     p = parameters
     extent = (p.fields_per_row - 1) * p.field_step_arcmin, (p.rows - 1) * p.row_spacing_arcmin
+    on_pixels = p.continuum_model == "truth" and p.sources_on_pixels
     half_width = extent[0] / 2 + p.source_margin_arcmin, extent[1] / 2 + p.source_margin_arcmin
     try:
         return random_sky(
@@ -171,7 +172,7 @@ def _draw_sky(parameters: FieldSimulation, seed: int) -> tuple[Source, ...]:
             flux_range_jy=p.flux_range_jy,
             separation_arcmin=p.separation_arcmin,
             gaussian_fwhm_arcsec=p.gaussian_fwhm_arcsec,
-            pixel_grid_arcsec=p.cell_arcsec if p.continuum_model == "truth" else None,
+            pixel_grid_arcsec=p.cell_arcsec if on_pixels else None,
         )
     except ValueError as error:
         raise ProblemListError("the sky does not fit the mosaic", [str(error)]) from error

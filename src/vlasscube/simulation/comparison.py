@@ -19,11 +19,12 @@ from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
-from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.polarization.rotation_measure import RotationMeasureFit, rotation_measure
+from vlasscube.products.headers import EFFECTIVE_FREQUENCY, MEAN_LAMBDA2
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, RESTORE_PIMS
 from vlasscube.records import Beam
 from vlasscube.results.reading import read_result
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.sky import Source, read_truth, stokes_spectrum
 from vlasscube.sky import image_wcs, parse_phasecenter, separation_rad
 from vlasscube.workspace.directory import Workspace
@@ -51,6 +52,8 @@ class SourceMeasurement:
     """Whether the continuum run's masks all cover it. One that the tier-1 mask leaves out is not in the
     self-calibration model either, and loses flux."""
     position_noise_pixels: float
+    mean_lambda2_m2: float = math.nan
+    """Mean λ² of the plane's data; NaN where the header does not say."""
 
     @property
     def snr(self) -> float:
@@ -71,6 +74,8 @@ class _Plane:
     wcs: WCS
     beam: Beam
     frequency_hz: float
+    """Mean frequency of the data, where the header has it."""
+    mean_lambda2_m2: float
     cell_arcsec: float
 
 
@@ -85,7 +90,8 @@ def read_planes(products: Path) -> Iterable[_Plane]:
             data=np.concatenate(data).astype(float),
             wcs=_celestial(header),
             beam=Beam(header["BMAJ"] * ARCSEC_PER_DEG, header["BMIN"] * ARCSEC_PER_DEG, header["BPA"]),
-            frequency_hz=float(header["CRVAL3"]),
+            frequency_hz=float(header.get(EFFECTIVE_FREQUENCY, header["CRVAL3"])),
+            mean_lambda2_m2=float(header.get(MEAN_LAMBDA2, math.nan)),
             cell_arcsec=abs(float(header["CDELT2"])) * ARCSEC_PER_DEG,
         )
 
@@ -107,7 +113,7 @@ def mosaic_response(
         for pointing_ra, pointing_dec in pointings_deg:
             there = math.radians(pointing_ra), math.radians(pointing_dec)
             radius = math.degrees(separation_rad(math.radians(ra), math.radians(dec), *there)) * 60
-            total += float(evla_power_beam(np.array([radius]), np.array([frequency_hz])).ravel()[0]) ** 2
+            total += float(power_beam(np.array([radius]), np.array([frequency_hz])).ravel()[0]) ** 2
         return total
 
     return math.sqrt(power(ra_deg, dec_deg) / max(power(*pointing) for pointing in pointings_deg))
@@ -214,6 +220,7 @@ def compare_with_truth(
                     pb=mosaic_response(source.ra_deg, source.dec_deg, pointings_deg, plane.frequency_hz),
                     in_masks=bool(masked),
                     position_noise_pixels=0.6 * width / snr,
+                    mean_lambda2_m2=plane.mean_lambda2_m2,
                 )
             )
     return tuple(measurements)
@@ -248,6 +255,7 @@ def fit_rotation_measure(measurements: Sequence[SourceMeasurement]) -> RotationM
         np.array([m.measured[1] for m in ordered]),
         np.array([m.measured[2] for m in ordered]),
         np.array([0.5 * (m.rms[1] + m.rms[2]) for m in ordered]),
+        mean_lambda2_m2=np.array([m.mean_lambda2_m2 for m in ordered]),
     )
 
 

@@ -22,9 +22,11 @@ from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
 from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum_images as images
+from vlasscube.simulation.apparent_places import apparent_sources
 from vlasscube.simulation.measurement_set import INTENT, Observation, channel_frequencies_hz
-from vlasscube.simulation.presets import SPW_COUNT, FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source
+from vlasscube.simulation.spectral_windows import SPW_COUNT
 from vlasscube.simulation.visibilities import predict
 from vlasscube.workspace.files import remove
 
@@ -120,12 +122,13 @@ def run_continuum(
     )
     casa.run_task("initweights", vis=str(files.ms), wtmode="nyq")
     template = _make_template(files, observation)
-    _write_masks(files, observation, template)
+    seen = _sources_as_imaged(observation)
+    _write_masks(files, observation, template, seen)
     progress("model", 0.05)
     if p.continuum_model == "clean":
         _clean(files, observation)
     else:
-        images.write_true_models(files.models, p, template, observation.sources, observation.pointings)
+        images.write_true_models(files.models, p, template, seen, observation.pointings)
     progress("model visibilities", 0.6)
     if p.continuum_predict == "tclean":
         _predict(files, observation)
@@ -165,11 +168,21 @@ def _make_template(files: ContinuumFiles, observation: Observation) -> Path:
     return Path(f"{root}.psf.tt0")
 
 
-def _write_masks(files: ContinuumFiles, observation: Observation, template: Path) -> None:
+def _sources_as_imaged(observation: Observation) -> tuple[Source, ...]:
+    """The sources where the continuum run's images, which leave w out, show them."""
+    p = observation.parameters
+    if p.sources_on_pixels:
+        return observation.sources
+    return apparent_sources(p, observation.sources, observation.pointings)
+
+
+def _write_masks(
+    files: ContinuumFiles, observation: Observation, template: Path, sources: Sequence[Source]
+) -> None:
     """Tier 1 has the brighter sources, like the shallower quick-look catalogue; the second mask has all."""
     p = observation.parameters
     beam = images.beam_fwhm_arcsec(p, observation.array.longest_baseline_m)
-    brightest_first = sorted(observation.sources, key=lambda source: -source.flux_3ghz_jy)
+    brightest_first = sorted(sources, key=lambda source: -source.flux_3ghz_jy)
     bright = brightest_first[: max(1, round(0.8 * len(brightest_first)))]
     tier1, second = images.catalogue(bright, beam), images.catalogue(brightest_first, 0.8 * beam)
     images.write_mask(files.tier1_mask, p, template, tier1)

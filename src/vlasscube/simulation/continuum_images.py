@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
-from vlasscube.mosaic.primary_beam import evla_power_beam
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.layout import Pointing
 from vlasscube.simulation.measurement_set import channel_frequencies_hz
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.sky import arcsec_from_rad, direction_cosines, rad_from_arcsec, separation_rad
 
 CONTINUUM_REFERENCE_HZ = 3.0e9
+_INTERPOLATION_PIXELS = 10
+_KAISER_BETA = 6.0
 _FWHM_TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
 
 
@@ -97,7 +99,7 @@ def write_true_models(
         _create_image(path, parameters, template, "Jy/pixel")
         with casa.image(path) as image:
             for source, values in zip(sources, terms, strict=True):
-                patch = _source_patch(parameters, source)
+                patch = source_patch(parameters, source)
                 if patch is not None:
                     scaled = _Patch(patch.x, patch.y, patch.values * values[order])
                     _combine(image, scaled, maximum=False)
@@ -116,7 +118,7 @@ def mosaic_beam(
         total = 0.0
         for pointing in pointings:
             radius = math.degrees(separation_rad(ra, dec, pointing.ra_rad, pointing.dec_rad)) * 60
-            total += float(np.sum(evla_power_beam(radius, freq_hz) ** 2))
+            total += float(np.sum(power_beam(radius, freq_hz) ** 2))
         return total
 
     return math.sqrt(weight(math.radians(ra_deg), math.radians(dec_deg)) / weight(*parameters.centre_rad))
@@ -204,10 +206,13 @@ def _ellipse_patch(parameters: FieldSimulation, ellipse: Ellipse) -> _Patch | No
     return _Patch(x, y, (radius <= 1).astype(float))
 
 
-def _source_patch(parameters: FieldSimulation, source: Source) -> _Patch | None:
+def source_patch(parameters: FieldSimulation, source: Source) -> _Patch | None:
     """Brightness of a source of unit flux: its nearest pixel, or a Gaussian over the pixels."""
     if source.is_point:
-        x, y = (round(value) for value in pixel_position(parameters, source.ra_deg, source.dec_deg))
+        place = pixel_position(parameters, source.ra_deg, source.dec_deg)
+        if not parameters.sources_on_pixels:
+            return _interpolated_point(parameters, place)
+        x, y = (round(value) for value in place)
         inside = 0 <= x < parameters.imsize[0] and 0 <= y < parameters.imsize[1]
         return _Patch(x, y, np.ones((1, 1))) if inside else None
     grid = _grid(parameters, source.ra_deg, source.dec_deg, 2 * source.major_arcsec)
@@ -222,3 +227,22 @@ def _source_patch(parameters: FieldSimulation, source: Source) -> _Patch | None:
     radius = _elliptical_radius(east, north, sizes[0], sizes[1], source.position_angle_deg)
     values = np.exp(-(radius**2) / 2)
     return _Patch(x, y, values / values.sum())
+
+
+def _interpolated_point(parameters: FieldSimulation, place: tuple[float, float]) -> _Patch | None:
+    """Pixels whose transform is that of a unit point between them.
+
+    A sinc function cut by a Kaiser window: within 1.5e-3 along each axis up to 0.33 cycles a pixel.
+    """
+    axes = []
+    corner = [math.ceil(value) - _INTERPOLATION_PIXELS for value in place]
+    for low, value, size in zip(corner, place, parameters.imsize, strict=True):
+        distance = low + np.arange(2 * _INTERPOLATION_PIXELS + 1) - value
+        window = np.i0(
+            _KAISER_BETA * np.sqrt(np.maximum(1 - (distance / (_INTERPOLATION_PIXELS + 0.5)) ** 2, 0))
+        )
+        kernel = np.sinc(distance) * window / np.i0(_KAISER_BETA)
+        if low < 0 or low + kernel.size > size:
+            return None
+        axes.append(kernel / kernel.sum())
+    return _Patch(corner[0], corner[1], np.outer(axes[0], axes[1]))

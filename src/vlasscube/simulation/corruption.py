@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vlasscube.polarization.sefd import sefd_jy
 from vlasscube.simulation.layout import Pointing
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vlasscube import naming
 from vlasscube.constants import DAY_S, JD_OF_MJD_ZERO
 from vlasscube.errors import CasaUnavailableError
-from vlasscube.simulation.presets import FieldSimulation
+from vlasscube.simulation.parameters import VLA_LATITUDE_RAD, FieldSimulation
 from vlasscube.sky import direction_at
 
 VLA_LONGITUDE_RAD = math.radians(-107.618283)
@@ -154,14 +154,32 @@ def array(parameters: FieldSimulation, seed: int) -> Array:
     )
 
 
+def _celestial(itrf: NDArray[np.float64], time_mjd_s: float) -> NDArray[np.float64]:
+    """Turn terrestrial vectors (n, 3) into the celestial frame."""
+    mjd = time_mjd_s / DAY_S
+    tt = erfa.taitt(*erfa.utctai(JD_OF_MJD_ZERO, mjd))
+    return np.asarray(itrf @ erfa.c2t06a(*tt, JD_OF_MJD_ZERO, mjd, 0.0, 0.0), dtype=np.float64)
+
+
+def zenith_vector(time_mjd_s: float, ra_rad: float, dec_rad: float) -> NDArray[np.float64]:
+    """Unit vector to the zenith of the array along east, north and towards a direction; shape (3,)."""
+    up = np.array(
+        [
+            math.cos(VLA_LATITUDE_RAD) * math.cos(VLA_LONGITUDE_RAD),
+            math.cos(VLA_LATITUDE_RAD) * math.sin(VLA_LONGITUDE_RAD),
+            math.sin(VLA_LATITUDE_RAD),
+        ]
+    )
+    vector: NDArray[np.float64] = uvw_m(up[None], time_mjd_s, ra_rad, dec_rad)[0]
+    return vector
+
+
 def uvw_m(
     baselines_itrf_m: NDArray[np.float64], time_mjd_s: float, ra_rad: float, dec_rad: float
 ) -> NDArray[np.float64]:
     """Project ITRF baselines (n, 3) onto u, v, w of a J2000 direction; polar motion and UT1 − UTC are 0."""
     # The imager's tangent planes have no part in it, nor `vlasscube.sky`: it is what they are judged by.
-    mjd = time_mjd_s / DAY_S
-    tt = erfa.taitt(*erfa.utctai(JD_OF_MJD_ZERO, mjd))
-    celestial = baselines_itrf_m @ erfa.c2t06a(*tt, JD_OF_MJD_ZERO, mjd, 0.0, 0.0)
+    celestial = _celestial(baselines_itrf_m, time_mjd_s)
     east = np.array([-math.sin(ra_rad), math.cos(ra_rad), 0.0])
     source = np.array(
         [math.cos(dec_rad) * math.cos(ra_rad), math.cos(dec_rad) * math.sin(ra_rad), math.sin(dec_rad)]

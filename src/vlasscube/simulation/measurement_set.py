@@ -14,8 +14,9 @@ from vlasscube import casa
 from vlasscube.simulation import corruption
 from vlasscube.simulation.archive_subtables import add_place_without_antenna
 from vlasscube.simulation.layout import Array, Pointing, empty_fields, uvw_m
-from vlasscube.simulation.presets import BANDWIDTH_HZ, SPW_COUNT, FieldSimulation, spw_mean_frequency_hz
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source
+from vlasscube.simulation.spectral_windows import BANDWIDTH_HZ, SPW_COUNT, spw_mean_frequency_hz
 from vlasscube.simulation.visibilities import predict
 from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 

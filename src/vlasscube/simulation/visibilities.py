@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube.constants import ARCSEC_PER_DEG, SPEED_OF_LIGHT_M_S
-from vlasscube.mosaic.primary_beam import evla_power_beam
+from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.sky import direction_cosines, separation_rad
 
@@ -23,7 +23,7 @@ _CHUNK_SAMPLES = 1 << 19
 
 def coherency(source: Source, freq_hz: NDArray[np.float64], radius_arcmin: float) -> NDArray[np.complex128]:
     """RR, RL, LR, LL in Jy of a source at a distance from the pointing centre; shape (4, channels)."""
-    i, q, u, v = stokes_spectrum(source, freq_hz) * evla_power_beam(radius_arcmin, freq_hz)
+    i, q, u, v = stokes_spectrum(source, freq_hz) * power_beam(radius_arcmin, freq_hz)
     return np.stack([i + v + 0j, q + 1j * u, q - 1j * u, i - v + 0j])
 
 

@@ -55,6 +55,7 @@ class PlaneCutout:
 
     label: str
     frequency_hz: float
+    """Mean frequency of the data by their weights."""
     beam: Beam
     kept: bool
     pbcor: str
@@ -64,6 +65,8 @@ class PlaneCutout:
     rms_median: Mapping[str, float | None]
     """Median of the rms image by Stokes parameter, Jy/beam."""
     position: PositionCorrection
+    mean_lambda2_m2: float | None = None
+    """Mean λ² of the data by their weights; None: not recorded."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +102,20 @@ def stokes_inputs(source: InputSource) -> StokesInputs:
         images, cutouts = of_plane.result(MAKE_IMAGES), of_plane.result(MAKE_CUTOUT_IMAGES)
         keys.extend(of_plane.keys(MAKE_CUTOUT_IMAGES))
         diverged.update([verdict.label] if images.diverged else [])
+        coverage = images.spectral_coverage
         planes.append(
             PlaneCutout(
                 label=verdict.label,
-                frequency_hz=images.frequency_hz,
+                frequency_hz=images.effective_frequency_hz,
                 beam=images.beam,
                 kept=verdict.outcome is Outcome.IMAGED,
                 pbcor=cutouts.images["pbcor"],
                 rms=cutouts.images["rms"],
                 image_noise={stokes: cutouts.statistics[stokes].image.madrms for stokes in STOKES},
                 rms_median={stokes: cutouts.statistics[stokes].rms.median for stokes in STOKES},
+                # The correction is that of the frequency axis, as the archive has it.
                 position=plane_position(source, images.frequency_hz),
+                mean_lambda2_m2=coverage.mean_lambda2_m2 if coverage is not None else None,
             )
         )
     # A plane whose clean diverged may lack the masks.
@@ -258,6 +264,7 @@ def _measure(
                     stokes: (cutout.rms_median[stokes] or 0.0) * plane.noise_scale[stokes]
                     for stokes in STOKES
                 },
+                mean_lambda2_m2=cutout.mean_lambda2_m2,
             )
             spectra[name] = replace(region, measurements=(*region.measurements, measurement))
     return tuple(_fitted(region) for region in spectra.values())

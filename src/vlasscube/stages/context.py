@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vlasscube.records import FileRecord, Message, StepRecord
+from vlasscube.results.working_names import WorkingOwnership
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import content_digest, digest, size_bytes
 
@@ -68,6 +69,16 @@ class StageContext:
         """Tell what is being done."""
         if self._progress is not None:
             self._progress(text, fraction)
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Take names in ``working/`` for what the step is about to put there; a plane's is its images' root.
+
+        Raises
+        ------
+        ProblemListError
+            If something that the run has not made lies there; nothing has been changed.
+        """
+        WorkingOwnership(self.workspace, self.previous).claim(names)
 
     def add_output(self, path: Path, *, mutable: bool = False) -> None:
         """Record a finished output; ``mutable`` if later steps are meant to change it."""

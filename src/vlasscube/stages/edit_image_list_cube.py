@@ -37,7 +37,7 @@ def cube_list_inputs(source: InputSource) -> CubeListInputs:
         imported=source.result(IMPORT_DATA),
         restored=source.result(RESTORE_PIMS),
         flags=source.result(FLAG_TARGETS_DATA),
-        options=source.options,
+        options=source.options.without_name,
         upstream=source.keys(IMPORT_DATA, RESTORE_PIMS, FLAG_TARGETS_DATA),
     )
 
@@ -52,6 +52,8 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     ------
     ParameterFileError
         If the list is incomplete or asks for what a coarse cube is not.
+    ProblemListError
+        If ``working/`` holds images under the names of its planes that the run has not made.
     """
     restored = inputs.restored
     parameters, of_list = read_list(context.workspace.directory / inputs.parameter_file, "cube")
@@ -64,6 +66,7 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     )
     for message in (*of_list, *of_planes):
         context.report(message)
+    context.claim(target.image_root for target in plan.targets)
     return plan
 
 

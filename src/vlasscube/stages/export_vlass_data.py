@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vlasscube import __version__, casa, naming
+from vlasscube.errors import QuantityError
+from vlasscube.id_lists import parse_ids
 from vlasscube.image_names import ImageIdentity
+from vlasscube.images.rms_image import write_rms_image
 from vlasscube.measurement_set.lean_input import DIRECTORY as SPLIT_INPUT
 from vlasscube.options import RunOptions
 from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
-from vlasscube.products.alignment import aligned_image
+from vlasscube.products.alignment import aligned_image, regridded_response
 from vlasscube.products.casa_export import export_stokes
 from vlasscube.products.command_log import merged_command_log, recipe_script
 from vlasscube.products.common_beam import (
@@ -24,6 +27,8 @@ from vlasscube.products.common_beam import (
 )
 from vlasscube.products.fits_files import write_fits
 from vlasscube.products.fits_product import ProductField, ProductPlane, fits_product
+from vlasscube.products.general_keywords import PlaneImaging
+from vlasscube.products.imaging_history import ImagingSetup, imaging_history
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
     MANIFEST_XML,
@@ -46,7 +51,7 @@ from vlasscube.recipe import (
     MAKE_IMAGES,
     TRANSFORM_IMAGE_DATA,
 )
-from vlasscube.records import FileKind, Outcome, PlaneImages, PlaneTarget
+from vlasscube.records import FileKind, MeasurementSetSummary, Outcome, PlaneImages, PlaneTarget
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import (
     CubeImages,
@@ -63,9 +68,10 @@ from vlasscube.stages.step import Step
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.files import make_directory, new_file, remove, write_text
 
-STOKES_SETS = ("IQU", "V")
-NATIVE_KINDS: Mapping[str, FileKind] = {"pbcor": "image", "rms": "rms"}
-"""Cutouts that are exported as they are, and what kind of product each is."""
+NATIVE_KINDS: Mapping[str, FileKind] = {"pbcor": "image", "rms": "rms", "pb": "primary_beam"}
+"""Cutouts that are exported, and what kind of product each is at native resolution."""
+STOKES_SETS: Mapping[str, tuple[str, ...]] = {"pbcor": ("IQU", "V"), "rms": ("IQU", "V"), "pb": ("I",)}
+"""Stokes parameters of their files; the primary beam is the same for all."""
 WEBLOG_ARCHIVE = "weblog.tgz"
 COMMAND_LOG = "casa_commands.log"
 RECIPE_SCRIPT = "casa_pipescript.py"
@@ -82,6 +88,8 @@ class ExportPlane:
     """Without its iterations."""
     cutouts: CutoutResult
     position: PositionCorrection
+    imaging: PlaneImaging
+    """How it was imaged, for the headers."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,8 @@ class ExportInputs:
 def export_inputs(source: InputSource) -> ExportInputs:
     """Make the inputs of the stage."""
     plan = source.result(EDIT_IMAGE_LIST_CUBE)
-    scans = observed_scans(source.result(TRANSFORM_IMAGE_DATA), source.result(IMPORT_DATA))
+    imported = source.result(IMPORT_DATA)
+    summary, scans = imported.summary, observed_scans(source.result(TRANSFORM_IMAGE_DATA), imported)
     verdicts = source.result(GATHER_PLANES)
     planes: list[ExportPlane] = []
     keys: list[str] = []
@@ -120,6 +129,7 @@ def export_inputs(source: InputSource) -> ExportInputs:
                 images=replace(images, iterations=()),
                 cutouts=of_plane.result(MAKE_CUTOUT_IMAGES),
                 position=plane_position(source, images.frequency_hz),
+                imaging=_plane_imaging(images, plan.clean.robust, summary, source.options),
             )
         )
     workspace = source.workspace
@@ -139,11 +149,46 @@ def export_inputs(source: InputSource) -> ExportInputs:
     )
 
 
+def _plane_imaging(
+    images: PlaneImages, robust: float, summary: MeasurementSetSummary, options: RunOptions
+) -> PlaneImaging:
+    target = images.target
+    names = {window.id: window.name for window in summary.spectral_windows}
+    setup = ImagingSetup(
+        engine=images.engine,
+        engine_version=casa.version() if images.engine == "casa" else __version__,
+        profile=getattr(options, "profile", ""),
+        gridding=options.gridding,
+        w_correction=options.w_correction,
+        version=__version__,
+    )
+    try:
+        fields = parse_ids(target.selection.field, ranges=True)
+    except QuantityError:
+        fields = ()
+    w_planes = int(options.w_correction) if images.w_planes is None else images.w_planes
+    return PlaneImaging(
+        setup=setup,
+        casa_version=casa.version(),
+        project=summary.project,
+        spw_ids=target.spw_ids,
+        spw_names=tuple(names[spw] for spw in target.spw_ids if spw in names),
+        field_ids=fields,
+        robust=robust,
+        frequency_hz=images.frequency_hz,
+        unflagged_bandwidth_hz=images.unflagged_bandwidth_hz,
+        coverage=images.spectral_coverage,
+        w_planes=w_planes,
+        history=imaging_history(setup, images),
+    )
+
+
 def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResult:
     """Write the products of all planes with images, those of rejected ones marked as such.
 
-    Per plane: pbcor and rms, each as IQU and V, with the position corrected for the plane's frequency; and
-    the common-beam set on the nominal grid. Then parameter lists, logs, web log and manifests.
+    Per plane: pbcor and rms, each as IQU and V, and the primary beam, with the position corrected for the
+    plane's frequency; and the same of the common-beam set on the nominal grid. Then parameter lists, logs,
+    web log and manifests.
 
     Raises
     ------
@@ -170,8 +215,7 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
         for plane in inputs.planes:
             context.progress(f"FITS of {plane.verdict.label}")
             for cutout, kind in NATIVE_KINDS.items():
-                name = plane.cutouts.images[cutout]
-                delivery.images(workspace.working / name, name, kind, plane)
+                delivery.images(workspace.working / plane.cutouts.images[cutout], cutout, kind, plane)
         for name in inputs.parameter_files:
             delivery.text(name, (workspace.directory / name).read_text(encoding="utf-8"), "parameter_list")
         delivery.text(RECIPE_SCRIPT, recipe_script(), "script")
@@ -184,10 +228,7 @@ def export_vlass_data(inputs: ExportInputs, context: StageContext) -> ExportResu
                 if not step.make:
                     context.warn(f"{step.label}: not in the common-beam set: {'; '.join(step.reasons)}")
                     continue
-                name, beam = plane.cutouts.images["pbcor"], plane.images.beam
-                image, method = workspace.working / name, inputs.options.common_beam_alignment
-                with aligned_image(image, scratch, beam, plane.position, step, method) as aligned:
-                    delivery.images(aligned, name, "common_beam", plane, step)
+                delivery.common_beam_set(plane, step)
         delivery.text(COMMAND_LOG, _command_log(inputs, workspace, scratch), "log")
     write_manifest(workspace.products, _manifest(inputs, delivery.files))
     delivery.add(MANIFEST_JSON, "manifest")
@@ -217,18 +258,20 @@ class _Delivery:
         self.files: list[ProductFile] = []
         self._field = ProductField(inputs.identity, inputs.phasecenter, inputs.start_mjd_s, inputs.end_mjd_s)
         self._context, self._scratch = context, scratch
+        self._alignment = inputs.options.common_beam_alignment
         self._owned = owned
 
     def images(
         self,
         image: Path,
-        name: str,
+        cutout: str,
         kind: FileKind,
         plane: ExportPlane,
         common: CommonBeamStep | None = None,
     ) -> None:
-        """Write the Stokes sets of an image; `name` is what it is called, wherever it is."""
-        for stokes in STOKES_SETS:
+        """Write the files of a cutout; `image` is where it is, or what it has become."""
+        name = plane.cutouts.images[cutout]
+        for stokes in STOKES_SETS[cutout]:
             casa_name = naming.stokes_variant(name, stokes)
             exported = export_stokes(image, stokes, self._scratch)
             hdus, warnings = fits_product(
@@ -240,6 +283,24 @@ class _Delivery:
             file = file if common is None else naming.com_fits_name(file)
             write_fits(self._owned.path(file), hdus)
             self.add(file, kind, plane.verdict.label, stokes)
+
+    def common_beam_set(self, plane: ExportPlane, step: CommonBeamStep) -> None:
+        """Write the members of the common-beam set of a plane: its image, its rms image, its primary beam."""
+        working, position, scratch = self._context.workspace.working, plane.position, self._scratch
+        cutouts = {cutout: working / plane.cutouts.images[cutout] for cutout in NATIVE_KINDS}
+        image, beam = cutouts["pbcor"], plane.images.beam
+        with aligned_image(image, scratch, beam, position, step, self._alignment) as aligned:
+            self.images(aligned, "pbcor", "common_beam", plane, step)
+            if aligned == image:
+                self.images(cutouts["rms"], "rms", "common_beam", plane, step)
+            else:
+                # Of smoothed noise: no scaling of the native map, which knows nothing of its correlation.
+                rms = scratch / f"{aligned.name}.rms"
+                write_rms_image(aligned, rms)
+                self.images(rms, "rms", "common_beam", plane, step)
+                remove(rms)
+        with regridded_response(cutouts["pb"], scratch, position, step) as response:
+            self.images(response, "pb", "common_beam", plane, step)
 
     def text(self, name: str, text: str, kind: FileKind) -> None:
         """Write a text file."""
@@ -270,24 +331,21 @@ def product_names(inputs: ExportInputs) -> Iterator[str]:
     yield from (*inputs.parameter_files, *COMPANIONS)
     for plane in inputs.planes:
         for cutout in NATIVE_KINDS:
-            for stokes in STOKES_SETS:
+            for stokes in STOKES_SETS[cutout]:
                 name = naming.fits_name(naming.stokes_variant(plane.cutouts.images[cutout], stokes))
-                yield name
-                if cutout == "pbcor":
-                    yield naming.com_fits_name(name)
+                yield from (name, naming.com_fits_name(name))
 
 
 # ------------------------------------------------------------------------------------------------- planes
 
 
 def _product_plane(plane: ExportPlane) -> ProductPlane:
-    target, intensity = plane.images.target, plane.cutouts.statistics["I"]
+    intensity = plane.cutouts.statistics["I"]
     return ProductPlane(
         outcome=plane.verdict.outcome,
         reason=plane.verdict.reason,
-        spw_ids=target.spw_ids,
-        nominal_bandwidth_hz=target.nominal_bandwidth_hz,
-        unflagged_bandwidth_hz=plane.images.unflagged_bandwidth_hz,
+        imaging=plane.imaging,
+        nominal_bandwidth_hz=plane.images.target.nominal_bandwidth_hz,
         median_rms_jy=intensity.rms.median,
         peak_jy=intensity.pbcor.max,
         position=plane.position,
@@ -349,7 +407,8 @@ def _pipeline_manifest(inputs: ExportInputs, files: Sequence[ProductFile]) -> st
             name=inputs.image_name,
             casa_version=casa.version(),
             pipeline_version=__version__,
-            images=[file.name for file in files if file.kind in NATIVE_KINDS.values()],
+            images=[file.name for file in files if file.kind in ("image", "rms")],
+            primary_beams=[file.name for file in files if file.kind == "primary_beam"],
             parameter_lists=inputs.parameter_files,
             weblog=WEBLOG_ARCHIVE,
             casa_commands=COMMAND_LOG,
@@ -385,6 +444,7 @@ def _manifest_plane(target: PlaneTarget, verdict: PlaneVerdict, made: ExportPlan
         plane,
         expected_noise_jy=made.images.expected_noise_jy,
         noise_jy={stokes: noise for stokes, noise in measured.items() if noise is not None},
+        spectral_coverage=made.images.spectral_coverage,
     )
 
 

@@ -14,6 +14,7 @@ from vlasscube.recipe import FLAG_TARGETS_DATA, IMPORT_DATA, RESTORE_PIMS, TRANS
 from vlasscube.records import Message
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import FlagResult
+from vlasscube.results.working_names import template_commands_name
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
 from vlasscube.workspace.files import write_text
@@ -82,6 +83,8 @@ def flag_targets_data(inputs: FlagInputs, context: StageContext) -> FlagResult:
     ------
     ParameterFileError
         If the template has something else than commands.
+    ProblemListError
+        If the file for its commands is there and is not the run's.
     """
     workspace = context.workspace
     ms = workspace.working / inputs.working_ms
@@ -92,7 +95,8 @@ def flag_targets_data(inputs: FlagInputs, context: StageContext) -> FlagResult:
     restore_flags(ms, RESTORED_FLAGS)
     before = flags_by_spw(count_flags(ms, inputs.science_spws))
     if commands:
-        command_file = workspace.working / f"{ms.stem}.flagtargetscmds.txt"
+        command_file = workspace.working / template_commands_name(ms.name)
+        context.claim([command_file.name])
         summaries = ("mode='summary' name='before'", *commands, "mode='summary' name='template'")
         write_text(command_file, "\n".join(summaries) + "\n")
         casa.run_task(

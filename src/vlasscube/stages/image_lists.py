@@ -46,6 +46,8 @@ from vlasscube.results.types import ContinuumTarget, CubePlan, ImportResult
 
 DEFAULT_IMSIZE = 12500
 DEFAULT_CELL_ARCSEC = 0.6
+CONTINUUM_NTERMS = 2
+"""Taylor terms of the continuum run whose list does not say."""
 DEFAULT_UVRANGE = "<12km"
 
 
@@ -119,7 +121,7 @@ def plan_continuum(parameters: ImageListParameters, imported: ImportResult) -> C
         selection=selection,
         robust=-2.0 if parameters.robust is None else parameters.robust,
         uvtaper=("2.6476arcsec",) if parameters.uvtaper is None else parameters.uvtaper,
-        nterms=parameters.nterms or 2,
+        nterms=parameters.nterms or CONTINUUM_NTERMS,
         reffreq=parameters.reffreq or "3.0GHz",
         pblimit=0.1 if parameters.pblimit is None else parameters.pblimit,
         search_radius_arcsec=radius,

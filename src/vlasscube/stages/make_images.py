@@ -48,6 +48,7 @@ class MakeImagesInputs:
     gridding: Gridding
     w_correction: bool
     upstream: tuple[str, ...]
+    nsigma_per_stokes: bool = False
 
 
 class _RecordedIterations:
@@ -105,6 +106,7 @@ def make_images_inputs(source: InputSource) -> MakeImagesInputs:
         engine=source.options.engine,
         gridding=source.options.gridding,
         w_correction=source.options.w_correction,
+        nsigma_per_stokes=source.options.nsigma_per_stokes,
         upstream=source.keys(RESTORE_PIMS, FLAG_TARGETS_DATA),
     )
 
@@ -121,7 +123,12 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext) -> PlaneI
         working / inputs.working_ms,
         working,
         replace(inputs.clean, masks=masks),
-        imaging_engine(inputs.engine, gridding=inputs.gridding, w_correction=inputs.w_correction),
+        imaging_engine(
+            inputs.engine,
+            gridding=inputs.gridding,
+            w_correction=inputs.w_correction,
+            nsigma_per_stokes=inputs.nsigma_per_stokes,
+        ),
         _RecordedIterations(context),
         context.report,
     )

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vlasscube import casa, naming
-from vlasscube.images.casa_images import image_facts, read_plane
-from vlasscube.images.derived_images import derived_image
-from vlasscube.images.rms_map import STEP_PIXELS, WIDTH_ARCSEC, rms_map
-from vlasscube.images.statistics import plane_statistics
-from vlasscube.parameters.quantities import format_angle_arcsec
-from vlasscube.processes.parallel import plane_threads
+from vlasscube import naming
+from vlasscube.images.rms_image import write_rms_image
 from vlasscube.recipe import MAKE_RMS_IMAGES, PBCOR
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import RmsResult
@@ -39,32 +34,7 @@ def make_rms_image(inputs: RmsInputs, context: StageContext) -> RmsResult:
     """
     source = context.workspace.working / inputs.pbcor
     target = source.with_name(naming.rms_name(inputs.pbcor))
-    call = casa.record_equivalent(
-        "imdev",
-        imagename=source.name,
-        outfile=target.name,
-        grid=[STEP_PIXELS, STEP_PIXELS],
-        anchor="ref",
-        xlength=format_angle_arcsec(WIDTH_ARCSEC),
-        ylength=format_angle_arcsec(WIDTH_ARCSEC),
-        interp="cubic",
-        stattype="xmadm",
-        statalg="chauvenet",
-        zscore=-1,
-        maxiter=-1,
-    )
-    facts = image_facts(source)
-    statistics = {}
-    with derived_image(target, source, masked=True, history=[call]) as add:
-        for index, stokes in enumerate(facts.stokes):
-            noise = rms_map(
-                read_plane(source, index),
-                facts.cell_arcsec,
-                facts.reference_pixel,
-                threads=plane_threads(),
-            )
-            add(noise)
-            statistics[stokes] = plane_statistics(noise)
+    statistics = write_rms_image(source, target)
     context.add_output(target)
     return RmsResult(image=target.name, statistics=statistics)
 

@@ -22,6 +22,7 @@ from vlasscube.resources.archive import archive_digest, extract_resources, inspe
 from vlasscube.resources.resource_checks import check_resources
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ContinuumTarget, RestoreResult
+from vlasscube.results.working_names import restored_names
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
 from vlasscube.workspace.files import remove
@@ -79,6 +80,8 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         Listing all that is missing or ambiguous, with the patterns searched.
     ResourceMismatchError
         Listing all that belongs to another image or measurement set, or is damaged.
+    ProblemListError
+        Listing what lies in ``working/`` under the names of what is restored and is not the run's.
     """
     workspace = context.workspace
     ms = workspace.working / inputs.working_ms
@@ -94,8 +97,9 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         seconds[operation] = time.monotonic() - started
 
     with timed("look for resources"):
-        report = inspect_archive(archive, inputs.working_ms, target.image_name)
+        report = inspect_archive(archive, inputs.working_ms, target.image_name, nterms=target.nterms)
         report.require_complete()
+    context.claim(restored_names(report))
     if not is_pristine(ms):
         context.warn("an earlier restore has changed the working measurement set: it is made again")
         with timed("split again"):

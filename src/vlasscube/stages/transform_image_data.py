@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from vlasscube import naming
-from vlasscube.errors import WorkspaceError
 from vlasscube.measurement_set.observed_scans import observed_scans
-from vlasscube.measurement_set.working_copy import make_working_copy, was_touched
+from vlasscube.measurement_set.working_copy import make_working_copy
 from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, IMPORT_DATA, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import TransformResult
+from vlasscube.results.working_names import set_names
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
-from vlasscube.workspace.files import mark, size_bytes
+from vlasscube.workspace.files import size_bytes
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,16 @@ def transform_inputs(source: InputSource) -> TransformInputs:
 
 
 def transform_image_data(inputs: TransformInputs, context: StageContext) -> TransformResult:
-    """Make the working measurement set: ids kept, weights from bandwidth and integration time."""
+    """Make the working measurement set: ids kept, weights from bandwidth and integration time.
+
+    Raises
+    ------
+    ProblemListError
+        If something that the run has not made lies under its name.
+    """
     workspace = context.workspace
     output = workspace.working / inputs.working_ms
-    _claim(output, context)
+    context.claim(set_names(output.name))
     make_working_copy(workspace.directory / inputs.input_ms, output, inputs.field_ids, inputs.spw)
     context.add_output(output, mutable=True)
     return TransformResult(
@@ -57,20 +61,6 @@ def transform_image_data(inputs: TransformInputs, context: StageContext) -> Tran
         spw=inputs.spw,
         scans=observed_scans(output),
     )
-
-
-def _claim(output: Path, context: StageContext) -> None:
-    """Take the name of the working measurement set, if nobody else's is there, and keep that on record."""
-    workspace = context.workspace
-    claim = workspace.records / f"{output.name}.owned"
-    made = () if context.previous is None else context.previous.outputs
-    is_own = claim.exists() or workspace.relative(output) in {file.path for file in made}
-    if os.path.lexists(output) and not is_own and not was_touched(output):
-        raise WorkspaceError(
-            f"{workspace.relative(output)} is there already, and this run has not made it",
-            hint="Move it elsewhere or, if it is not needed, remove it, then run the same command again.",
-        )
-    mark(claim)
 
 
 STEP = Step(TRANSFORM_IMAGE_DATA, transform_inputs, transform_image_data)

@@ -16,9 +16,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vlasscube import __version__, recipe
+from vlasscube.products.owned_files import Ownership
 from vlasscube.recipe import RECIPE, Stage
 from vlasscube.results.run_records import StageStatus
 from vlasscube.weblog import formats
+from vlasscube.weblog.own_pages import (
+    INDEX,
+    SCRIPTS_DIRECTORY,
+    SHEETS,
+    VIEWER,
+    claim_weblog,
+)
 from vlasscube.weblog.pages import field_stages, final_stages, plane_stages
 from vlasscube.weblog.pages.overview import overview
 from vlasscube.weblog.previews import DIRECTORY
@@ -30,15 +38,16 @@ from vlasscube.workspace.files import remove, write_text
 
 logger = logging.getLogger("vlasscube")
 
-INDEX = "index.html"
-VIEWER = "viewer.html"
 VIEWER_INDEX = f"{DIRECTORY}/index.js"
-SHEETS = ("style.css", "viewer.css")
 _VIEWER_PARTS = (
     *("ramps", "colormaps", "numbers", "sky", "catalogue", "values", "painter", "gestures", "spectrum_plot"),
     *("spectrum_panel", "readout", "montage", "viewer", "selection", "scene", "controls", "start"),
 )
-SCRIPTS = ("viewer/data.js", VIEWER_INDEX, *(f"viewer/{name}.js" for name in _VIEWER_PARTS))
+SCRIPTS = (
+    f"{SCRIPTS_DIRECTORY}/data.js",
+    VIEWER_INDEX,
+    *(f"{SCRIPTS_DIRECTORY}/{name}.js" for name in _VIEWER_PARTS),
+)
 """In the order in which they need each other; the index says what there is in terms of the first."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; img-src 'self' data: blob:; style-src 'self'; base-uri 'none'; "
@@ -92,8 +101,14 @@ def render_weblog(workspace: Workspace) -> Path:
     -------
     Path
         The first page.
+
+    Raises
+    ------
+    ProblemListError
+        If something that the run has not made lies under the name of a page; nothing has been changed.
     """
     site = Site(workspace)
+    owned = claim_weblog(workspace, (target.label for target in site.run.targets))
     common = _common(site)
     pages = list(_pages(site))
     for page in pages:
@@ -102,7 +117,7 @@ def render_weblog(workspace: Workspace) -> Path:
     static = resources.files(__package__).joinpath("static")
     for name in (*SHEETS, *(script for script in SCRIPTS if script != VIEWER_INDEX)):
         _write(workspace.weblog / name, static.joinpath(name).read_text(encoding="utf-8"))
-    _remove_other_pages(workspace, {page.file for page in pages})
+    _remove_other_pages(workspace, owned, {page.file for page in pages})
     site.remove_unused_figures()
     return workspace.weblog / INDEX
 
@@ -196,8 +211,9 @@ def _environment() -> Environment:
     return environment
 
 
-def _remove_other_pages(workspace: Workspace, wanted: set[str]) -> None:
-    """Remove pages of planes that are no longer asked for."""
-    for path in workspace.weblog.glob("plane-*.html"):
-        if path.name not in wanted and _PLANE_PAGE.fullmatch(path.name):
-            remove(path)
+def _remove_other_pages(workspace: Workspace, owned: Ownership, wanted: set[str]) -> None:
+    """Remove the run's pages of planes that are no longer asked for."""
+    others = [name for name in owned.names - wanted if _PLANE_PAGE.fullmatch(name)]
+    for name in others:
+        remove(workspace.weblog / name)
+    owned.release(others)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vlasscube")
 
 FIGURES = "figures"
-_FIGURE = re.compile(r".+\.[0-9a-f]{12}\.png", re.DOTALL)
 """Directory of the figures, in the web log."""
+_FIGURE = re.compile(r".+\.[0-9a-f]{12}\.png", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from vlasscube.options import RunOptions
+from vlasscube.options import RunOptions, option_text
 from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, EDIT_IMAGE_LIST_CUBE, IMPORT_DATA
 from vlasscube.records import ImageGeometry, MeasurementSetSummary
 from vlasscube.weblog.site import FigureLink, Site
@@ -31,6 +30,7 @@ def overview(site: Site) -> dict[str, Any]:
         "options": run.options,
         "options_problem": run.options_problem,
         "changed_options": _changed(run.options),
+        "profile": _profile(run.options),
         "versions": _versions(site),
         "finder": _finder(site, imported.summary, geometry) if imported and geometry else None,
         "first_started": min((s.record.started for *_, s in run.steps() if s.record), default=""),
@@ -58,15 +58,18 @@ def _finder(site: Site, summary: MeasurementSetSummary, geometry: ImageGeometry)
     )
 
 
-def _changed(options: RunOptions | None) -> list[tuple[str, Any, Any]]:
-    """Name, value and default of each option that differs from the default."""
+def _changed(options: RunOptions | None) -> list[tuple[str, str, str]]:
+    """Name, value and usual value of each option that differs from the profile."""
+    changes = {} if options is None else options.changes
+    return [(name, option_text(value), option_text(usual)) for name, (value, usual) in changes.items()]
+
+
+def _profile(options: RunOptions | None) -> str:
+    """Name of the profile, and the values that it sets."""
     if options is None:
-        return []
-    default = RunOptions()
-    values = (
-        (field.name, getattr(options, field.name), getattr(default, field.name)) for field in fields(options)
-    )
-    return [(name, value, usual) for name, value, usual in values if value != usual]
+        return ""
+    values = (f"{name} {option_text(value)}" for name, value in options.profile_values.items())
+    return f"{options.profile}: {', '.join(values)}"
 
 
 def _versions(site: Site) -> dict[str, list[str]]:
