@@ -15,7 +15,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube.mosaic.convolution import ConvolutionFunctions, PowerBeam, casa_convolution_functions
+from vlasscube.mosaic.convolution import (
+    ConvolutionFunctions,
+    PowerBeam,
+    SeparableFunctions,
+    casa_convolution_functions,
+)
 from vlasscube.mosaic.exact_convolution import exact_convolution_functions
 from vlasscube.mosaic.expected_noise import channel_correlation, decorrelation, noise_sums
 from vlasscube.mosaic.grid import ImageGrid, locate_pointings
@@ -227,7 +232,8 @@ class MosaicImager:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
         if not self.settings.w_correction:
             return 0
-        return max(int(block.functions.gridding.shape[1]) for block in self._windows)
+        tables = [block.functions.gridding for block in self._windows]
+        return max(len(table.plane_support) for table in tables if isinstance(table, SeparableFunctions))
 
     def spectral_coverage(self) -> SpectralCoverage | None:
         """Tell where in frequency the data are, by the weights they are gridded with.
