@@ -114,7 +114,7 @@ RMS_BOX_ARCSEC = 60.0
 CUTOUT_S, CUTOUT_S_PER_PIXEL = 0.1, 0.55e-6
 PICTURES_S, PICTURES_S_PER_PIXEL = 0.4, 0.3e-6
 STOKES_S, STOKES_S_PER_PIXEL = 0.1, 0.33e-6
-EXPORT_S, EXPORT_S_PER_PIXEL = 0.35, 0.43e-6
+EXPORT_S, EXPORT_S_PER_PIXEL = 0.55, 0.7e-6
 
 
 # ------------------------------------------------------------------------------------------------- planes
@@ -157,14 +157,18 @@ def imaging(size: CubeSize, plane: PlaneSize, engine: str, cycles: tuple[float, 
 
 def after_imaging(size: CubeSize) -> dict[str, Work]:
     """Return the cost of the stages that follow the imaging of a plane; ``pictures`` is the web log's."""
-    box = RMS_BOX_ARCSEC / size.cell_arcsec
-    rms = RMS_S_PER_PIXEL + RMS_S_PER_PIXEL_OF_BOX * box**2
     return {
         PBCOR.name: Work(PBCOR_S + PBCOR_S_PER_PIXEL * size.pixels),
-        MAKE_RMS_IMAGES.name: Work(RMS_S + rms * size.pixels, 0.8),
+        MAKE_RMS_IMAGES.name: Work(RMS_S) + _rms_map(size, size.pixels),
         MAKE_CUTOUT_IMAGES.name: Work(CUTOUT_S + CUTOUT_S_PER_PIXEL * size.cutout_pixels),
         "pictures": Work(PICTURES_S + PICTURES_S_PER_PIXEL * size.pixels),
     }
+
+
+def _rms_map(size: CubeSize, pixels: int) -> Work:
+    """Return the cost of the rms images of four Stokes parameters."""
+    box = RMS_BOX_ARCSEC / size.cell_arcsec
+    return Work((RMS_S_PER_PIXEL + RMS_S_PER_PIXEL_OF_BOX * box**2) * pixels, 0.8)
 
 
 # -------------------------------------------------------------------------------------------------- field
@@ -208,6 +212,9 @@ def after_planes(size: CubeSize) -> dict[str, Work]:
     count = len(size.planes)
     return {
         ANALYZE_STOKES_CUBES.name: Work(STOKES_S + STOKES_S_PER_PIXEL * size.cutout_pixels) * count,
-        EXPORT_VLASS_DATA.name: Work(EXPORT_S + EXPORT_S_PER_PIXEL * size.cutout_pixels) * count,
+        EXPORT_VLASS_DATA.name: (
+            Work(EXPORT_S + EXPORT_S_PER_PIXEL * size.cutout_pixels) + _rms_map(size, size.cutout_pixels)
+        )
+        * count,
         "weblog": WEBLOG + WEBLOG_PLANE * count,
     }
