@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from vlasscube import casacore_tables
 from vlasscube.constants import DAY_S
-from vlasscube.simulation.parameters import SPW_COUNT, FieldSimulation
+from vlasscube.simulation.parameters import FieldSimulation
+from vlasscube.simulation.spectral_windows import SPW_COUNT
 
 _SAMPLE_S = 0.1
 """Between two readings of the antennas' encoders."""
