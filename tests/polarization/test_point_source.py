@@ -313,6 +313,14 @@ def test_bias_and_angle_come_from_the_noise_across():
     assert found.angle_error_deg == pytest.approx(math.degrees(0.02 / 20))
 
 
+def test_errors_of_fractions_hold_that_of_intensity():
+    """U/I = 0.5: half of the relative error of I comes in, at right angles to that of U."""
+    errors = {"I": 0.4, "Q": 1e-9, "U": 0.3, "V": 1.0}
+    found = point_source_stokes(measurement((10.0, 0.0, 5.0, 0.0)), 1.0, errors)
+    assert found.u_over_i_error == pytest.approx(math.hypot(0.03, 0.5 * 0.04))
+    assert found.q_over_i_error == pytest.approx(0.0, abs=1e-9)
+
+
 def test_noise_has_neither_polarisation_nor_angle():
     errors = dict.fromkeys(STOKES, 1.0)
     for q, u in ((0.0, 0.0), (0.5, -0.3)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,17 +13,21 @@ from vlasscube import casa
 from vlasscube.images.casa_images import read_cube
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
 from vlasscube.mosaic.visibilities import ObservationInfo
+from vlasscube.options import RunOptions
 from vlasscube.products.position_correction import position_correction
 from vlasscube.records import Beam, ImageGeometry, PixelBox, SpectralCoverage
+from vlasscube.results.reading import InputSource
 from vlasscube.results.types import StokesAnalysis
 from vlasscube.stages.analyze_stokes_cubes import (
     PlaneCutout,
     StokesInputs,
     analyze_stokes_cubes,
+    stokes_inputs,
 )
 from vlasscube.stages.context import StageContext
+from vlasscube.testing.synthetic_run import SyntheticRun
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.record_json import from_json, to_json
+from vlasscube.workspace.record_json import from_json, to_json, to_plain
 
 pytestmark = pytest.mark.casa
 SIZE, RMS = 64, 2e-4
@@ -207,6 +212,13 @@ class TestPointSource:
                 assert point.snr == pytest.approx(point.flux_jy["I"] / measured.rms_median["I"])
                 assert point.error_jy["Q"] == pytest.approx(2 * point.error_jy["I"], rel=0.3)
 
+    def test_frequencies_are_those_of_the_data(self, run):
+        for measured, cutout in zip(run[0].common[0].measurements, run[1], strict=True):
+            assert measured.frequency_hz == cutout.frequency_hz
+            assert measured.fit_frequency_hz == cutout.frequency_hz + 20e6
+            assert measured.fit_lambda2_m2 == cutout.coverage.mean_lambda2_m2
+            assert measured.bandwidth_hz == 1e6
+
     def test_error_of_the_mean_is_that_of_the_rms_image(self, run):
         """At native resolution about the rms itself: the mean lowers the noise as much as the source."""
         region = run[0].native[0]
@@ -242,6 +254,22 @@ class TestPointSource:
         assert (region.ra_deg, region.dec_deg) == pytest.approx((ra, dec), abs=1e-9)
         assert separation_arcsec((region.center.ra_deg, region.center.dec_deg)) < 0.02
         assert region.point_source_law.alpha == pytest.approx(ALPHA, abs=0.01)
+
+
+class TestInputs:
+    @pytest.mark.parametrize("exclude", [False, True])
+    def test_of_planes_and_options(self, tmp_path, exclude):
+        run = SyntheticRun(tmp_path).finished()
+        found = run.workspace.read_record("make_images", "spw4")
+        images = replace(run.images(4), spectral_coverage=SpectralCoverage(2.3e9, 0.017, 6e7))
+        run.workspace.write_record(replace(found, result=to_plain(images)))
+        inputs = stokes_inputs(InputSource(run.workspace, RunOptions(common_beam_exclude_rejected=exclude)))
+        assert inputs.common_beam_exclude_rejected is exclude
+        planes = {plane.label: plane for plane in inputs.planes}
+        assert planes["spw4"].frequency_hz == images.frequency_hz
+        assert planes["spw4"].coverage == images.spectral_coverage
+        assert planes["spw3"].coverage is None
+        assert [label for label, plane in planes.items() if not plane.kept] == ["spw5"]
 
 
 class TestRejectedPlanes:
