@@ -301,7 +301,7 @@ def _measure(
         plane, coverage = prepare(cutout), cutout.coverage
         cube = plane.read()
         if number == 0:
-            spectra = _regions(cube, mask, facts, plane, working, context)
+            spectra = _regions(cube, mask, facts, plane, context)
         for name, region in spectra.items():
             box = measure_box(cube, region.pixel_x, region.pixel_y)
             rms_box = _rms_in_box(working / cutout.rms, region, plane.noise_scale)
@@ -366,13 +366,16 @@ def _point_source(
 
 
 def _regions(
-    cube: Cube, mask: Mask, facts: ImageFacts, plane: _Plane, working: Path, context: StageContext
+    cube: Cube, mask: Mask, facts: ImageFacts, plane: _Plane, context: StageContext
 ) -> dict[RegionName, RegionSpectrum]:
     """Peaks of I and √(Q²+U²) of the lowest-frequency plane."""
     intensity, polarized = find_peak_polarization(cube, mask)
     peaks: dict[RegionName, PeakPixel | None] = {"peak_stokesi": intensity, "peak_linpolint": polarized}
     regions: dict[RegionName, RegionSpectrum] = {}
     wcs = image_wcs(*plane.reference_deg, facts.cell_arcsec, facts.reference_pixel)
+
+    # Not the rms at the source: where beams are wide for its boxes, the source is in it.
+    noise = {s: (plane.cutout.rms_median[s] or 0.0) * plane.noise_scale[s] for s in STOKES}
 
     def sky(x: float, y: float) -> tuple[float, float]:
         ra, dec = wcs.wcs_pix2world([[x, y]], 0)[0]
@@ -383,15 +386,12 @@ def _regions(
             context.warn(f"{name}: no pixel within the joint mask")
             continue
         region = RegionSpectrum(name, peak.x, peak.y, *sky(peak.x, peak.y), (), None)
-        rms = _rms_in_box(working / plane.cutout.rms, region, plane.noise_scale)
         if name == "peak_stokesi":
-            shown, noise = cube[0], rms["I"]
+            shown, sigma = cube[0], noise["I"]
         else:
-            shown, noise = (
-                linear_polarization(cube[1], cube[2]),
-                math.hypot(rms["Q"], rms["U"]) / math.sqrt(2),
-            )
-        found = fit_center(shown, peak.x, peak.y, plane.beam, facts.cell_arcsec, noise)
+            shown = linear_polarization(cube[1], cube[2])
+            sigma = math.hypot(noise["Q"], noise["U"]) / math.sqrt(2)
+        found = fit_center(shown, peak.x, peak.y, plane.beam, facts.cell_arcsec, sigma)
         x, y = found or (float(peak.x), float(peak.y))
         regions[name] = replace(
             region,
