@@ -184,8 +184,13 @@ class RunOptions:
     @property
     def profile_text(self) -> str:
         """The profile, and what was changed of it: ``'science with changes: common_beam gated'``."""
-        changes = [f"{name} {option_text(value)}" for name, (value, _) in self.changes.items()]
-        return f"{self.profile} with changes: {', '.join(changes)}" if changes else self.profile
+        changes = self.changes_text
+        return f"{self.profile} with changes: {changes}" if changes else self.profile
+
+    @property
+    def changes_text(self) -> str:
+        """What was changed of the profile: ``'common_beam gated, nmajor 220'``."""
+        return ", ".join(f"{name} {option_text(value)}" for name, (value, _) in self.changes.items())
 
     @property
     def excluded_spw_ids(self) -> frozenset[int]:

@@ -30,4 +30,9 @@ def imaging_engine(
         return TcleanEngine()
     from vlasscube.imaging.mosaic_engine import MosaicEngine
 
-    return MosaicEngine(gridding=gridding, w_correction=w_correction, nsigma_per_stokes=nsigma_per_stokes)
+    return MosaicEngine(
+        gridding=gridding,
+        w_correction=w_correction,
+        otf_beam=otf_beam,
+        nsigma_per_stokes=nsigma_per_stokes,
+    )
