@@ -28,14 +28,15 @@ from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
-from vlasscube.mosaic.memory import further_bytes
+from vlasscube.mosaic.memory import further_bytes, padded_pixels
+from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.mosaic.visibilities import Visibilities
 from vlasscube.processes.machine import available_memory_bytes
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
-from vlasscube.sky import arcsec_from_rad
+from vlasscube.sky import arcsec_from_rad, rad_from_arcsec
 
 Float = npt.NDArray[np.float32]
 
@@ -181,7 +182,9 @@ class MosaicEngine:
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
         visibilities = read_visibilities(request.vis, request.selection)
-        _require_memory(request.image_root.name, parameters.geometry, visibilities)
+        _require_memory(
+            request.image_root.name, parameters.geometry, visibilities, is_exact=self._gridding == "exact"
+        )
         settings = imager_settings(
             parameters,
             threads,
@@ -258,8 +261,15 @@ class MosaicEngine:
         return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
 
 
-def _require_memory(name: str, geometry: ImageGeometry, visibilities: Visibilities) -> None:
-    needed = further_bytes(geometry.nx * geometry.ny, visibilities)
+def _require_memory(
+    name: str, geometry: ImageGeometry, visibilities: Visibilities, *, is_exact: bool
+) -> None:
+    padded = None
+    if is_exact and visibilities.count:
+        lowest_hz = min(float(window.channel_frequency_hz.min()) for window in visibilities.spectral_windows)
+        cell_rad = rad_from_arcsec(geometry.cell_arcsec)
+        padded = padded_pixels(geometry.nx, geometry.ny, cell_rad, beam_radius_rad(lowest_hz))
+    needed = further_bytes(geometry.nx * geometry.ny, visibilities, padded)
     available = available_memory_bytes()
     if needed > available:
         raise MemoryLimitError(
