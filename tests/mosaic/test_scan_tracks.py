@@ -188,6 +188,34 @@ def test_the_smeared_beam_gives_the_flux_of_a_source_seen_by_a_moving_beam(angle
     assert abs(left) < 5e-4
 
 
+def test_the_weight_image_has_the_squares_of_the_mean_beams():
+    grid = image_grid()
+    seen = scanned(grid, (120, 100), 40.0)
+    imager = MosaicImager(
+        grid, seen, ImagerSettings(robust=9.0, threads=2, gridding="exact", otf_beam="smeared")
+    )
+    weight_image = imager.weight_image()
+    x, y = np.array([120, 100, 150, 95, 130]), np.array([100, 120, 120, 100, 70])
+    (window,) = seen.spectral_windows
+    way = 2.98 * ARCMIN * np.array([np.sin(np.radians(40.0)), np.cos(np.radians(40.0))])
+    expected = np.zeros(x.size)
+    for number, field in enumerate(seen.fields):
+        east, north, centre = axes(field)
+        frequency = window.channel_frequency_hz * field.lsrk_factor
+        beam = np.zeros((x.size, frequency.size))
+        places = (np.arange(40) + 0.5) / 40 - 0.5
+        for place in places:
+            pointed = centre + place * (way[0] * east + way[1] * north)
+            pointed /= np.linalg.norm(pointed)
+            radius = np.arccos(np.clip(direction(grid, x, y) @ pointed, -1, 1)) / ARCMIN
+            beam += evla_power_beam(radius[:, None], frequency) / places.size
+        expected += beam**2 @ window.weight[window.field_index == number].sum(axis=0)
+    np.testing.assert_allclose(weight_image[y, x], expected / window.weight.sum(), rtol=2e-3)
+    np.testing.assert_allclose(
+        imager.primary_beam(weight_image)[y, x], np.sqrt(weight_image[y, x] / weight_image.max()), rtol=1e-6
+    )
+
+
 def test_rows_of_two_directions_have_beams_of_two_directions():
     grid, source = image_grid(), (100, 120)
     one, other = scanned(grid, source, 90.0), scanned(grid, source, 30.0)
