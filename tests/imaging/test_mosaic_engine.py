@@ -12,8 +12,9 @@ from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging import mosaic_engine, tclean
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence
 from vlasscube.imaging.engine import CleanRequest
-from vlasscube.imaging.mosaic_engine import MosaicEngine
+from vlasscube.imaging.mosaic_engine import MosaicEngine, _tracks_text
 from vlasscube.imaging.tclean import TcleanEngine
+from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.testing.observations import image_grid, observe
 
@@ -129,6 +130,25 @@ def test_better_kernels(field, tmp_path, options):
     results = make(one_engine(**options), tmp_path, parameters())
     assert all(result.stop_code not in (5, 6) for result in results)
     assert str(options["gridding"]) in results[0].call
+
+
+@pytest.mark.slow
+def test_it_is_told_where_the_antennas_went(field, tmp_path):
+    (result,) = make(one_engine(gridding="exact", otf_beam="smeared"), tmp_path, parameters(), count=1)
+    message = result.messages[-1]
+    assert (message.level, message.text) == (
+        "info",
+        "x.iter0: the fields are not those of on-the-fly rows: the beam is that at their phase centres",
+    )
+    assert "otf_beam='smeared'" in result.call
+
+
+def test_a_row_is_described():
+    row = ScanTrack((3.0 / 3438, 0.0), np.array([True, True, False]))
+    assert _tracks_text([row]) == (
+        "beam averaged over the way of the antennas during a field: "
+        "3.00 arcmin at position angle 90 deg (2 fields)"
+    )
 
 
 def flagged(visibilities):

@@ -8,13 +8,14 @@ import pytest
 from vlasscube.mosaic.clean_loop import CleanState, clean
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.iteration_control import CleanControl
-from vlasscube.mosaic.memory import further_bytes, imaging_bytes
+from vlasscube.mosaic.memory import further_bytes, imaging_bytes, padded_pixels
+from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.testing.observations import image_grid, observe
 
 
-def image_a_plane(grid, visibilities):
-    imager = MosaicImager(grid, visibilities, ImagerSettings())
+def image_a_plane(grid, visibilities, **settings):
+    imager = MosaicImager(grid, visibilities, ImagerSettings(**settings))
     weight_image, psf = imager.weight_image(), imager.psf()
     residual = np.empty((4, *grid.shape), np.float32)
     imager.residual(None, weight_image, residual)
@@ -51,6 +52,30 @@ def test_imaging_takes_what_is_estimated(small, large):
     # Baselines reach a fifth of the uv grid's columns; where they reach all, 79 bytes a pixel were measured.
     (took, estimated), (took_more, estimated_more) = measured(*small), measured(*large)
     assert took_more - took == pytest.approx(estimated_more - estimated, rel=0.1)
+
+
+def test_exact_gridding_takes_the_border_as_well():
+    def measured(side):
+        grid = image_grid(side, side, 2.0)
+        edge = side / 60
+        pointings = [(0.0, 0.0), (edge, edge), (-edge, -edge)]
+        source = (side // 2, side // 2, (1.0, 0.0, 0.0, 0.0))
+        visibilities = observe(
+            grid, [source], pointings=pointings, antennas=8, channels=4, dumps=1, size_m=1500.0
+        )
+        (window,) = visibilities.spectral_windows
+        padded = padded_pixels(
+            side, side, grid.cell_rad, beam_radius_rad(float(window.channel_frequency_hz.min()))
+        )
+        tracemalloc.start()
+        try:
+            image_a_plane(grid, visibilities, gridding="exact")
+            return tracemalloc.get_traced_memory()[1], further_bytes(side**2, visibilities, padded)
+        finally:
+            tracemalloc.stop()
+
+    (took, estimated), (took_more, estimated_more) = measured(512), measured(1536)
+    assert 0.75 < (took_more - took) / (estimated_more - estimated) < 1.1
 
 
 def test_memory_of_a_production_plane():

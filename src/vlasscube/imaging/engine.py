@@ -13,6 +13,7 @@ from vlasscube.naming import TcleanProduct
 from vlasscube.records import CleanCycles, DataSelection, Message, ObservedTime, SpectralCoverage
 
 Gridding = Literal["casa", "exact"]
+OtfBeam = Literal["field", "smeared"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,21 @@ from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import IterationParameters, tclean_arguments
-from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding
+from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding, OtfBeam
 from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
-from vlasscube.mosaic.memory import further_bytes
+from vlasscube.mosaic.memory import further_bytes, padded_pixels
+from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.restoration import fit_beam, restore
+from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.mosaic.visibilities import Visibilities
 from vlasscube.processes.machine import available_memory_bytes
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
+from vlasscube.sky import arcsec_from_rad, rad_from_arcsec
 
 Float = npt.NDArray[np.float32]
 
@@ -92,7 +95,7 @@ class MosaicEngine:
 
     Parameters
     ----------
-    gridding, w_correction
+    gridding, w_correction, otf_beam
         See `vlasscube.mosaic.imager.ImagerSettings`.
     nsigma_per_stokes
         See `vlasscube.mosaic.iteration_control.CleanControl`.
@@ -101,10 +104,16 @@ class MosaicEngine:
     name = "mosaic"
 
     def __init__(
-        self, *, gridding: Gridding = "casa", w_correction: bool = False, nsigma_per_stokes: bool = False
+        self,
+        *,
+        gridding: Gridding = "casa",
+        w_correction: bool = False,
+        otf_beam: OtfBeam = "field",
+        nsigma_per_stokes: bool = False,
     ) -> None:
         self._gridding: Gridding = gridding
         self._w_correction = w_correction
+        self._otf_beam: OtfBeam = otf_beam
         self._nsigma_per_stokes = nsigma_per_stokes
         self._plane: _Plane | None = None
 
@@ -163,6 +172,7 @@ class MosaicEngine:
         own = {
             "gridding": self._gridding,
             "w_correction": self._w_correction,
+            "otf_beam": self._otf_beam,
             "nsigma_per_stokes": self._nsigma_per_stokes,
         }
         return casa.format_call("mosaic", shown | own)
@@ -172,9 +182,15 @@ class MosaicEngine:
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
         visibilities = read_visibilities(request.vis, request.selection)
-        _require_memory(request.image_root.name, parameters.geometry, visibilities)
+        _require_memory(
+            request.image_root.name, parameters.geometry, visibilities, is_exact=self._gridding == "exact"
+        )
         settings = imager_settings(
-            parameters, threads, gridding=self._gridding, w_correction=self._w_correction
+            parameters,
+            threads,
+            gridding=self._gridding,
+            w_correction=self._w_correction,
+            otf_beam=self._otf_beam,
         )
         imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
         if not imager.weight_sum > 0:
@@ -245,8 +261,15 @@ class MosaicEngine:
         return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
 
 
-def _require_memory(name: str, geometry: ImageGeometry, visibilities: Visibilities) -> None:
-    needed = further_bytes(geometry.nx * geometry.ny, visibilities)
+def _require_memory(
+    name: str, geometry: ImageGeometry, visibilities: Visibilities, *, is_exact: bool
+) -> None:
+    padded = None
+    if is_exact and visibilities.count:
+        lowest_hz = min(float(window.channel_frequency_hz.min()) for window in visibilities.spectral_windows)
+        cell_rad = rad_from_arcsec(geometry.cell_arcsec)
+        padded = padded_pixels(geometry.nx, geometry.ny, cell_rad, beam_radius_rad(lowest_hz))
+    needed = further_bytes(geometry.nx * geometry.ny, visibilities, padded)
     available = available_memory_bytes()
     if needed > available:
         raise MemoryLimitError(
@@ -273,6 +296,20 @@ def _warnings(name: str, visibilities: Visibilities, imager: MosaicImager) -> It
             "warning",
             f"{name}: {imager.outside} visibilities of long baselines are left out: the pixels are too large",
         )
+    if imager.settings.otf_beam == "smeared":
+        yield Message("info", f"{name}: {_tracks_text(imager.tracks)}")
+
+
+def _tracks_text(tracks: Sequence[ScanTrack]) -> str:
+    """Say how far the antennas moved during a field."""
+    if not tracks:
+        return "the fields are not those of on-the-fly rows: the beam is that at their phase centres"
+    each = ", ".join(
+        f"{arcsec_from_rad(track.length_rad) / 60:.2f} arcmin at position angle "
+        f"{track.position_angle_deg:.0f} deg ({np.count_nonzero(track.pointings)} fields)"
+        for track in tracks
+    )
+    return f"beam averaged over the way of the antennas during a field: {each}"
 
 
 def _goes_on(plane: _Plane, request: CleanRequest) -> bool:

@@ -38,6 +38,8 @@ _SCREEN_PIXELS = 256
 _SAMPLES_BEYOND = 64
 _BEAM_BANDWIDTH = 0.005
 """Largest fractional bandwidth of one beam."""
+_NODES = 5
+"""Positions of a moving pointing; beams of sixth order are averaged exactly, but for where they end."""
 _W_PHASE = 0.1
 """Phase, rad, between neighbouring w planes for a source at the beam's half-power radius."""
 _KNEE = 0.5
@@ -61,6 +63,7 @@ def exact_convolution_functions(
     power_beam: PowerBeam,
     beam_radius_rad: float,
     largest_w: float = 0.0,
+    track_rad: tuple[float, float] = (0.0, 0.0),
 ) -> ConvolutionFunctions:
     """Compute the convolution functions of a spectral window.
 
@@ -76,6 +79,9 @@ def exact_convolution_functions(
         Radius of the first null at the lowest frequency, or more.
     largest_w : float
         Largest absolute w of the visibilities in wavelengths; 0 to leave w out of account.
+    track_rad : tuple of float
+        Way along x and y that the beam moves, evenly and centred on the pointing, while visibilities are
+        observed: the beam is averaged over it.
 
     Returns
     -------
@@ -84,12 +90,14 @@ def exact_convolution_functions(
         first null. The larger w, the more cells they have.
     """
     beam_frequency, beam_of_channel = _beam_channels(frequency_hz)
-    radius = beam_radius_rad
+    radius = beam_radius_rad + float(np.hypot(*track_rad)) / 2
     steps = np.arange(_SCREEN_PIXELS, dtype=np.float64) - _SCREEN_PIXELS / 2 + 0.5
     samples: Float = steps * (2 * radius / _SCREEN_PIXELS)
     distance = np.hypot(samples, samples[:, None])
-    arcmin = np.degrees(distance) * 60
-    screens = [power_beam(arcmin, float(frequency)) for frequency in beam_frequency]
+    screens = [
+        _mean_beam(power_beam, float(frequency), samples, samples[:, None], track_rad)
+        for frequency in beam_frequency
+    ]
     products = [_products(screen) for screen in screens]
     widest, narrowest = int(beam_frequency.argmin()), int(beam_frequency.argmax())
     half_power = float(distance[screens[widest] > 0.5].max(initial=radius / 4))
@@ -109,7 +117,11 @@ def exact_convolution_functions(
         w_step,
     )
     weight_support = min(2 * int(support[0]), (min(grid.nx, grid.ny) - 1) // 2)
-    weight = _weight_functions(grid, samples, screens, weight_support)
+    centre: Float = np.zeros(1)
+    peaks = [
+        _mean_beam(power_beam, float(frequency), centre, centre, track_rad)[0] for frequency in beam_frequency
+    ]
+    weight = _weight_functions(grid, samples, screens, weight_support) * np.square(peaks)[:, None, None]
     return ConvolutionFunctions(beam_of_channel, functions, OVERSAMPLING, weight)
 
 
@@ -157,6 +169,24 @@ def _products(screen: Float) -> _Products:
             break
     _, parity, all_x, all_y = zip(*found[:count], strict=True)
     return _Products(np.array(parity), np.array(all_x), np.array(all_y))
+
+
+def _mean_beam(
+    power_beam: PowerBeam, frequency_hz: float, x_rad: Float, y_rad: Float, track_rad: tuple[float, float]
+) -> Float:
+    """Average the power beam over the positions of a moving pointing; Gauss-Legendre quadrature.
+
+    A visibility sees the beam at x - s when the pointing is displaced by s, and those of all s are gridded
+    with one function: what they respond with is the mean over s.
+    """
+    along_x, along_y = track_rad
+    is_still = along_x == along_y == 0
+    nodes, weights = (np.zeros(1), np.full(1, 2.0)) if is_still else np.polynomial.legendre.leggauss(_NODES)
+    mean: Float = np.zeros(np.broadcast_shapes(x_rad.shape, y_rad.shape))
+    for node, weight in zip(nodes, weights, strict=True):
+        distance = np.hypot(x_rad - node / 2 * along_x, y_rad - node / 2 * along_y)
+        mean += weight / 2 * power_beam(np.degrees(distance) * 60, frequency_hz)
+    return mean
 
 
 def _beam_channels(frequency_hz: Float) -> tuple[Float, npt.NDArray[np.int32]]:

@@ -13,9 +13,14 @@ from vlasscube import _kernels
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.convolution import ConvolutionFunctions, SeparableFunctions, TabulatedFunctions
 from vlasscube.mosaic.grid import ImageGrid, Pointings
+from vlasscube.mosaic.primary_beam import beam_radius_rad
+from vlasscube.mosaic.scan_tracks import ScanTrack, scan_tracks
 from vlasscube.mosaic.uv_grid import UvGridShape
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData
 from vlasscube.mosaic.weighting import DensityGrid, UvTaper, WeightedBlock, taper_weights
+
+_LARGEST_STEP = 0.4
+"""Largest step of an on-the-fly row, in radii of the primary beam: half of the beam's width at half power."""
 
 Float = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
@@ -70,6 +75,36 @@ def padded_grid(
             padded = scipy.fft.next_fast_len(padded + 1, real=True)
         sizes.append(padded)
     return replace(grid, nx=sizes[0], ny=sizes[1])
+
+
+def find_tracks(
+    grid: ImageGrid, pointings: Pointings, windows: Sequence[SpectralWindowData]
+) -> tuple[ScanTrack, ...]:
+    """Find how far the antennas moved during the fields, from the times of the data."""
+    highest_hz = max(float(window.channel_frequency_hz.max()) for window in windows)
+    return scan_tracks(
+        np.concatenate([window.time_mjd_s for window in windows]),
+        np.concatenate([window.field_index for window in windows]),
+        pointings.pixel_x * grid.cell_rad,
+        pointings.pixel_y * grid.cell_rad,
+        _LARGEST_STEP * beam_radius_rad(highest_hz),
+    )
+
+
+def by_track(
+    windows: tuple[SpectralWindowData, ...], tracks: Sequence[ScanTrack]
+) -> tuple[tuple[SpectralWindowData, ...], list[tuple[float, float]]]:
+    """Divide spectral windows by the tracks of their fields; with the track vector of each part."""
+    if len(tracks) <= 1:
+        vector = tracks[0].vector_rad if tracks else (0.0, 0.0)
+        return windows, [vector] * len(windows)
+    parts = [
+        (window.part(rows), track.vector_rad)
+        for window in windows
+        for track in tracks
+        if (rows := np.flatnonzero(track.pointings[window.field_index])).size
+    ]
+    return tuple(part for part, _ in parts), [vector for _, vector in parts]
 
 
 def imaging_weights(

@@ -15,13 +15,20 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube.mosaic.convolution import ConvolutionFunctions, PowerBeam, casa_convolution_functions
+from vlasscube.mosaic.convolution import (
+    ConvolutionFunctions,
+    PowerBeam,
+    SeparableFunctions,
+    casa_convolution_functions,
+)
 from vlasscube.mosaic.exact_convolution import exact_convolution_functions
 from vlasscube.mosaic.expected_noise import channel_correlation, decorrelation, noise_sums
 from vlasscube.mosaic.grid import ImageGrid, locate_pointings
 from vlasscube.mosaic.gridded_windows import (
     GriddedWindow,
     Positions,
+    by_track,
+    find_tracks,
     gridded_window,
     imaging_weights,
     padded_grid,
@@ -32,6 +39,7 @@ from vlasscube.mosaic.linear_algebra import one_blas_thread
 from vlasscube.mosaic.normalisation import TINY, Normalisation
 from vlasscube.mosaic.observed_time import observed_time
 from vlasscube.mosaic.primary_beam import beam_radius_rad, evla_power_beam
+from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.mosaic.spectral_coverage import spectral_coverage
 from vlasscube.mosaic.uv_grid import grid_to_images, images_to_grid
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData, Visibilities
@@ -55,9 +63,14 @@ class ImagerSettings:
     border around the image so that no primary beam wraps."""
     w_correction: bool = False
     """Correct for w, so that sources have their true positions; needs ``'exact'`` gridding."""
+    otf_beam: Literal["field", "smeared"] = "field"
+    """Primary beam of a field that was scanned on the fly: at its phase centre, as in tclean, or averaged
+    over the way of the antennas during the field, which needs ``'exact'`` gridding."""
     threads: int = 1
 
     def __post_init__(self) -> None:
+        if self.otf_beam == "smeared" and self.gridding != "exact":
+            raise ValueError("otf_beam='smeared' needs gridding='exact'")
         if self.w_correction and self.gridding != "exact":
             raise ValueError("w_correction=True needs gridding='exact'")
 
@@ -70,7 +83,7 @@ class MosaicImager:
     grid : ImageGrid
         Image.
     visibilities : Visibilities
-        Data; they are kept, not copied.
+        Data; they are kept, not copied unless the beam is smeared along rows of several directions.
     settings : ImagerSettings
         Weighting and threads.
     power_beam : callable
@@ -92,8 +105,15 @@ class MosaicImager:
         exact = settings.gridding == "exact"
         on_grid = locate_pointings(grid, *centres)
         on_image = on_grid.on_image(grid)
+        self.tracks: tuple[ScanTrack, ...] = ()
+        """Ways of the antennas during a field that the beam is averaged over."""
+        if settings.otf_beam == "smeared":
+            self.tracks = find_tracks(grid, on_grid, windows)
+        windows, track_of_window = by_track(windows, self.tracks)
         lowest_hz = min(float(window.channel_frequency_hz.min()) for window in windows)
-        self._padded = padded_grid(grid, on_grid, on_image, beam_radius_rad(lowest_hz)) if exact else grid
+        moved = max((track.length_rad for track in self.tracks), default=0.0)
+        reach = beam_radius_rad(lowest_hz) + moved / 2
+        self._padded = padded_grid(grid, on_grid, on_image, reach) if exact else grid
         self.pointings = locate_pointings(self._padded, *centres)
         factor = np.array([entry.lsrk_factor for entry in fields])
         self._mean_factor = float(factor.mean())
@@ -102,8 +122,8 @@ class MosaicImager:
             uv_positions(self._padded, self.pointings, window, factor, exact=exact) for window in windows
         ]
         functions = [
-            self._convolution_functions(window, position, power_beam)
-            for window, position in zip(windows, positions, strict=True)
+            self._convolution_functions(window, position, power_beam, track)
+            for window, position, track in zip(windows, positions, track_of_window, strict=True)
         ]
         self.shape = uv_grid_shape(self._padded, windows, positions, functions)
         self._windows = [
@@ -121,7 +141,11 @@ class MosaicImager:
     # --- preparation
 
     def _convolution_functions(
-        self, window: SpectralWindowData, position: Positions, power_beam: PowerBeam
+        self,
+        window: SpectralWindowData,
+        position: Positions,
+        power_beam: PowerBeam,
+        track_rad: tuple[float, float],
     ) -> ConvolutionFunctions:
         frequency = window.channel_frequency_hz * self._mean_factor
         power_beam = functools.partial(power_beam, band_hz=float(frequency.mean()))
@@ -132,7 +156,12 @@ class MosaicImager:
             )
         largest = float(np.abs(position.w).max(initial=0.0)) * float(window.channel_frequency_hz.max())
         return exact_convolution_functions(
-            self._padded, frequency, power_beam, radius, largest if self.settings.w_correction else 0.0
+            self._padded,
+            frequency,
+            power_beam,
+            radius,
+            largest if self.settings.w_correction else 0.0,
+            track_rad,
         )
 
     # --- images
@@ -227,7 +256,8 @@ class MosaicImager:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
         if not self.settings.w_correction:
             return 0
-        return max(int(block.functions.gridding.shape[1]) for block in self._windows)
+        tables = [block.functions.gridding for block in self._windows]
+        return max(len(table.plane_support) for table in tables if isinstance(table, SeparableFunctions))
 
     def spectral_coverage(self) -> SpectralCoverage | None:
         """Tell where in frequency the data are, by the weights they are gridded with.

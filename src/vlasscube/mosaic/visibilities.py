@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,12 @@ class SpectralWindowData:
     """
     weight: npt.NDArray[np.float32]
     """Shape (n, nchan): mean of the weights of RR and LL, whatever their flags; never negative or NaN."""
+
+    def part(self, rows: npt.NDArray[np.integer]) -> SpectralWindowData:
+        """Return a copy of some rows, given by their places."""
+        of_rows = ("row", "uvw_m", "antenna1", "antenna2", "time_mjd_s", "field_index")
+        arrays = {name: getattr(self, name)[rows] for name in (*of_rows, "data", "usable", "weight")}
+        return replace(self, **arrays)
 
     @property
     def rows(self) -> int:

@@ -247,6 +247,9 @@ class StokesAnalysis:
     """The SEFD scaled to the medians of the rms images."""
     sources: tuple[BrightSource, ...] | None = None
     """The brightest sources of the lowest-frequency plane; None: not recorded."""
+    reference_positions_deg: Mapping[str, tuple[float, float]] | None = None
+    """Right ascension and declination of the reference pixel, position-corrected, by plane label; None: not
+    recorded."""
 
 
 @dataclass(frozen=True)

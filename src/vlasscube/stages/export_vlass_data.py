@@ -161,6 +161,7 @@ def _plane_imaging(
         gridding=options.gridding,
         w_correction=options.w_correction,
         version=__version__,
+        changed_options=options.changes_text,
     )
     try:
         fields = parse_ids(target.selection.field, ranges=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from vlasscube.clean_terms import ImageMask
 from vlasscube.images.beams import reject_by_beam
 from vlasscube.imaging.clean_sequence import CleanParameters
-from vlasscube.imaging.engine import Gridding
+from vlasscube.imaging.engine import Gridding, OtfBeam
 from vlasscube.imaging.engines import imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
@@ -48,6 +48,7 @@ class MakeImagesInputs:
     gridding: Gridding
     w_correction: bool
     upstream: tuple[str, ...]
+    otf_beam: OtfBeam = "field"
     nsigma_per_stokes: bool = False
 
 
@@ -106,6 +107,7 @@ def make_images_inputs(source: InputSource) -> MakeImagesInputs:
         engine=source.options.engine,
         gridding=source.options.gridding,
         w_correction=source.options.w_correction,
+        otf_beam=source.options.otf_beam,
         nsigma_per_stokes=source.options.nsigma_per_stokes,
         upstream=source.keys(RESTORE_PIMS, FLAG_TARGETS_DATA),
     )
@@ -127,6 +129,7 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext) -> PlaneI
             inputs.engine,
             gridding=inputs.gridding,
             w_correction=inputs.w_correction,
+            otf_beam=inputs.otf_beam,
             nsigma_per_stokes=inputs.nsigma_per_stokes,
         ),
         _RecordedIterations(context),
