@@ -130,7 +130,9 @@ def beam_image(beam, x0, y0):
     return 2.0 ** -((2 * along / beam.bmaj_arcsec) ** 2 + (2 * across / beam.bmin_arcsec) ** 2)
 
 
-def point_source(directory, *, beams=BEAMS, w_corrected=False, rejected=(), exclude=False, lag_hz=0.0):
+def point_source(
+    directory, *, beams=BEAMS, w_corrected=False, rejected=(), exclude=False, lag_hz=0.0, local_noise=NOISE
+):
     """A point source in each plane where the w-term puts it; ``lag_hz``: data lie above the frequency."""
     casa.configure(directory / "casa.log", directory / "calls.py")
     workspace = Workspace(directory)
@@ -149,7 +151,7 @@ def point_source(directory, *, beams=BEAMS, w_corrected=False, rejected=(), excl
         stokes = intensity * np.array([1, FRACTION * math.cos(angle), FRACTION * math.sin(angle), 0.0])
         cube = stokes[:, None, None] * beam_image(beam, x, y) + rng.normal(0, NOISE / 5, (4, SIZE, SIZE))
         header = ImageHeader(geometry, frequency, 128e6, frequency, observation)
-        noise = np.full((4, SIZE, SIZE), NOISE) * np.array([1, 2, 2, 1])[:, None, None]
+        noise = np.full((4, SIZE, SIZE), local_noise) * np.array([1, 2, 2, 1])[:, None, None]
         for name, planes in ((f"{label}.pbcor", cube), (f"{label}.rms", noise)):
             write_mosaic_image(
                 workspace.working / name, "image", header, planes.astype(np.float32), beams=(beam,)
@@ -225,6 +227,14 @@ class TestPointSource:
         for measured in region.measurements[:3]:
             assert measured.point_source.error_jy["I"] == pytest.approx(NOISE, rel=0.15)
             assert measured.point_source.error_jy["U"] == pytest.approx(2 * NOISE, rel=0.15)
+
+    def test_center_by_the_noise_of_the_plane(self, tmp_path):
+        """Where beams are wide for the boxes of the rms image, the source itself is in it."""
+        beams = {"spw2": BEAMS["spw2"], "spw5": BEAMS["spw5"]}
+        analysis, _, _ = point_source(tmp_path, beams=beams, local_noise=0.1 * FLUX)
+        region = analysis.native[0]
+        assert region.center.fitted
+        assert region.measurements[0].point_source.error_jy["I"] == pytest.approx(0.1 * FLUX, rel=0.15)
 
     def test_positions_are_those_of_the_products(self, run):
         """Of the first plane's FITS file, whose reference position is corrected; of the nominal grid."""

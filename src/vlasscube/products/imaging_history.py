@@ -43,8 +43,9 @@ def imaging_history(setup: ImagingSetup, images: PlaneImages) -> tuple[str, ...]
     Returns
     -------
     tuple of str
-        A line on the setup, and one on what was changed of its profile; then for each iteration a line of words and the call as it was executed, as
-        Python on one line. Printable ASCII: `call_arguments` reads the calls.
+        A line on the setup, and one on what was changed of its profile; then for each iteration a line of
+        words and the call as it was executed, as Python on one line. Printable ASCII: `call_arguments` reads
+        the calls.
     """
     planes = f" ({images.w_planes} w planes)" if setup.w_correction and images.w_planes else ""
     lines = [
