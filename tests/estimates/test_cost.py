@@ -326,6 +326,15 @@ def test_exact_gridding_and_w_cost_more_time_and_memory() -> None:
     costs = [estimate(production(), Resources(4, 4), engine=method) for method in methods]
     assert costs[0].plane_seconds < costs[1].plane_seconds < costs[2].plane_seconds
     assert 2 < costs[2].plane_seconds / costs[0].plane_seconds < 6
+    for nx, frequency_hz, cells in (
+        (12500, 2.05e9, 18),
+        (12500, 3e9, 31),
+        (12500, 3.95e9, 35),
+        (4096, 3e9, 14),
+    ):
+        size = replace(production(), nx=nx, ny=nx)
+        support = (math.sqrt(size.footprint_cells(frequency_hz, is_exact=True)) - 1) / 2
+        assert support == pytest.approx(cells, rel=0.25)
     assert costs[0].worker_memory_bytes < costs[1].worker_memory_bytes == costs[2].worker_memory_bytes
     # The border is that of the beam, 0.28 degrees at 3 GHz, on 2.08 degrees.
     border = (12500 + 3600 * 0.8564 / 3.052 / 0.6) ** 2 - 12500**2

@@ -87,10 +87,10 @@ ENGINE_COSTS = {
     "casa": EngineCost(2.0, 4e-6, 0.0, 57e-9, 0.0, 0.0, 0.0, 0.0, 0.0),
     "mosaic": EngineCost(0.025, 0.1e-6, 0.04e-6, 0.9e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7),
     "mosaic exact": EngineCost(
-        0.025, 0.1e-6, 0.04e-6, 2.4e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7, is_exact=True
+        0.025, 0.1e-6, 0.5e-6, 2.0e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7, is_exact=True
     ),
     "mosaic exact w": EngineCost(
-        0.025, 0.1e-6, 0.04e-6, 2.8e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7, is_exact=True
+        0.025, 0.1e-6, 0.5e-6, 2.6e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7, is_exact=True
     ),
 }
 """By engine, and by gridding where it is another than tclean's. tclean's cost by a cycle at 2048², the demo,
