@@ -509,7 +509,7 @@ class StokesMeasurement:
 
     label: str
     frequency_hz: float
-    """Mean frequency of the data by their weights."""
+    """Of the frequency axis."""
     beam: Beam
     kept: bool
     stokes_i: float
