@@ -98,7 +98,7 @@ class SpectralWindow:
 
 @dataclass(frozen=True)
 class Field:
-    """A field (on-the-fly phase centre); position in degrees, frame of the FIELD table."""
+    """A field (on-the-fly phase centre); position in degrees, J2000."""
 
     id: int
     name: str
@@ -156,6 +156,8 @@ class MeasurementSetSummary:
     scans: tuple[Scan, ...]
     field_rows: int = 0
     """Rows of the FIELD table, most of which may be without data; 0 if not counted."""
+    converted_frames: tuple[str, ...] = ()
+    """Frames other than J2000 that the FIELD table has directions in; positions of fields are converted."""
 
 
 @dataclass(frozen=True)

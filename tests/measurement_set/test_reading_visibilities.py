@@ -307,8 +307,8 @@ def test_other_correlations(ms):
 def test_other_frames(ms):
     with casacore_tables.table(ms / "FIELD", writable=True) as table:
         measure = table.getcolkeyword("PHASE_DIR", "MEASINFO")
-        table.putcolkeyword("PHASE_DIR", "MEASINFO", {**measure, "Ref": "GALACTIC"})
-    with pytest.raises(MeasurementSetError, match="GALACTIC"):
+        table.putcolkeyword("PHASE_DIR", "MEASINFO", {**measure, "Ref": "AZEL"})
+    with pytest.raises(MeasurementSetError, match="AZEL"):
         read_visibilities(ms, selection(), column="data")
     with casacore_tables.table(ms / "SPECTRAL_WINDOW", writable=True) as table:
         table.putcell("MEAS_FREQ_REF", 1, 1)
@@ -330,13 +330,18 @@ def test_frame_given_field_by_field(ms):
         measure = table.getcolkeyword("PHASE_DIR", "MEASINFO")
         references = {
             "VarRefCol": "PhaseDir_Ref",
-            "TabRefTypes": ["J2000", "GALACTIC", "ICRS"],
+            "TabRefTypes": ["J2000", "HADEC", "ICRS"],
             "TabRefCodes": np.array([0, 5, 21], np.uint32),
         }
         table.putcolkeyword("PHASE_DIR", "MEASINFO", {"type": measure["type"], **references})
-    fields = read_visibilities(ms, selection(field="0,1"), column="data").fields
-    assert [field.frame for field in fields] == ["ICRS", "J2000"]
-    with pytest.raises(MeasurementSetError, match=r"field 2.*GALACTIC"):
+    with casacore_tables.table(ms / "FIELD") as table:
+        given = table.getcol("PHASE_DIR")[:, 0]
+    found = read_visibilities(ms, selection(field="0,1"), column="data")
+    assert {field.frame for field in found.fields} == {"J2000"}
+    assert (found.fields[1].ra_rad, found.fields[1].dec_rad) == (given[1, 0] % (2 * np.pi), given[1, 1])
+    # By the 23 mas between the two frames.
+    assert 1e-8 < abs(found.fields[0].ra_rad - given[0, 0] % (2 * np.pi)) < 2e-7
+    with pytest.raises(MeasurementSetError, match=r"HADEC \(fields 2\)"):
         read_visibilities(ms, selection(field="2"), column="data")
 
 

@@ -23,7 +23,7 @@ from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import IterationParameters, tclean_arguments
 from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding, OtfBeam
-from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
+from vlasscube.imaging.imager_inputs import clean_control, image_frame, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
@@ -181,7 +181,9 @@ class MosaicEngine:
         self, request: CleanRequest, threads: int
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
-        visibilities = read_visibilities(request.vis, request.selection)
+        visibilities = read_visibilities(
+            request.vis, request.selection, frame=image_frame(parameters.geometry)
+        )
         _require_memory(
             request.image_root.name, parameters.geometry, visibilities, is_exact=self._gridding == "exact"
         )

@@ -11,7 +11,7 @@ from vlasscube import casa, naming
 from vlasscube.clean_terms import StopCode
 from vlasscube.imaging.clean_sequence import tclean_arguments
 from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
-from vlasscube.imaging.imager_inputs import image_grid, imager_settings
+from vlasscube.imaging.imager_inputs import image_frame, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.processes.parallel import plane_threads
@@ -61,7 +61,9 @@ class TcleanEngine:
 
 def _equivalent_imager(request: CleanRequest) -> MosaicImager:
     """Weight the same data as tclean does, which tells neither its weights nor the noise they let expect."""
-    visibilities = read_visibilities(request.vis, request.selection)
+    visibilities = read_visibilities(
+        request.vis, request.selection, frame=image_frame(request.parameters.geometry)
+    )
     settings = imager_settings(request.parameters, plane_threads())
     return MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vlasscube import casacore_tables
 from vlasscube.errors import MeasurementSetError
+from vlasscube.measurement_set.direction_frame import IMAGE_FRAME, convert_direction, direction_frames
 from vlasscube.measurement_set.frequency_frame import lsrk_factor, on_earth
 from vlasscube.measurement_set.row_selection import (
     is_among,
@@ -32,13 +33,16 @@ from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS, correlation_name
 
 _COLUMNS = {"data": "DATA", "corrected": "CORRECTED_DATA"}
 _TOPOCENTRIC = 5
-_FRAMES = {"J2000": "J2000", "FK5": "J2000", "ICRS": "ICRS"}
 _SCAN_ROWS = 1_000_000
 _BATCH_BYTES = 64_000_000
 
 
 def read_visibilities(
-    ms: Path, selection: DataSelection, *, column: Literal["corrected", "data"] | None = "corrected"
+    ms: Path,
+    selection: DataSelection,
+    *,
+    column: Literal["corrected", "data"] | None = "corrected",
+    frame: str = IMAGE_FRAME,
 ) -> Visibilities:
     """Read the visibilities of a plane.
 
@@ -50,6 +54,9 @@ def read_visibilities(
         As for tclean; ids and ranges of ids only.
     column : {'corrected', 'data'}, optional
         What to read; None for all but the data, which then have no rows.
+    frame : str
+        Frame of the image, ``'J2000'`` or ``'ICRS'``: phase centres are converted into it, and baselines
+        turned to its north.
 
     Returns
     -------
@@ -68,7 +75,7 @@ def read_visibilities(
         )
     try:
         with casacore_tables.table(ms) as table:
-            return _read(ms, table, selection, _COLUMNS[column] if column else None)
+            return _read(ms, table, selection, _COLUMNS[column] if column else None, frame)
     except (RuntimeError, ValueError, IndexError, KeyError) as error:
         raise MeasurementSetError(
             f"The visibilities of {ms.name} cannot be read: {error}",
@@ -76,7 +83,7 @@ def read_visibilities(
         ) from error
 
 
-def _read(ms: Path, table: Any, selection: DataSelection, column: str | None) -> Visibilities:
+def _read(ms: Path, table: Any, selection: DataSelection, column: str | None, frame: str) -> Visibilities:
     if column is not None:
         _require_column(ms, table, column)
     spws = _windows_of_descriptions(ms)
@@ -93,7 +100,9 @@ def _read(ms: Path, table: Any, selection: DataSelection, column: str | None) ->
     )
     positions = _antenna_positions(ms)
     centre = np.mean(positions, axis=0)
-    fields = _read_fields(ms, field_ids, windows, centre)
+    fields, turns = _read_fields(ms, field_ids, windows, centre, frame)
+    if turns.any():
+        windows = tuple(_turned(window, turns) for window in windows)
     first = min(windows, key=lambda window: int(window.row[0]))
     first_field = fields[first.field_index[0]]
     return Visibilities(
@@ -320,21 +329,27 @@ def _read_fields(
     ids: npt.NDArray[np.int32],
     windows: Sequence[SpectralWindowData],
     position_m: npt.NDArray[np.float64],
-) -> tuple[VisibilityField, ...]:
+    frame: str,
+) -> tuple[tuple[VisibilityField, ...], npt.NDArray[np.float64]]:
+    """Read the fields in the frame of the image, and the angles by which their baselines are to be turned."""
     index = np.concatenate([window.field_index for window in windows])
     times = np.concatenate([window.time_mjd_s for window in windows])
     origin = float(times.min())
     mean_times = origin + np.bincount(index, times - origin) / np.bincount(index)
-    fields = []
+    frames = direction_frames(ms, map(int, ids))
+    fields, turns = [], []
     with casacore_tables.table(ms / "FIELD") as table:
-        for number, time in zip(ids, mean_times, strict=True):
-            frame = _direction_frame(ms, table, int(number))
+        for number, time in zip(map(int, ids), mean_times, strict=True):
             # The first row of the polynomial is the direction at its reference time.
-            ra, dec = (float(angle) for angle in np.asarray(table.getcell("PHASE_DIR", int(number)))[0])
+            longitude, latitude = (
+                float(angle) for angle in np.asarray(table.getcell("PHASE_DIR", number))[0]
+            )
+            ra, dec, turn = convert_direction(longitude, latitude, frames[number], frame, float(time))
+            turns.append(turn)
             fields.append(
                 VisibilityField(
-                    id=int(number),
-                    name=str(table.getcell("NAME", int(number))),
+                    id=number,
+                    name=str(table.getcell("NAME", number)),
                     ra_rad=ra % (2 * np.pi),
                     dec_rad=dec,
                     frame=frame,
@@ -342,27 +357,14 @@ def _read_fields(
                     lsrk_factor=lsrk_factor(ra, dec, float(time), position_m),
                 )
             )
-    return tuple(fields)
+    return tuple(fields), np.array(turns)
 
 
-def _direction_frame(ms: Path, table: Any, field: int) -> str:
-    measure = table.getcolkeyword("PHASE_DIR", "MEASINFO")
-    frame = str(measure.get("Ref", ""))
-    if "VarRefCol" in measure:
-        code = table.getcell(str(measure["VarRefCol"]), field)
-        codes = {
-            int(number): str(name)
-            for number, name in zip(
-                measure.get("TabRefCodes", ()), measure.get("TabRefTypes", ()), strict=True
-            )
-        }
-        frame = codes.get(int(code), str(code)) if not isinstance(code, str) else code
-    if frame not in _FRAMES:
-        raise MeasurementSetError(
-            f"The direction of field {field} of {ms.name} is in the frame {frame or '(none)'}.",
-            hint="The imaging engine takes J2000 and ICRS.",
-        )
-    return _FRAMES[frame]
+def _turned(window: SpectralWindowData, turns: npt.NDArray[np.float64]) -> SpectralWindowData:
+    """Turn (u, v) of each row from north of the frame it was observed in to north of the image's frame."""
+    sine, cosine = (function(turns)[window.field_index] for function in (np.sin, np.cos))
+    u, v, w = window.uvw_m.T
+    return replace(window, uvw_m=np.stack([cosine * u + sine * v, cosine * v - sine * u, w], axis=1))
 
 
 def _antenna_positions(ms: Path) -> npt.NDArray[np.float64]:
