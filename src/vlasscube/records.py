@@ -184,6 +184,9 @@ class FieldFlags:
     name: str
     scan: int
     by_spw: Mapping[int, FlagCount]
+    incomplete: Mapping[int, int] = field(default_factory=dict)
+    """Unflagged visibilities, by spectral window (if any), that are not imaged: another correlation of their
+    row and channel is flagged."""
 
     def over(self, spw_ids: Collection[int]) -> FlagCount:
         """Sum over a group of spectral windows."""

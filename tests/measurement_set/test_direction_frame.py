@@ -17,6 +17,7 @@ from vlasscube.measurement_set.metadata import summarise_measurement_set
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.records import DataSelection
 from vlasscube.sky import unit_vector
+from vlasscube.testing.measurement_sets import relabel_frame
 
 pytestmark = pytest.mark.casa
 
@@ -66,32 +67,12 @@ def test_the_same_frame_changes_nothing():
     assert convert_direction(-3.1, 0.2, "J2000", "J2000", 0.0) == (-3.1, 0.2, 0.0)
 
 
-def relabel(ms, frame):
-    """Say the same directions and baselines in another frame."""
-    with casacore_tables.table(ms / "FIELD", writable=True) as fields:
-        given = fields.getcol("PHASE_DIR")
-        turns = np.zeros(len(given))
-        for row, (ra, dec) in enumerate(given[:, 0]):
-            *place, turns[row] = convert_direction(ra, dec, "J2000", frame, 5.1e9)
-            for column in ("PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR"):
-                fields.putcell(column, row, np.array([place]))
-        for column in ("PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR"):
-            measure = fields.getcolkeyword(column, "MEASINFO")
-            fields.putcolkeyword(column, "MEASINFO", {**measure, "Ref": frame})
-    with casacore_tables.table(ms, writable=True) as table:
-        uvw, turn = table.getcol("UVW"), turns[table.getcol("FIELD_ID")]
-        u_m, v_m = uvw[:, 0].copy(), uvw[:, 1].copy()
-        uvw[:, 0] = np.cos(turn) * u_m + np.sin(turn) * v_m
-        uvw[:, 1] = np.cos(turn) * v_m - np.sin(turn) * u_m
-        table.putcol("UVW", uvw)
-
-
 @pytest.mark.parametrize("frame", ["ICRS", "B1950", "B1950_VLA", "GALACTIC"])
 def test_a_measurement_set_in_another_frame_is_read_as_in_j2000(small_ms, frame):
     selection = DataSelection("0,1", "1", "", "", "", "")
     before = summarise_measurement_set(small_ms)
     expected = read_visibilities(small_ms, selection, column="data")
-    relabel(small_ms, frame)
+    relabel_frame(small_ms, frame)
     after = summarise_measurement_set(small_ms)
     assert (before.converted_frames, after.converted_frames) == ((), (frame,))
     for found, original in zip(after.fields, before.fields, strict=True):

@@ -12,7 +12,7 @@ from vlasscube import casa, casacore_tables
 from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.frequency_frame import lsrk_factor
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.mosaic.visibilities import ALL_USABLE
+from vlasscube.mosaic.visibilities import ALL_USABLE, ROW_FLAGGED
 from vlasscube.records import DataSelection
 
 EVERYTHING = DataSelection("", "", "", "", "", "")
@@ -139,6 +139,8 @@ def test_columns(filled_ms):
                 flag = table.getcell("FLAG", row).T | table.getcell("FLAG_ROW", row)
                 usable = np.unpackbits(window.usable[index][:, None], axis=1, bitorder="little")[:, :4]
                 np.testing.assert_array_equal(usable, ~flag)
+                by_row_alone = ~table.getcell("FLAG", row).any(axis=0) & table.getcell("FLAG_ROW", row)
+                np.testing.assert_array_equal(window.usable[index] == ROW_FLAGGED, by_row_alone)
                 np.testing.assert_array_equal(window.data[index], table.getcell("DATA", row).T)
                 np.testing.assert_array_equal(window.uvw_m[index], table.getcell("UVW", row))
                 expected = table.getcell("WEIGHT", row)[[0, 3]].mean()

@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from vlasscube import casa
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence, tclean_arguments
-from vlasscube.imaging.imager_inputs import image_grid
+from vlasscube.imaging.imager_inputs import image_frame, image_grid
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.restoration import fit_beam
@@ -28,6 +28,7 @@ from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import INTENT, write_measurement_set
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
+from vlasscube.testing.measurement_sets import relabel_frame as relabel
 
 pytestmark = pytest.mark.casa
 
@@ -42,6 +43,11 @@ class Case:
     robust: float = 1.0
     uvtaper: tuple[str, ...] = ()
     flags_and_weights: bool = False
+    flag_rows: bool = False
+    """Flag rows by FLAG_ROW alone, and others by FLAG alone."""
+    frame: str = "J2000"
+    """Frame of the phase centres."""
+    image_frame: str = "J2000"
 
 
 SMALL = preset(
@@ -84,6 +90,28 @@ CASES = {
         "2",
         flags_and_weights=True,
     ),
+    # Low in the south-west, pointings 2.5 and 3.5 degrees from the centre of an image of 6 degrees.
+    "far_from_zenith_and_centre": Case(
+        replace(
+            SMALL,
+            dec_deg=-30.0,
+            hour_angle_h=3.0,
+            rows=2,
+            fields_per_row=3,
+            row_spacing_arcmin=300.0,
+            field_step_arcmin=150.0,
+            science_spws=(8,),
+            imsize=(768, 768),
+            cell_arcsec=28.125,
+            points=40,
+            separation_arcmin=10.0,
+            gaussians=0,
+        ),
+        "8",
+    ),
+    "flagged_rows": Case(SMALL, "2", flag_rows=True),
+    "another_frame": Case(SMALL, "3", frame="B1950_VLA"),
+    "image_in_icrs": Case(SMALL, "3", image_frame="ICRS"),
     "taper": Case(SMALL, "3", robust=-0.5, uvtaper=("40arcsec",)),
     "two_spectral_windows": Case(replace(SMALL, imsize=(240, 256)), "2,3"),
 }
@@ -100,9 +128,13 @@ def both(request, tmp_path_factory):
     write_measurement_set(ms, observation)
     if case.flags_and_weights:
         spoil(ms)
+    if case.flag_rows:
+        flag_rows(ms)
+    if case.frame != "J2000":
+        relabel(ms, case.frame)
     p = case.field
     parameters = CleanParameters(
-        geometry=ImageGeometry(*p.imsize, p.cell_arcsec, p.phasecenter),
+        geometry=ImageGeometry(*p.imsize, p.cell_arcsec, p.phasecenter.replace("J2000", case.image_frame)),
         masks=(),
         robust=case.robust,
         uvtaper=case.uvtaper,
@@ -126,6 +158,16 @@ def spoil(ms: Path) -> None:
         flag |= rng.random(flag.shape) < 0.02
         flag |= rng.random((1, *flag.shape[1:])) < 0.05
         table.putcol("FLAG", flag)
+
+
+def flag_rows(ms: Path) -> None:
+    rng = np.random.default_rng(9)
+    with casa.table(ms, writable=True) as table:
+        kind = rng.choice(3, table.nrows(), p=[0.6, 0.3, 0.1])
+        flag = np.zeros_like(table.getcol("FLAG"))
+        flag[..., kind == 2] = True
+        table.putcol("FLAG", flag)
+        table.putcol("FLAG_ROW", kind == 1)
 
 
 def by_casa(
@@ -168,7 +210,7 @@ def bright_pixels(pb: np.ndarray, scale: float) -> np.ndarray:
 def by_mosaic(
     ms: Path, selection: DataSelection, parameters: CleanParameters, model: np.ndarray
 ) -> SimpleNamespace:
-    visibilities = read_visibilities(ms, selection, column="data")
+    visibilities = read_visibilities(ms, selection, column="data", frame=image_frame(parameters.geometry))
     settings = ImagerSettings(robust=parameters.robust, taper=parse_taper(parameters.uvtaper), threads=2)
     imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
     weight_image = imager.weight_image()

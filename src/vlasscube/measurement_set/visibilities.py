@@ -22,6 +22,8 @@ from vlasscube.measurement_set.row_selection import (
     selected_ids,
 )
 from vlasscube.mosaic.visibilities import (
+    ALL_USABLE,
+    ROW_FLAGGED,
     ObservationInfo,
     SpectralWindowData,
     Visibilities,
@@ -207,7 +209,7 @@ def _read_window(
     cell = (frequencies.size, len(CIRCULAR_CORRELATIONS))
     _require_cells(ms, table, column or "FLAG", rows, cell)
     antenna1, antenna2 = (cells(antenna, np.int32) for antenna in ("ANTENNA1", "ANTENNA2"))
-    row_usable = (antenna1 != antenna2) & ~cells("FLAG_ROW", np.bool_)
+    cross, row_flagged = antenna1 != antenna2, cells("FLAG_ROW", np.bool_)
     data = np.empty((rows.size if column else 0, *cell), np.complex64)
     usable = np.empty((rows.size, cell[0]), np.uint8)
     weight = np.empty((rows.size, cell[0]), np.float32)
@@ -215,11 +217,11 @@ def _read_window(
     for begin, end in _batches(rows.size, 32 * cell[0] * cell[1]):
         part = table.selectrows(rows[begin:end])
         good = ~casacore_tables.read_column(part, "FLAG", np.bool_)
-        good &= row_usable[begin:end, None, None]
+        good &= cross[begin:end, None, None]
         if column is not None:
             part.getcolnp(column, data[begin:end])
-            counts.non_finite += _discard_non_finite(data[begin:end], good)
-        usable[begin:end] = np.packbits(good, axis=-1, bitorder="little")[..., 0]
+            counts.non_finite += _discard_non_finite(data[begin:end], good, row_flagged[begin:end])
+        usable[begin:end] = _usable_bits(good, row_flagged[begin:end])
         if has_spectrum:
             spectrum = casacore_tables.read_column(part, "WEIGHT_SPECTRUM", np.float32)
             weight[begin:end] = _parallel_mean(spectrum)
@@ -245,6 +247,13 @@ def _read_window(
     )
 
 
+def _usable_bits(good: npt.NDArray[np.bool_], row_flagged: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    bits: npt.NDArray[np.uint8] = np.packbits(good, axis=-1, bitorder="little")[..., 0]
+    if row_flagged.any():
+        bits[row_flagged] = np.where(bits[row_flagged] == ALL_USABLE, ROW_FLAGGED, 0)
+    return bits
+
+
 def _batches(rows: int, bytes_per_row: int) -> Iterator[tuple[int, int]]:
     size = max(1, _BATCH_BYTES // bytes_per_row)
     for begin in range(0, rows, size):
@@ -257,15 +266,17 @@ def _parallel_mean(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return mean
 
 
-def _discard_non_finite(data: npt.NDArray[np.complex64], good: npt.NDArray[np.bool_]) -> int:
-    """Zero what is not finite, mark it as not good, and count what was."""
+def _discard_non_finite(
+    data: npt.NDArray[np.complex64], good: npt.NDArray[np.bool_], row_flagged: npt.NDArray[np.bool_]
+) -> int:
+    """Zero what is not finite, mark it as not good, and count what was not flagged."""
     with np.errstate(invalid="ignore", over="ignore"):
         # The sum of finite numbers is finite but for absurdly large ones, which the closer look acquits.
         if np.isfinite(data.view(np.float32).sum()):
             return 0
     bad = ~np.isfinite(data)
     data[bad] = 0
-    count = int((bad & good).sum())
+    count = int((bad & good)[~row_flagged].sum())
     good &= ~bad
     return count
 

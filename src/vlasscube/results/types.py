@@ -116,7 +116,7 @@ class FlagResult:
     fields: tuple[FieldFlags, ...]
     """After the template, by field and spectral window."""
     unflagged_channels: Mapping[int, int]
-    """Channels that are not completely flagged, by spectral window id."""
+    """Channels with any row that is imaged (all its correlations unflagged), by spectral window id."""
 
     @property
     def after(self) -> dict[int, FlagCount]:
