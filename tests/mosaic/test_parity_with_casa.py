@@ -90,15 +90,15 @@ CASES = {
         "2",
         flags_and_weights=True,
     ),
-    # Low in the south-west, pointings 2.5 and 3.5 degrees from the centre of an image of 6 degrees.
+    # Low in the south-west, pointings at, 2.5 and 3.5 degrees from the centre of an image of 6 degrees.
     "far_from_zenith_and_centre": Case(
         replace(
             SMALL,
             dec_deg=-30.0,
             hour_angle_h=3.0,
-            rows=2,
+            rows=3,
             fields_per_row=3,
-            row_spacing_arcmin=300.0,
+            row_spacing_arcmin=150.0,
             field_step_arcmin=150.0,
             science_spws=(8,),
             imsize=(768, 768),

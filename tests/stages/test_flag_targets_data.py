@@ -86,9 +86,7 @@ def test_without_a_template_flags_stay_as_restored_and_are_counted(ms):
     for spw, number in lost.items():
         assert f"spw {spw} {number / (~before[spw]).sum():.2%}" in told.text
     others = [message for message in context.messages if message != told]
-    assert [(m.level, m.text) for m in others] == [
-        ("info", "no flagging template: flags stay as restored")
-    ]
+    assert [(m.level, m.text) for m in others] == [("info", "no flagging template: flags stay as restored")]
     assert [(o.path, o.digest) for o in context.outputs] == [(f"working/{ms.name}", "")]
 
 

@@ -52,8 +52,7 @@ class _Chunk:
     @property
     def partly_flagged(self) -> NDArray[np.bool_]:
         """Shape (rows, channels): where some correlations are flagged, which take the others with them."""
-        some: NDArray[np.bool_] = self.flags.any(axis=2) & ~self.flags.all(axis=2)
-        return some
+        return np.asarray(self.flags.any(axis=2) & ~self.flags.all(axis=2))
 
 
 def count_flags(path: Path, spw_ids: Collection[int]) -> tuple[FieldFlags, ...]:

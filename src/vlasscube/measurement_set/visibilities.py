@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,8 +57,8 @@ def read_visibilities(
     column : {'corrected', 'data'}, optional
         What to read; None for all but the data, which then have no rows.
     frame : str
-        Frame of the image, ``'J2000'`` or ``'ICRS'``: phase centres are converted into it, and baselines
-        turned to its north.
+        Frame of the image, ``'J2000'`` or ``'ICRS'``: phase centres are converted into it; (u, v) stay as
+        stored.
 
     Returns
     -------
@@ -102,9 +102,7 @@ def _read(ms: Path, table: Any, selection: DataSelection, column: str | None, fr
     )
     positions = _antenna_positions(ms)
     centre = np.mean(positions, axis=0)
-    fields, turns = _read_fields(ms, field_ids, windows, centre, frame)
-    if turns.any():
-        windows = tuple(_turned(window, turns) for window in windows)
+    fields = _read_fields(ms, field_ids, windows, centre, frame)
     first = min(windows, key=lambda window: int(window.row[0]))
     first_field = fields[first.field_index[0]]
     return Visibilities(
@@ -341,14 +339,13 @@ def _read_fields(
     windows: Sequence[SpectralWindowData],
     position_m: npt.NDArray[np.float64],
     frame: str,
-) -> tuple[tuple[VisibilityField, ...], npt.NDArray[np.float64]]:
-    """Read the fields in the frame of the image, and the angles by which their baselines are to be turned."""
+) -> tuple[VisibilityField, ...]:
     index = np.concatenate([window.field_index for window in windows])
     times = np.concatenate([window.time_mjd_s for window in windows])
     origin = float(times.min())
     mean_times = origin + np.bincount(index, times - origin) / np.bincount(index)
     frames = direction_frames(ms, map(int, ids))
-    fields, turns = [], []
+    fields = []
     with casacore_tables.table(ms / "FIELD") as table:
         for number, time in zip(map(int, ids), mean_times, strict=True):
             # The first row of the polynomial is the direction at its reference time.
@@ -356,7 +353,6 @@ def _read_fields(
                 float(angle) for angle in np.asarray(table.getcell("PHASE_DIR", number))[0]
             )
             ra, dec, turn = convert_direction(longitude, latitude, frames[number], frame, float(time))
-            turns.append(turn)
             fields.append(
                 VisibilityField(
                     id=number,
@@ -366,16 +362,10 @@ def _read_fields(
                     frame=frame,
                     time_mjd_s=float(time),
                     lsrk_factor=lsrk_factor(ra, dec, float(time), position_m),
+                    turn_rad=turn,
                 )
             )
-    return tuple(fields), np.array(turns)
-
-
-def _turned(window: SpectralWindowData, turns: npt.NDArray[np.float64]) -> SpectralWindowData:
-    """Turn (u, v) of each row from north of the frame it was observed in to north of the image's frame."""
-    sine, cosine = (function(turns)[window.field_index] for function in (np.sin, np.cos))
-    u, v, w = window.uvw_m.T
-    return replace(window, uvw_m=np.stack([cosine * u + sine * v, cosine * v - sine * u, w], axis=1))
+    return tuple(fields)
 
 
 def _antenna_positions(ms: Path) -> npt.NDArray[np.float64]:

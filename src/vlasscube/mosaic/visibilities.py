@@ -29,6 +29,8 @@ class VisibilityField:
     """Mean time (UTC) of the selected data; for headers."""
     lsrk_factor: float = 1.0
     """LSRK over topocentric frequency, towards the phase centre at the mean time."""
+    turn_rad: float = 0.0
+    """Position angle, in the frame of the image, of north in the frame that (u, v) are stored in."""
 
 
 @dataclass(frozen=True)
