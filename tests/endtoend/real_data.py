@@ -1,9 +1,9 @@
 """Real visibilities in the clothes of the survey: 3C273, as CASA's data bring it, scaled to S band.
 
-The observation (VLA, 1989, 8.085 GHz, one channel, 22 % flagged, phase centre in B1950) has RR, RL, LR, LL of 26
-antennas. Frequencies are lowered and baselines stretched by the same factor, which leaves every visibility where
-it is in the uv plane; three windows get the same data, so that nothing may depend on the window: not the flux, and
-not the angle of polarisation.
+The observation (VLA, 1989, 8.085 GHz, one channel, 22 % flagged, phase centre in B1950) has RR, RL, LR, LL of
+27 antennas. Frequencies are lowered and baselines stretched by the same factor, which leaves every visibility
+where it is in the uv plane; three windows get the same data, so that nothing may depend on the window: not the
+flux, and not the angle of polarisation.
 """
 
 from __future__ import annotations
@@ -88,8 +88,10 @@ def _observation(ms: Path) -> Observation:
 
 def _make_measurement_set(imported: Path, path: Path) -> None:
     """Copy the data into three windows of S band; antenna 27, whose number no survey has, is left out."""
-    with casacore_tables.table(imported) as table:
-        table.query(f"ANTENNA1 < {_ANTENNAS} && ANTENNA2 < {_ANTENNAS}").copy(str(path), deep=True)
+    with casacore_tables.table(imported, writable=True) as table:
+        chosen = table.query(f"ANTENNA1 < {_ANTENNAS} && ANTENNA2 < {_ANTENNAS}")
+        # Column by column, so that the storage managers are new and can take more rows.
+        chosen.copy(str(path), deep=True, valuecopy=True)
     frequencies = np.array([spw_mean_frequency_hz(number) for number in range(18)])
     with casacore_tables.table(path / "SPECTRAL_WINDOW", writable=True) as table:
         width = table.getcell("CHAN_WIDTH", 0)

@@ -28,6 +28,7 @@ from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import INTENT, write_measurement_set
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
+from vlasscube.sky import direction_at, format_phasecenter
 from vlasscube.testing.measurement_sets import relabel_frame as relabel
 
 pytestmark = pytest.mark.casa
@@ -284,3 +285,38 @@ def away_from_limit(pb: np.ndarray) -> np.ndarray:
     """Pixels that are inside of the limit of the primary beam in both images, or outside in both."""
     inside = pb > 0
     return binary_erosion(inside, np.ones((3, 3)), border_value=1) | ~binary_dilation(inside, np.ones((3, 3)))
+
+
+def test_psf_of_a_mosaic_that_leaves_out_the_image_centre(tmp_path):
+    """As tclean's psfphasecenter has it, which goes with the other deconvolvers."""
+    casa.configure(tmp_path / "casa.log")
+    ms, p = tmp_path / "field.ms", SMALL
+    observation = observe(p, 4)
+    write_measurement_set(ms, observation)
+    geometry = ImageGeometry(512, 512, 8.0, format_phasecenter(p.ra_deg, p.dec_deg + 22 / 60))
+    parameters = CleanParameters(geometry=geometry, masks=())
+    fields = ",".join(str(pointing.field_id) for pointing in observation.pointings)
+    selection = DataSelection(fields, "3", "", "", INTENT, UVRANGE)
+    grid = image_grid(geometry)
+    visibilities = read_visibilities(ms, selection, column="data")
+    imager = MosaicImager(grid, visibilities, ImagerSettings(threads=2))
+    place = imager.psf_place(imager.weight_image())
+    ours = imager.psf(place)
+    ra, dec = direction_at(
+        -(place[0] - 256) * grid.cell_rad, (place[1] - 256) * grid.cell_rad, grid.ra_rad, grid.dec_rad
+    )
+    first = iteration_sequence(parameters)[0]
+    name = str(tmp_path / "image")
+    arguments = tclean_arguments(str(ms), selection, spw_mean_frequency_hz(3), name, parameters, first)
+    arguments |= {"datacolumn": "data", "deconvolver": "hogbom", "stokes": "I", "calcres": False}
+    del arguments["nterms"]
+    arguments["psfphasecenter"] = format_phasecenter(
+        np.degrees(ra), np.degrees(dec), "J2000", ra_decimals=8, dec_decimals=7
+    )
+    casa.run_task("tclean", **arguments)
+    difference = np.abs(ours - np.nan_to_num(read_plane(Path(f"{name}.psf"))))
+    expected, found = image_facts(Path(f"{name}.psf")).beam, fit_beam(ours, 8.0)
+    report("uncovered_centre", "psf", difference.max())
+    assert difference.max() < 2e-3
+    assert found.bmaj_arcsec == pytest.approx(expected.bmaj_arcsec, rel=1e-3)
+    assert found.bmin_arcsec == pytest.approx(expected.bmin_arcsec, rel=1e-3)

@@ -47,9 +47,10 @@ from vlasscube.mosaic.weighting import UvTaper
 from vlasscube.records import ObservedTime, SpectralCoverage
 
 Float = npt.NDArray[np.float32]
-_COVERED = 0.2
-"""Response of the mosaic's primary beam from which on the psf is taken at the image centre."""
-_WELL_COVERED = 0.5
+_COVERED = 0.4
+"""Response of the mosaic's primary beam above which the psf is taken at the image centre: its sidelobes
+are seen up to 1 / 0.4 times better than the main lobe, which they must not drown."""
+_WELL_COVERED = 0.8
 _NOISE_SAMPLES = 256
 """Columns and rows, at most, at which the expected noise is computed."""
 
@@ -298,7 +299,7 @@ class MosaicImager:
         -------
         tuple of int or None
             None for the image centre, as tclean has it, if the mosaic covers that; otherwise the pixel (x, y)
-            nearest to it that the mosaic covers well.
+            nearest to it that the mosaic covers well (for tclean's ``psfphasecenter``).
         """
         pb = np.sqrt(np.abs(weight_image))
         pb /= pb.max(initial=TINY)
