@@ -20,7 +20,7 @@ from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence
 from vlasscube.imaging.imager_inputs import image_frame, image_grid
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
-from vlasscube.mosaic.restoration import fit_beam
+from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.parameters.quantities import parse_taper
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
@@ -287,16 +287,51 @@ def away_from_limit(pb: np.ndarray) -> np.ndarray:
     return binary_erosion(inside, np.ones((3, 3)), border_value=1) | ~binary_dilation(inside, np.ones((3, 3)))
 
 
-def test_psf_of_a_mosaic_that_leaves_out_the_image_centre(tmp_path):
+@pytest.fixture(scope="module")
+def small_field(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("small")
+    casa.configure(directory / "casa.log")
+    observation = observe(SMALL, 4)
+    write_measurement_set(directory / "field.ms", observation)
+    fields = ",".join(str(pointing.field_id) for pointing in observation.pointings)
+    return directory / "field.ms", DataSelection(fields, "3", "", "", INTENT, UVRANGE)
+
+
+def test_components_at_the_border_are_restored_without_wrapping(small_field, tmp_path):
+    """Convolution in tclean goes on at the opposite border: all by which restored images differ there."""
+    ms, selection = small_field
+    geometry = ImageGeometry(128, 128, 8.0, SMALL.phasecenter)
+    parameters = CleanParameters(geometry=geometry, masks=(), pblimit=1e-3)
+    name = str(tmp_path / "image")
+    first = iteration_sequence(parameters)[0]
+    arguments = tclean_arguments(str(ms), selection, spw_mean_frequency_hz(3), name, parameters, first)
+    arguments |= {"datacolumn": "data", "niter": 0, "calcres": True, "restoration": False}
+    casa.run_task("tclean", **arguments)
+    model = np.zeros((4, 128, 128), dtype=np.float32)
+    for stokes, (y, x) in enumerate(((50, 0), (127, 127), (1, 60), (64, 64))):
+        model[stokes, y, x] = 1
+    with casa.image(f"{name}.model.tt0") as image:
+        image.putchunk(model.transpose(2, 1, 0)[..., None].astype(float))
+    casa.run_task("tclean", **(arguments | {"calcpsf": False, "calcres": False, "restoration": True}))
+    beam = image_facts(Path(f"{name}.image.tt0")).beam
+    for stokes in range(4):
+        residual = np.nan_to_num(read_plane(Path(f"{name}.residual.tt0"), stokes))
+        theirs = np.nan_to_num(read_plane(Path(f"{name}.image.tt0"), stokes)) - residual
+        ours = restore(model[stokes], np.zeros_like(residual), beam, 8.0)
+        wide = restore(np.pad(model[stokes], 64), np.zeros((256, 256), np.float32), beam, 8.0)
+        np.testing.assert_allclose(ours, wide[64:-64, 64:-64], atol=1e-6)
+        # What falls beyond a border comes in at the opposite one.
+        wrapped = np.zeros_like(ours)
+        np.add.at(wrapped, tuple((np.indices(wide.shape) - 64) % 128), wide)
+        np.testing.assert_allclose(theirs, wrapped, atol=1e-5)
+        assert (np.abs(theirs - ours).max() > 0.1) == (stokes != 3)
+
+
+def test_psf_of_a_mosaic_that_leaves_out_the_image_centre(small_field, tmp_path):
     """As tclean's psfphasecenter has it, which goes with the other deconvolvers."""
-    casa.configure(tmp_path / "casa.log")
-    ms, p = tmp_path / "field.ms", SMALL
-    observation = observe(p, 4)
-    write_measurement_set(ms, observation)
+    (ms, selection), p = small_field, SMALL
     geometry = ImageGeometry(512, 512, 8.0, format_phasecenter(p.ra_deg, p.dec_deg + 22 / 60))
     parameters = CleanParameters(geometry=geometry, masks=())
-    fields = ",".join(str(pointing.field_id) for pointing in observation.pointings)
-    selection = DataSelection(fields, "3", "", "", INTENT, UVRANGE)
     grid = image_grid(geometry)
     visibilities = read_visibilities(ms, selection, column="data")
     imager = MosaicImager(grid, visibilities, ImagerSettings(threads=2))
