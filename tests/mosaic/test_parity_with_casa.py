@@ -49,6 +49,7 @@ class Case:
     frame: str = "J2000"
     """Frame of the phase centres."""
     image_frame: str = "J2000"
+    uvrange: str = UVRANGE
 
 
 SMALL = preset(
@@ -109,6 +110,8 @@ CASES = {
             gaussians=0,
         ),
         "8",
+        # What the pixels allow.
+        uvrange="<0.3km",
     ),
     "flagged_rows": Case(SMALL, "2", flag_rows=True),
     "another_frame": Case(SMALL, "3", frame="B1950_VLA"),
@@ -143,7 +146,7 @@ def both(request, tmp_path_factory):
     fields = ",".join(str(pointing.field_id) for pointing in observation.pointings)
     scans = ",".join(str(scan) for scan in sorted({pointing.scan for pointing in observation.pointings}))
     antennas = ",".join(map(str, range(p.antennas))) + "&"
-    selection = DataSelection(fields, case.spw, antennas, scans, INTENT, UVRANGE)
+    selection = DataSelection(fields, case.spw, antennas, scans, INTENT, case.uvrange)
     expected = by_casa(directory, ms, selection, parameters)
     ours = by_mosaic(ms, selection, parameters, expected.model)
     return request.param, expected, ours
