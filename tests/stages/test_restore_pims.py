@@ -155,7 +155,8 @@ def test_data_without_model_or_solution_are_counted_and_named(workspace, simulat
     good = ~now["FLAG"]
     found = result.without_model
     assert found.unflagged == good.sum()
-    assert found.count == (good & (now["MODEL_DATA"] == 0)).sum() > 0
+    # RL and LR have none anyway.
+    assert found.count == (good & (now["MODEL_DATA"][:1] == 0)).sum() > 0
     assert found.by_antenna[names[3]] == 1
     assert max(share for name, share in found.by_antenna.items() if name != names[3]) < 0.2
     missing = result.without_solution

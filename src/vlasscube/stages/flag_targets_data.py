@@ -133,8 +133,8 @@ def incomplete_message(fields: Sequence[FieldFlags]) -> Message | None:
         "warning" if max(shares.values()) > _NOTABLE_LOSS else "info",
         f"{sum(lost.values())} unflagged visibilities are not imaged, as another correlation of the same row "
         f"and channel is flagged: {shown} of the unflagged data",
-        "Those that the input has so had no model either when weights were made: near bright sources these are "
-        "too low.",
+        "Those that the input has so had no model either when weights were made: near bright sources these "
+        "are too low.",
     )
 
 
