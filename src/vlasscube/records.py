@@ -98,7 +98,7 @@ class SpectralWindow:
 
 @dataclass(frozen=True)
 class Field:
-    """A field (on-the-fly phase centre); position in degrees, frame of the FIELD table."""
+    """A field (on-the-fly phase centre); position in degrees, J2000."""
 
     id: int
     name: str
@@ -156,6 +156,8 @@ class MeasurementSetSummary:
     scans: tuple[Scan, ...]
     field_rows: int = 0
     """Rows of the FIELD table, most of which may be without data; 0 if not counted."""
+    converted_frames: tuple[str, ...] = ()
+    """Frames other than J2000 that the FIELD table has directions in; positions of fields are converted."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,9 @@ class FieldFlags:
     name: str
     scan: int
     by_spw: Mapping[int, FlagCount]
+    incomplete: Mapping[int, int] = field(default_factory=dict)
+    """Unflagged visibilities, by spectral window (if any), that are not imaged: another correlation of their
+    row and channel is flagged."""
 
     def over(self, spw_ids: Collection[int]) -> FlagCount:
         """Sum over a group of spectral windows."""

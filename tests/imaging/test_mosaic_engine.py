@@ -27,7 +27,8 @@ def field(monkeypatch):
     """Have the engine read made-up visibilities; returns what sets them."""
     held = {}
 
-    def read(vis, selection):
+    def read(vis, selection, *, frame):
+        assert frame == "J2000"
         return held["visibilities"]
 
     def hold(visibilities):
@@ -241,3 +242,30 @@ def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):
     with pytest.raises(MemoryLimitError, match=r"million visibilities need .* GB of memory") as caught:
         make(one_engine(), tmp_path, parameters(), 1)
     assert "--workers" in caught.value.hint
+
+
+NORTH = ((-4.0, 15.0), (4.0, 15.0), (0.0, 19.0))
+
+
+def test_a_mosaic_that_leaves_out_the_image_centre_says_where_its_beam_is_from(field, tmp_path):
+    field(observe(image_grid(), [], antennas=14, size_m=250.0))
+    (covered,) = make(one_engine(), tmp_path, parameters(), count=1)
+    assert covered.messages == ()
+    beam = image_facts(tmp_path / "x.iter0.psf.tt0").beam
+    field(observe(image_grid(), [], antennas=14, size_m=250.0, pointings=NORTH))
+    (tmp_path / "north").mkdir()
+    (result,) = make(one_engine(), tmp_path / "north", parameters(), count=1)
+    (message,) = result.messages
+    assert message.level == "warning"
+    assert "do not cover the image centre" in message.text
+    found = image_facts(tmp_path / "north" / "x.iter0.psf.tt0").beam
+    assert found.bmaj_arcsec == pytest.approx(beam.bmaj_arcsec, rel=0.03)
+    assert found.bmin_arcsec == pytest.approx(beam.bmin_arcsec, rel=0.03)
+
+
+def test_tclean_refuses_a_mosaic_that_leaves_out_the_image_centre(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
+    field(observe(image_grid(), [], antennas=14, pointings=NORTH))
+    with pytest.raises(ImagingError, match="do not cover the image centre") as caught:
+        make(iter([TcleanEngine()]), tmp_path, parameters(), count=1)
+    assert "--engine mosaic" in caught.value.hint

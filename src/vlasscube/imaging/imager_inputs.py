@@ -26,6 +26,11 @@ def image_grid(geometry: ImageGeometry) -> ImageGrid:
     )
 
 
+def image_frame(geometry: ImageGeometry) -> str:
+    """Return the frame of an image, which its pointings are brought into."""
+    return parse_phasecenter(geometry.phasecenter)[2]
+
+
 def imager_settings(
     parameters: CleanParameters,
     threads: int,

@@ -6,6 +6,7 @@ from the images of the last finished iteration, which hold the same numbers.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import IterationParameters, tclean_arguments
 from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding, OtfBeam
-from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
+from vlasscube.imaging.imager_inputs import clean_control, image_frame, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
@@ -181,7 +182,9 @@ class MosaicEngine:
         self, request: CleanRequest, threads: int
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
-        visibilities = read_visibilities(request.vis, request.selection)
+        visibilities = read_visibilities(
+            request.vis, request.selection, frame=image_frame(parameters.geometry)
+        )
         _require_memory(
             request.image_root.name, parameters.geometry, visibilities, is_exact=self._gridding == "exact"
         )
@@ -206,7 +209,10 @@ class MosaicEngine:
         imager, header, warnings = self._imager(request, threads)
         shape = imager.grid.shape
         weight_image = imager.weight_image()
-        psf = imager.psf()
+        place = imager.psf_place(weight_image)
+        if place is not None:
+            warnings += (_psf_elsewhere(request, place),)
+        psf = imager.psf(place)
         cell = request.parameters.geometry.cell_arcsec
         beam = fit_beam(psf, cell, _PSF_CUTOFF)
         residual = np.empty((len(STOKES), *shape), dtype=np.float32)
@@ -310,6 +316,18 @@ def _tracks_text(tracks: Sequence[ScanTrack]) -> str:
         for track in tracks
     )
     return f"beam averaged over the way of the antennas during a field: {each}"
+
+
+def _psf_elsewhere(request: CleanRequest, place: tuple[int, int]) -> Message:
+    geometry = request.parameters.geometry
+    offset = math.dist(place, (geometry.nx // 2, geometry.ny // 2)) * geometry.cell_arcsec / 60
+    return Message(
+        "warning",
+        f"{request.image_root.name}: the pointings do not cover the image centre: point spread function and "
+        f"beam are those of the nearest well-covered place, {offset:.1f} arcmin away, at pixel "
+        f"({place[0]}, {place[1]})",
+        "Compare phasecenter in the parameter list with the fields of the measurement set.",
+    )
 
 
 def _goes_on(plane: _Plane, request: CleanRequest) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 
 from vlasscube import casa, naming
 from vlasscube.clean_terms import StopCode
+from vlasscube.errors import ImagingError
 from vlasscube.imaging.clean_sequence import tclean_arguments
 from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
-from vlasscube.imaging.imager_inputs import image_grid, imager_settings
+from vlasscube.imaging.imager_inputs import image_frame, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.processes.parallel import plane_threads
@@ -61,9 +62,19 @@ class TcleanEngine:
 
 def _equivalent_imager(request: CleanRequest) -> MosaicImager:
     """Weight the same data as tclean does, which tells neither its weights nor the noise they let expect."""
-    visibilities = read_visibilities(request.vis, request.selection)
+    visibilities = read_visibilities(
+        request.vis, request.selection, frame=image_frame(request.parameters.geometry)
+    )
     settings = imager_settings(request.parameters, plane_threads())
-    return MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
+    imager = MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
+    if imager.psf_place(imager.weight_image()) is not None:
+        # Its psfphasecenter, which would help, does not go with deconvolver='mtmfs'.
+        raise ImagingError(
+            f"{request.image_root.name}: the pointings do not cover the image centre, where tclean takes the "
+            "point spread function",
+            hint="Use --engine mosaic, which takes it at the nearest well-covered place.",
+        )
+    return imager
 
 
 def take_over(previous: Path, root: Path) -> None:

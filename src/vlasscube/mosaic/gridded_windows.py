@@ -16,7 +16,7 @@ from vlasscube.mosaic.grid import ImageGrid, Pointings
 from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.scan_tracks import ScanTrack, scan_tracks
 from vlasscube.mosaic.uv_grid import UvGridShape
-from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData
+from vlasscube.mosaic.visibilities import ALL_USABLE, ROW_FLAGGED, SpectralWindowData
 from vlasscube.mosaic.weighting import DensityGrid, UvTaper, WeightedBlock, taper_weights
 
 _LARGEST_STEP = 0.4
@@ -140,7 +140,8 @@ def imaging_weights(
     blocks = []
     for window in windows:
         # Stokes parameters need all four correlations; CASA too leaves out what is flagged in any of them.
-        weight = np.where(window.usable == ALL_USABLE, window.weight, np.float32(0))
+        counted = (window.usable == ALL_USABLE) | (window.usable == ROW_FLAGGED)
+        weight = np.where(counted, window.weight, np.float32(0))
         # In wavelengths of the image's frame: of visibilities near the edge of a cell that decides.
         uv = window.uvw_m[:, :2] * lsrk_factor[window.field_index, None]
         block = WeightedBlock(uv, window.channel_frequency_hz, weight)
@@ -152,6 +153,7 @@ def imaging_weights(
         if taper is not None:
             weight *= taper_weights(block, taper)
         weight[~on_image[window.field_index]] = 0
+        weight[window.usable == ROW_FLAGGED] = 0
         weights.append(weight)
     return weights
 

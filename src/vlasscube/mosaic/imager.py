@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -47,6 +47,10 @@ from vlasscube.mosaic.weighting import UvTaper
 from vlasscube.records import ObservedTime, SpectralCoverage
 
 Float = npt.NDArray[np.float32]
+_COVERED = 0.4
+"""Response of the mosaic's primary beam above which the psf is taken at the image centre: its sidelobes
+are seen up to 1 / 0.4 times better than the main lobe, which they must not drown."""
+_WELL_COVERED = 0.8
 _NOISE_SAMPLES = 256
 """Columns and rows, at most, at which the expected noise is computed."""
 
@@ -114,7 +118,9 @@ class MosaicImager:
         moved = max((track.length_rad for track in self.tracks), default=0.0)
         reach = beam_radius_rad(lowest_hz) + moved / 2
         self._padded = padded_grid(grid, on_grid, on_image, reach) if exact else grid
-        self.pointings = locate_pointings(self._padded, *centres)
+        # The density of the weights is counted in (u, v) as stored, as CASA does.
+        turns = [entry.turn_rad for entry in fields]
+        self.pointings = locate_pointings(self._padded, *centres).turned(turns)
         factor = np.array([entry.lsrk_factor for entry in fields])
         self._mean_factor = float(factor.mean())
         weights = imaging_weights(grid, windows, on_image, factor, settings.robust, settings.taper)
@@ -278,10 +284,47 @@ class MosaicImager:
             np.concatenate(weights),
         )
 
-    def psf(self) -> Float:
-        """Compute the point spread function at the image centre, peak 1; shape (ny, nx)."""
+    def psf_place(self, weight_image: Float) -> tuple[int, int] | None:
+        """Find where the point spread function is to be taken.
+
+        It is that of a source at one place, seen through the primary beams of the pointings around it. A
+        place that they hardly reach has hardly any psf: sidelobes seen better than the main lobe drown it.
+
+        Parameters
+        ----------
+        weight_image : ndarray, shape (ny, nx)
+            As from `weight_image`.
+
+        Returns
+        -------
+        tuple of int or None
+            None for the image centre, as tclean has it, if the mosaic covers that; otherwise the pixel (x, y)
+            nearest to it that the mosaic covers well (for tclean's ``psfphasecenter``).
+        """
+        pb = np.sqrt(np.abs(weight_image))
+        pb /= pb.max(initial=TINY)
+        centre_y, centre_x = self.grid.ny // 2, self.grid.nx // 2
+        if pb[centre_y, centre_x] > _COVERED or not pb.any():
+            return None
+        y, x = np.nonzero(pb >= _WELL_COVERED)
+        nearest = int(np.argmin((x - centre_x) ** 2 + (y - centre_y) ** 2))
+        return int(x[nearest]), int(y[nearest])
+
+    def psf(self, place: tuple[int, int] | None = None) -> Float:
+        """Compute the point spread function.
+
+        Parameters
+        ----------
+        place : tuple of int, optional
+            Pixel (x, y) of the source that it is the image of, by default the image centre.
+
+        Returns
+        -------
+        ndarray, shape (ny, nx)
+            Peak 1, at the image centre.
+        """
         grid = self.shape.zeros()
-        for block in self._windows:
+        for block in self._windows if place is None else self._seen_from(place):
             block.gridder.grid_psf(grid, self.settings.threads)
         image = np.empty(self.grid.shape, dtype=np.float32)
         grid_to_images(grid, self.shape, image[None], self.settings.threads, self._normalisation.corner)
@@ -291,6 +334,18 @@ class MosaicImager:
         if peak > 0:
             image /= np.float32(peak)
         return image
+
+    def _seen_from(self, place: tuple[int, int]) -> Iterator[GriddedWindow]:
+        """Blocks whose pointings lie about the image centre as they do about a place."""
+        moved = replace(
+            self.pointings,
+            pixel_x=self.pointings.pixel_x + (self.grid.nx // 2 - place[0]),
+            pixel_y=self.pointings.pixel_y + (self.grid.ny // 2 - place[1]),
+        )
+        for block in self._windows:
+            yield gridded_window(
+                self.shape, moved, block.window, block.weight, block.position, block.functions
+            )
 
     def primary_beam(self, weight_image: Float) -> Float:
         """Return the mosaic's primary beam √(W/Wmax), zero below the limit; shape (ny, nx)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.flags import flags_by_spw
+from vlasscube.measurement_set.restored_data import AffectedData
 from vlasscube.parameters.lists import ImageListParameters
 from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.records import (
@@ -102,6 +103,11 @@ class RestoreResult:
     flag_version: str
     seconds: Mapping[str, float]
     """Duration of each operation, in the order of execution."""
+    without_model: AffectedData | None = None
+    """Data that had no model when weights were made, as the continuum run's flags un-flag them. None: not
+    counted."""
+    without_solution: AffectedData | None = None
+    """Data that the self-calibration leaves uncalibrated. None: not counted."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class FlagResult:
     fields: tuple[FieldFlags, ...]
     """After the template, by field and spectral window."""
     unflagged_channels: Mapping[int, int]
-    """Channels that are not completely flagged, by spectral window id."""
+    """Channels with any row that is imaged (all its correlations unflagged), by spectral window id."""
 
     @property
     def after(self) -> dict[int, FlagCount]:
