@@ -120,6 +120,7 @@ def image_plane(
         expected_noise_jy=finished[0].expected_noise_jy,
         spectral_coverage=finished[0].spectral_coverage,
         w_planes=finished[0].w_planes,
+        noncoplanar=finished[0].noncoplanar,
     )
 
 
@@ -187,6 +188,7 @@ def _make_iteration(
         expected_noise_jy=result.expected_noise_jy,
         spectral_coverage=result.spectral_coverage,
         w_planes=result.w_planes,
+        noncoplanar=result.noncoplanar,
     )
     return iteration, tuple(directory / name for name in names)
 
