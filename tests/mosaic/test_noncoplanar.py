@@ -45,7 +45,7 @@ def test_one_pointing_displaces_and_does_not_smear():
     fraction, shift = smeared_peaks(displacement, np.array([[0.3]]), Beam(4, 3, 20))
     assert fraction[0] == pytest.approx(1)
     np.testing.assert_allclose(shift, displacement[0])
-    # Against the slope, so away from the zenith, by tan z r²/2.
+    # Against the slope by tan z r²/2: baselines that rise towards the zenith are farther from the source.
     np.testing.assert_allclose(shift[0], -slopes[0] * 0.005**2 / 2, rtol=1e-4)
 
 

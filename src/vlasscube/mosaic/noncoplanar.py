@@ -1,12 +1,12 @@
 """What is lost of a point source, and how far it is moved, if w is left out of account.
 
 The baselines of an array far from the zenith lie, for a pointing, nearly in a plane w = a u + b v; at the
-zenith angle z its slope is tan z, towards the zenith. For a source at a distance r from the pointing centre
-the phase u l + v m + w (√(1 - r²) - 1) is that of a flat array for a source displaced by
+zenith angle z it falls by tan z towards the zenith. For a source at a distance r from the pointing centre the
+phase u l + v m + w (√(1 - r²) - 1) is that of a flat array for a source displaced by
 
     δ = (a, b) (√(1 - r²) - 1),
 
-about tan z r²/2 away from the zenith. A mosaic images a source from many pointings, each of which displaces
+about tan z r²/2 towards the zenith. A mosaic images a source from many pointings, each of which displaces
 it by another amount; they count w A², with w the imaging weights and A the power beam at the source. Each
 shows the source as the restoring beam G, so the sum is Σ w A² G(x - δ). Where it is highest, at δ̄, there is
 of the peak
