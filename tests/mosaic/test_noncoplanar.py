@@ -11,6 +11,7 @@ from vlasscube.mosaic.noncoplanar import (
     noncoplanar_effect,
     plane_slopes,
     smeared_peaks,
+    spectral_index_bias,
 )
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.mosaic.restoration import fit_beam
@@ -103,6 +104,15 @@ def test_only_the_inner_part_counts():
     assert effect.peak_fraction == pytest.approx((1 + 0.5**0.25) / 2)
     assert (effect.shift_east_arcsec, effect.shift_north_arcsec) == pytest.approx((0.0, 0.5))
     assert effect.loss == pytest.approx(1 - effect.peak_fraction)
+
+
+def test_bias_of_spectral_indices():
+    frequency = np.linspace(2e9, 4e9, 9)
+    assert spectral_index_bias(frequency, 0.93 * (frequency / 3e9) ** 0.11) == pytest.approx(0.11)
+    assert spectral_index_bias([2e9], [0.9]) is None
+    assert spectral_index_bias([2e9, 2e9], [0.9, 0.9]) is None
+    assert spectral_index_bias([], []) is None
+    assert spectral_index_bias([2e9, 3e9, 4e9], [0.9, 0.0, 0.9]) == pytest.approx(0.0)
 
 
 # ------------------------------------------------------------------------------------------------------ VLASS

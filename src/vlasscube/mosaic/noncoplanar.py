@@ -128,6 +128,28 @@ def smeared_peaks(displacement: Float, weight: Float, beam: Beam) -> tuple[Float
     return fraction, np.linalg.solve(scale * axes, peak.T).T
 
 
+def spectral_index_bias(frequency_hz: npt.ArrayLike, peak_fraction: npt.ArrayLike) -> float | None:
+    """Fit the power law that losses put on the spectra of point sources.
+
+    Parameters
+    ----------
+    frequency_hz, peak_fraction : array_like, shape (planes,)
+        Frequency of each plane, and the peak that is left there.
+
+    Returns
+    -------
+    float or None
+        What the spectral index is too large by; None for less than two frequencies.
+    """
+    frequency, fraction = np.asarray(frequency_hz, float), np.asarray(peak_fraction, float)
+    good = fraction > 0
+    if np.unique(frequency[good]).size < 2:
+        return None
+    x = np.log(frequency[good])
+    x -= x.mean()
+    return float(x @ np.log(fraction[good]) / (x @ x))
+
+
 def noncoplanar_effect(
     displacement: Float, weight: Float, beam: Beam, pblimit: float = _INNER_RESPONSE
 ) -> NoncoplanarEffect | None:

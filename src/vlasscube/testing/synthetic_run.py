@@ -129,7 +129,7 @@ class SyntheticRun(SyntheticField):
             bandwidth_hz=1.28e8,
             unflagged_bandwidth_hz=1.2e8,
             expected_noise_jy=noise_jy(spw, "Q") / (2 if spw == self.noisy else 1.05),
-            noncoplanar=NoncoplanarEffect(0.973, 0.941, 0.012, 0.384),
+            noncoplanar=NoncoplanarEffect(0.973 * (spw_frequency(spw) / 2e9) ** 0.03, 0.941, 0.012, 0.384),
         )
 
     def _make_images(self, spw: int) -> None:
