@@ -275,6 +275,33 @@ class SpectralCoverage:
 
 
 @dataclass(frozen=True)
+class NoncoplanarEffect:
+    """What leaving w out does to the point sources of a plane where its primary beam is 0.5 or more.
+
+    Expected from the planes that the baselines lie in, the weights of the pointings and the restoring beam;
+    see `vlasscube.mosaic.noncoplanar`. With w-correction there is none.
+    """
+
+    peak_fraction: float
+    """Median of the peak that is left of a point source; 1 is all of it."""
+    worst_peak_fraction: float
+    """The smallest one."""
+    shift_east_arcsec: float
+    """Mean displacement of the sources in the image, before any position correction."""
+    shift_north_arcsec: float
+
+    @property
+    def loss(self) -> float:
+        """Median of the peak that is lost, as a fraction."""
+        return 1.0 - self.peak_fraction
+
+    @property
+    def shift_arcsec(self) -> float:
+        """Size of the displacement."""
+        return math.hypot(self.shift_east_arcsec, self.shift_north_arcsec)
+
+
+@dataclass(frozen=True)
 class CleanCycles:
     """Course of the clean of one Stokes plane, one entry per major cycle."""
 
@@ -354,6 +381,8 @@ class Iteration:
     """Only for the first iteration."""
     w_planes: int | None = None
     """Planes of w that the data are gridded with, 0 without w-correction; only for the first iteration."""
+    noncoplanar: NoncoplanarEffect | None = None
+    """Only for the first iteration."""
 
     def nsigma_level_jy(self, statistics: IterationStatistics | None) -> float | None:
         """The n-sigma level of a residual, `nsigma` times its scaled MAD, Jy/beam; None where not known."""
@@ -386,6 +415,8 @@ class PlaneImages:
     """None: not recorded."""
     w_planes: int | None = None
     """Planes of w that the data were gridded with, 0 without w-correction; None: not recorded."""
+    noncoplanar: NoncoplanarEffect | None = None
+    """None: not recorded."""
 
     @property
     def effective_frequency_hz(self) -> float:

@@ -288,6 +288,21 @@ class TestFinishedRun:
         assert len(links) == 8
         assert "gone %&#.fits missing" in text_of(page)
 
+    def test_shifts_stand_beside_each_other(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage12-export_vlass_data.html")
+        table = next(table for table in page.iter("table") if "Shift expected" in text_of(table))
+        row = next(row for row in table.iter("tr") if text_of(row[0]) == "2")
+        corrected = 0.25 * 0.839 * (3e9 / spw_frequency(2)) ** 2
+        assert [text_of(cell) for cell in row[3:6]] == [f"{corrected:.3f}", "0.384", "0.027"]
+
+    def test_what_leaving_w_out_costs(self, finished: SmallRun) -> None:
+        left = 97.3 * (spw_frequency(3) / 2e9) ** 0.03
+        for name in ("plane-spw3.html", "stage07-make_images.html"):
+            text = text_of(parse(finished.workspace.weblog / name))
+            assert f"{left:.1f} % of the peak, 94.1 % where it is worst" in text
+            assert "0.012″ east, 0.384″ north" in text
+        assert "spectral indices are expected to be too large by 0.030" in text
+
     def test_planes_have_all_pictures(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "plane-spw3.html")
         shown = {i.get("src", "").rpartition("/")[2] for i in page.iter("img")}

@@ -30,13 +30,14 @@ from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
 from vlasscube.mosaic.memory import further_bytes, padded_pixels
+from vlasscube.mosaic.noncoplanar import noncoplanar_effect
 from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.mosaic.visibilities import Visibilities
 from vlasscube.processes.machine import available_memory_bytes
 from vlasscube.processes.parallel import plane_threads
-from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
+from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message, NoncoplanarEffect
 from vlasscube.sky import arcsec_from_rad, rad_from_arcsec
 
 Float = npt.NDArray[np.float32]
@@ -89,6 +90,7 @@ class _Plane:
     state: CleanState
     warnings: tuple[Message, ...] = ()
     expected_noise_jy: float | None = None
+    noncoplanar: NoncoplanarEffect | None = None
 
 
 class MosaicEngine:
@@ -156,6 +158,7 @@ class MosaicEngine:
             observed_time=plane.imager.observed_time() if request.previous_root is None else None,
             spectral_coverage=plane.imager.spectral_coverage() if request.previous_root is None else None,
             w_planes=plane.imager.w_planes if request.previous_root is None else None,
+            noncoplanar=plane.noncoplanar if request.previous_root is None else None,
         )
 
     def _record_call(self, request: CleanRequest) -> str:
@@ -235,6 +238,7 @@ class MosaicEngine:
             state=state,
             warnings=warnings,
             expected_noise_jy=imager.expected_noise_jy(),
+            noncoplanar=noncoplanar_effect(*imager.source_displacements(), beam),
         )
 
     def _read_back(self, request: CleanRequest, threads: int) -> _Plane:

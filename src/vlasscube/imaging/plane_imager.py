@@ -139,6 +139,7 @@ def image_plane(
         observed_time=finished[0].observed_time,
         spectral_coverage=finished[0].spectral_coverage,
         w_planes=finished[0].w_planes,
+        noncoplanar=finished[0].noncoplanar,
     )
     if diverged is not None:
         for settings in sequence[diverged.number :]:
@@ -239,6 +240,7 @@ def _iteration(
         observed_time=result.observed_time,
         spectral_coverage=result.spectral_coverage,
         w_planes=result.w_planes,
+        noncoplanar=result.noncoplanar,
     )
 
 

@@ -88,6 +88,12 @@ class ConvolutionFunctions:
         """Half-width in cells, without the centre."""
         return self.gridding.support
 
+    @property
+    def w_planes(self) -> int:
+        """Number of planes of w; 0 if w is not corrected for."""
+        planes = self.gridding.plane_support.size if isinstance(self.gridding, SeparableFunctions) else 1
+        return int(planes) if planes > 1 else 0
+
 
 def beam_channels(
     frequency_hz: npt.NDArray[np.float64], topocentric_hz: npt.NDArray[np.float64]

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from vlasscube.mosaic.convolution import (
     ConvolutionFunctions,
     PowerBeam,
-    SeparableFunctions,
     casa_convolution_functions,
 )
 from vlasscube.mosaic.exact_convolution import exact_convolution_functions
@@ -36,6 +35,7 @@ from vlasscube.mosaic.gridded_windows import (
     uv_positions,
 )
 from vlasscube.mosaic.linear_algebra import one_blas_thread
+from vlasscube.mosaic.noncoplanar import displacements, plane_slopes
 from vlasscube.mosaic.normalisation import TINY, Normalisation
 from vlasscube.mosaic.observed_time import observed_time
 from vlasscube.mosaic.primary_beam import beam_radius_rad, evla_power_beam
@@ -51,6 +51,8 @@ _COVERED = 0.4
 """Response of the mosaic's primary beam above which the psf is taken at the image centre: its sidelobes
 are seen up to 1 / 0.4 times better than the main lobe, which they must not drown."""
 _WELL_COVERED = 0.8
+_DISPLACEMENT_SAMPLES = 20
+"""Columns and rows, at most, at which the displacement of sources is computed."""
 _NOISE_SAMPLES = 256
 """Columns and rows, at most, at which the expected noise is computed."""
 
@@ -104,6 +106,7 @@ class MosaicImager:
     ) -> None:
         self.grid = grid
         self.settings = settings
+        self._power_beam = power_beam
         windows, fields = visibilities.spectral_windows, visibilities.fields
         centres = [entry.ra_rad for entry in fields], [entry.dec_rad for entry in fields]
         exact = settings.gridding == "exact"
@@ -260,10 +263,43 @@ class MosaicImager:
     @property
     def w_planes(self) -> int:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
-        if not self.settings.w_correction:
-            return 0
-        tables = [block.functions.gridding for block in self._windows]
-        return max(len(table.plane_support) for table in tables if isinstance(table, SeparableFunctions))
+        return max(block.functions.w_planes for block in self._windows)
+
+    @one_blas_thread()
+    def source_displacements(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Tell how far pointings displace point sources at places all over the image, and with what weight.
+
+        Returns
+        -------
+        displacement : ndarray, shape (places, pointings, 2)
+            To the east and to the north, rad; 0 with w-correction.
+        weight : ndarray, shape (places, pointings)
+            Imaging weight times squared power beam; see `vlasscube.mosaic.noncoplanar`.
+        """
+        grid = self.grid
+        steps = [-(-size // _DISPLACEMENT_SAMPLES) for size in (grid.nx, grid.ny)]
+        x, y = (np.arange(s // 2, size, s) for s, size in zip(steps, (grid.nx, grid.ny), strict=True))
+        m, l = np.meshgrid((y - grid.ny // 2) * grid.cell_rad, (grid.nx // 2 - x) * grid.cell_rad)  # noqa: E741
+        offset = np.stack([l.ravel(), m.ravel()], axis=-1)[:, None] - self.pointings.direction
+        arcmin = np.degrees(np.arcsin(np.minimum(np.hypot(offset[..., 0], offset[..., 1]), 1.0))) * 60
+        weight = np.zeros(offset.shape[:2])
+        rows = []
+        for block, sums in zip(self._windows, self._beam_weights(), strict=True):
+            frequency = float(block.window.channel_frequency_hz.mean()) * self._mean_factor
+            weight += self._power_beam(arcmin, frequency) ** 2 * sums.sum(axis=1)
+            position = block.position
+            row_weight = block.gridded_weight(self._padded.nx, self._padded.ny).sum(axis=1, dtype=np.float64)
+            rows.append(
+                np.stack(
+                    [position.x / self._padded.nx, -position.y / self._padded.ny, position.w, row_weight]
+                )
+            )
+        u, v, w, row_weight = np.concatenate(rows, axis=1)
+        field = np.concatenate([block.window.field_index for block in self._windows])
+        # A cell is 1 / (nx cell) wavelengths.
+        w *= 0.0 if self.settings.w_correction else grid.cell_rad
+        slopes = plane_slopes(u, v, w, row_weight, field, self.pointings.count)
+        return displacements(offset, slopes), weight
 
     def spectral_coverage(self) -> SpectralCoverage | None:
         """Tell where in frequency the data are, by the weights they are gridded with.

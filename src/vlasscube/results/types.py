@@ -29,6 +29,9 @@ from vlasscube.records import (
 )
 from vlasscube.resources.archive import ResourceReport
 
+LARGEST_NONCOPLANAR_LOSS = 0.02
+"""Peak that point sources may be expected to lose without w-terms before a plane is warned of."""
+
 NOISE_RATIO_BOUNDS = (0.8, 1.5)
 """Measured over expected noise beyond which a plane is warned of.
 
@@ -284,6 +287,10 @@ class ExportedPlane:
     smoothed: bool
     regridded: bool
     treatment: str
+    expected_shift_arcsec: float | None = None
+    """Mean shift towards the zenith that the engine expects of leaving w out; None where not recorded."""
+    shift_difference_arcsec: float | None = None
+    """Length of the difference of that mean shift, as a vector, and the one corrected for."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from vlasscube.recipe import (
 from vlasscube.records import STOKES, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import (
+    LARGEST_NONCOPLANAR_LOSS,
     NOISE_RATIO_BOUNDS,
     CubeImages,
     CubePlan,
@@ -140,6 +141,7 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext) -> PlaneI
             if (working / name).exists():
                 context.add_output(working / name)
     _compare_noise(images, context)
+    _tell_of_noncoplanar_loss(images, context)
     return replace(images, unflagged_bandwidth_hz=inputs.unflagged_bandwidth_hz)
 
 
@@ -161,6 +163,19 @@ def _compare_noise(images: PlaneImages, context: StageContext) -> None:
         f"{low:g} to {high:g} is usual. Causes of more noise: unflagged interference, calibration errors, "
         "sidelobes of uncleaned sources, or weights that are too large. Causes of less noise: weights that "
         "are too small, for example from residuals with bright sources.",
+    )
+
+
+def _tell_of_noncoplanar_loss(images: PlaneImages, context: StageContext) -> None:
+    """Warn if leaving w out costs point sources more than they should lose."""
+    effect = images.noncoplanar
+    if effect is None or not effect.loss > LARGEST_NONCOPLANAR_LOSS:
+        return
+    context.warn(
+        f"{images.target.label}: point sources are expected to lose {effect.loss:.1%} of their peak "
+        f"({1 - effect.worst_peak_fraction:.1%} where it is worst), as the imaging leaves w-terms out",
+        "Far from the zenith pointings displace a source by different amounts, which smears it: flux "
+        "densities are too low, more so at low frequencies. --profile science images with w-terms.",
     )
 
 

@@ -35,6 +35,7 @@ from vlasscube.records import (
     Iteration,
     IterationStatistics,
     Message,
+    NoncoplanarEffect,
     Outcome,
     PixelBox,
     PlaneImages,
@@ -135,6 +136,7 @@ class SyntheticRun(SyntheticField):
             bandwidth_hz=1.28e8,
             unflagged_bandwidth_hz=1.2e8,
             expected_noise_jy=noise_jy(spw, "Q") / (2 if spw == self.noisy else 1.05),
+            noncoplanar=NoncoplanarEffect(0.973 * (spw_frequency(spw) / 2e9) ** 0.03, 0.941, 0.012, 0.384),
         )
 
     def _make_images(self, spw: int) -> None:
@@ -332,6 +334,8 @@ class SyntheticRun(SyntheticField):
                 zenith_distance_deg=40.02,
                 smoothed=True,
                 regridded=spw < 6,
+                expected_shift_arcsec=0.384,
+                shift_difference_arcsec=0.027,
                 treatment=f"smoothed {self.hostile}",
             )
             for spw in self.imaged_spws()
