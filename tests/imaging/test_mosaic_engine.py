@@ -1,5 +1,6 @@
 """The mosaic engine from visibilities in memory to CASA images on disk."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,7 +228,13 @@ def test_noise_is_expected_once_for_a_plane(field, tmp_path, changes):
 def test_noise_and_frequency_are_the_same_for_tclean(field, tmp_path, monkeypatch):
     field(noise_only())
     monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
-    monkeypatch.setattr(tclean.casa, "run_task", lambda name, **arguments: {})
+
+    def made_by_tclean(name, imagename, **arguments):
+        psf = tmp_path / "x.iter0.psf.tt0"
+        shutil.copytree(psf, f"{imagename}.psf.tt0", dirs_exist_ok=True)
+        return {}
+
+    monkeypatch.setattr(tclean.casa, "run_task", made_by_tclean)
     settings = parameters(robust=0.5)
     (ours,) = make(one_engine(), tmp_path, settings, 1)
     of_tclean = make(iter([TcleanEngine(), TcleanEngine()]), tmp_path / "none", settings, 2)
@@ -235,6 +242,8 @@ def test_noise_and_frequency_are_the_same_for_tclean(field, tmp_path, monkeypatc
     assert ours.spectral_coverage is not None
     assert [result.spectral_coverage for result in of_tclean] == [ours.spectral_coverage, None]
     assert [result.w_planes for result in of_tclean] == [ours.w_planes, None] == [0, None]
+    assert ours.noncoplanar is not None
+    assert [result.noncoplanar for result in of_tclean] == [ours.noncoplanar, None]
 
 
 def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):

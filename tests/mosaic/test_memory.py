@@ -8,7 +8,7 @@ import pytest
 from vlasscube.mosaic.clean_loop import CleanState, clean
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.iteration_control import CleanControl
-from vlasscube.mosaic.memory import further_bytes, imaging_bytes, padded_pixels
+from vlasscube.mosaic.memory import TABLE_BYTES, further_bytes, imaging_bytes, padded_pixels
 from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.testing.observations import image_grid, observe
@@ -90,3 +90,17 @@ def test_visibilities_that_have_been_read_are_not_counted_twice():
     held = window.data.nbytes + window.usable.nbytes + window.weight.nbytes
     assert visibilities.count == window.rows * window.channels
     assert further_bytes(100, visibilities) == imaging_bytes(100, visibilities.count) - held
+
+
+def test_a_production_plane_with_w_correction_fits_into_12_gb():
+    padded = padded_pixels(12500, 12500, 0.6 * np.radians(1 / 3600), beam_radius_rad(1.99e9))
+    assert padded > 1.4 * 12500**2
+    assert imaging_bytes(12500**2, 15_300_000, padded) < 12e9
+
+
+@pytest.mark.parametrize("w_correction", [False, True])
+def test_tables_are_as_small_as_estimated(w_correction):
+    grid = image_grid(512, 512, 6.0)
+    visibilities = observe(grid, antennas=12, channels=16, size_m=500.0, tilt=(3.0, -1.8))
+    imager = MosaicImager(grid, visibilities, ImagerSettings(gridding="exact", w_correction=w_correction))
+    assert imager._windows[0].functions.gridding.nbytes < TABLE_BYTES

@@ -54,9 +54,8 @@ class TcleanEngine:
             "mask": Path(arguments["mask"]).name,
         }
         made = clean_result(result, casa.format_call("tclean", shown))
-        beam = image_facts(
-            request.image_root.parent / naming.tclean_product(request.image_root.name, "psf")
-        ).beam
+        psf = request.image_root.parent / naming.tclean_product(request.image_root.name, "psf")
+        beam = image_facts(psf).beam if displaced is not None and psf.exists() else None
         noncoplanar = noncoplanar_effect(*displaced, beam) if displaced is not None and beam else None
         return replace(
             made,

@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 PIXEL_BYTES = 44
 """For each pixel of an IQUV image, while it is cleaned: residual and model of I, Q, U and V, psf, primary
 beam and weights."""
-GRID_PIXEL_BYTES = 24
-"""For each pixel of the image with the border that it is gridded with: the larger of the uv grid and the
-transforms of restoration."""
+WORK_PIXEL_BYTES = 24
+"""For each pixel of the image: the transforms of restoration, or the uv grid, whichever is larger."""
+PADDED_PIXEL_BYTES = 16
+"""For each pixel of an image with the border of exact gridding: the uv grid with all its columns.
+
+At 12500² pixels with few visibilities 9.5 GB were measured with exact gridding and w-correction at 4 GHz, 8.7
+GB at 2 GHz, and 9.1 GB with tclean's gridding at 4 GHz, the process itself included."""
+TABLE_BYTES = 50_000_000
+"""Convolution functions of exact gridding, all beams and w planes of a spectral window: 30 MB at 12500²
+pixels where the array reaches 72 000 wavelengths in w, VLASS's lowest plane at a zenith angle of 74°."""
 VISIBILITY_BYTES = 74
 """Data, residual data, flags and weights of four correlations."""
 
@@ -37,8 +44,10 @@ def imaging_bytes(pixels: int, visibilities: int, padded: int | None = None) -> 
     padded : int, optional
         Pixels with the border of exact gridding; by default there is none.
     """
-    gridded = pixels if padded is None else padded
-    return PIXEL_BYTES * pixels + GRID_PIXEL_BYTES * gridded + VISIBILITY_BYTES * visibilities
+    work = WORK_PIXEL_BYTES * pixels
+    if padded is not None:
+        work = max(work, PADDED_PIXEL_BYTES * padded) + TABLE_BYTES
+    return PIXEL_BYTES * pixels + work + VISIBILITY_BYTES * visibilities
 
 
 def further_bytes(pixels: int, visibilities: Visibilities, padded: int | None = None) -> int:
