@@ -127,7 +127,14 @@ def test_odd_and_oblong_images(field, tmp_path, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"gridding": "exact"}, {"gridding": "exact", "w_correction": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gridding": "exact"},
+        {"gridding": "exact", "w_correction": True},
+        {"gridding": "exact", "w_correction": True, "otf_beam": "smeared", "nsigma_per_stokes": True},
+    ],
+)
 def test_better_kernels(field, tmp_path, options):
     results = make(one_engine(**options), tmp_path, parameters())
     assert all(result.stop_code not in (5, 6) for result in results)
