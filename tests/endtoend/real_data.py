@@ -18,9 +18,11 @@ from vlasscube import casa, casacore_tables, naming
 from vlasscube.measurement_set.direction_frame import convert_direction
 from vlasscube.simulation import continuum
 from vlasscube.simulation.layout import Array, Pointing
-from vlasscube.simulation.measurement_set import INTENT, Observation
-from vlasscube.simulation.presets import FieldSimulation, spw_mean_frequency_hz
+from vlasscube.simulation.measurement_set import INTENT
+from vlasscube.simulation.observation import Observation
+from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source
+from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
 from vlasscube.sky import format_phasecenter
 
 WINDOWS = (10, 13, 16)
