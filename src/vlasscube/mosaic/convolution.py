@@ -90,9 +90,8 @@ class ConvolutionFunctions:
 
     @property
     def w_planes(self) -> int:
-        """Number of planes of w; 0 if w is not corrected for."""
-        planes = self.gridding.plane_support.size if isinstance(self.gridding, SeparableFunctions) else 1
-        return int(planes) if planes > 1 else 0
+        """Number of planes of w; 1 if w does not matter, or is not corrected for."""
+        return int(self.gridding.plane_support.size) if isinstance(self.gridding, SeparableFunctions) else 1
 
 
 def beam_channels(

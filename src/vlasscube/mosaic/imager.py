@@ -263,6 +263,8 @@ class MosaicImager:
     @property
     def w_planes(self) -> int:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
+        if not self.settings.w_correction:
+            return 0
         return max(block.functions.w_planes for block in self._windows)
 
     @one_blas_thread()
