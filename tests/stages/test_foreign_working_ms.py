@@ -28,6 +28,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         publish(partial, output)
 
     monkeypatch.setattr(stage, "make_working_copy", split)
+    monkeypatch.setattr(stage, "observed_scans", lambda ms: ())
     return Workspace(tmp_path)
 
 
