@@ -77,7 +77,7 @@ def test_of_an_imager_beside_the_sum_over_all_visibilities(settings):
     At the centre of the only pointing beam and fringe are 1, so the dirty image there is Σ w f / Σ w with the
     weights that the gridder has, whatever they are, but for what tclean's gridding takes off every flux.
     """
-    visibilities = observe(GRID, pointings=((0.0, 0.0),), channels=8)
+    visibilities = observe(GRID, pointings=((0.0, 0.0),), channels=8, w_m=100.0)
     (data,) = visibilities.spectral_windows
     rng = np.random.default_rng(3)
     usable = np.where(rng.random(data.usable.shape) < np.linspace(0.9, 0.1, 8), 0, ALL_USABLE)
