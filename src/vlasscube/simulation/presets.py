@@ -29,6 +29,7 @@ _TILTED = FieldSimulation(
     points=12,
     flux_range_jy=(0.05, 0.5),
     sources_on_pixels=False,
+    beam_at="otf",
     continuum_model="truth",
     continuum_predict="direct",
     keep_final_state=False,
@@ -127,9 +128,7 @@ PRESETS: dict[str, FieldSimulation] = {
     "z65": dataclasses.replace(_TILTED, name="z65", dec_deg=-25.0, hour_angle_h=-1.903),
     "z74": dataclasses.replace(_TILTED, name="z74", dec_deg=-38.0, hour_angle_h=1.202),
     "pole": dataclasses.replace(_TILTED, name="pole", ra_deg=0.0, dec_deg=88.0, hour_angle_h=-3.0),
-    "otf": dataclasses.replace(
-        _TILTED, name="otf", configuration="c", imsize=(880, 880), cell_arcsec=2.8, beam_at="otf"
-    ),
+    "otf": dataclasses.replace(_TILTED, name="otf", configuration="c", imsize=(880, 880), cell_arcsec=2.8),
     "sidelobes": dataclasses.replace(
         _REAL,
         name="sidelobes",
@@ -142,7 +141,6 @@ PRESETS: dict[str, FieldSimulation] = {
         name="real",
         gaussians=2,
         doubles=2,
-        beam_at="otf",
         leakage_beam=True,
         d_term_rms=0.004,
         phase_error_deg=25.0,
