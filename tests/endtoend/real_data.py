@@ -81,7 +81,7 @@ def _observation(ms: Path) -> Observation:
         ),
         array=Array(tuple(names), tuple(names), positions, tuple(sorted({*range(_ANTENNAS)} - {10}))),
         pointings=tuple(
-            Pointing(0, name, int(scan), ra, dec, (float(times[scans == scan].min()),), ())
+            Pointing(0, name, int(scan), ra, dec, (float(times[scans == scan].min()),), (), 0.0)
             for scan in np.unique(scans)
         ),
         interference=(),

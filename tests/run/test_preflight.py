@@ -387,3 +387,17 @@ def test_hostile_archives_leave_nothing(
     workspace.resources_archive.write_bytes(gzip.compress(b"no tar"))
     assert len(check(workspace).problems) == 1
     assert list(scratch.iterdir()) == []
+
+
+def test_a_mosaic_that_leaves_out_the_image_centre_is_told_before_the_work(workspace: Workspace) -> None:
+    assert not any("do not cover" in message.text for message in check(workspace).warnings)
+    for path in (workspace.seip_parameter_file, workspace.ccip_parameter_file):
+        moved = FIELD.phasecenter.replace("+34.00.", "+34.40.")
+        assert moved != FIELD.phasecenter
+        edit(path, FIELD.phasecenter, moved)
+    warned = [m.text for m in check(workspace).warnings if "do not cover the image centre" in m.text]
+    assert len(warned) == 1
+    report = check_inputs(workspace, RunOptions(engine="casa"))
+    assert any("do not cover the image centre" in problem.text for problem in report.problems)
+    with pytest.raises(InputsError):
+        report.require_usable()

@@ -47,7 +47,7 @@ from vlasscube.mosaic.weighting import UvTaper
 from vlasscube.records import ObservedTime, SpectralCoverage
 
 Float = npt.NDArray[np.float32]
-_COVERED = 0.4
+CENTRE_COVERED = 0.4
 """Response of the mosaic's primary beam above which the psf is taken at the image centre: its sidelobes
 are seen up to 1 / 0.4 times better than the main lobe, which they must not drown."""
 _WELL_COVERED = 0.8
@@ -342,7 +342,7 @@ class MosaicImager:
         pb = np.sqrt(np.abs(weight_image))
         pb /= pb.max(initial=TINY)
         centre_y, centre_x = self.grid.ny // 2, self.grid.nx // 2
-        if pb[centre_y, centre_x] > _COVERED or not pb.any():
+        if pb[centre_y, centre_x] > CENTRE_COVERED or not pb.any():
             return None
         y, x = np.nonzero(pb >= _WELL_COVERED)
         nearest = int(np.argmin((x - centre_x) ** 2 + (y - centre_y) ** 2))

@@ -24,8 +24,10 @@ from vlasscube.errors import (
     WorkspaceError,
 )
 from vlasscube.id_lists import parse_ids
+from vlasscube.imaging.coverage import response_at_centre
 from vlasscube.imaging.masks import check_mask_header
 from vlasscube.measurement_set.flag_template import template_commands
+from vlasscube.mosaic.imager import CENTRE_COVERED
 from vlasscube.options import RunOptions
 from vlasscube.parameters.key_uses import ListKind
 from vlasscube.parameters.lists import ImageListParameters, readable_parameters
@@ -202,6 +204,8 @@ class _Preflight:
         self._in_the_way(imported, cube, resources)
         if continuum is not None and cube is not None:
             self._compare(continuum, cube)
+        if imported is not None and cube is not None:
+            self._coverage(imported, cube)
         return InputReport(
             directory=str(self._workspace.directory),
             problems=tuple(problem for problem, _ in self._found),
@@ -296,6 +300,33 @@ class _Preflight:
                     "Masks of the continuum run will be regridded. Compare phasecenter in both lists.",
                 )
             )
+
+    def _coverage(self, imported: ImportResult, cube: CubePlan) -> None:
+        """Tell of a mosaic that leaves out the image centre, where tclean takes the point spread function."""
+        if not self._is_ahead(MAKE_IMAGES):
+            return
+        fields = [field for field in imported.summary.fields if field.id in cube.field_ids]
+        uncovered = [
+            target.spw
+            for target in cube.targets
+            if response_at_centre(cube.geometry, fields, target.reffreq_hz) <= CENTRE_COVERED
+        ]
+        if not fields or not uncovered:
+            return
+        text = (
+            f"the fields do not cover the image centre {cube.geometry.phasecenter} "
+            f"(planes of spw {', '.join(uncovered)})"
+        )
+        hint = "Compare phasecenter in the parameter list with the fields of the measurement set."
+        if self._options.engine == "casa":
+            with self._noting(self._workspace.ccip_parameter_file.name):
+                raise ImagingError(
+                    f"{text}: tclean takes the point spread function there",
+                    hint=f"{hint} The engine 'mosaic' takes it at the nearest well-covered place.",
+                )
+        else:
+            text += ": point spread function and beam will be those of the nearest well-covered place"
+            self._warnings.append(Message("warning", text, hint))
 
     # ------------------------------------------------------------------------------------- archive
 
