@@ -46,9 +46,9 @@ _KNEE = 0.4
 """Power beam below which errors count less, in proportion to it."""
 _RESPONSE_FLOOR = 0.04
 """How much errors count, and weigh in fits, at least."""
-_PRODUCT_ERROR = 4e-4
+_PRODUCT_ERROR = 3.5e-4
 """Largest error of the sum of products, as it counts."""
-_SUPPORT_ERROR = 8e-4
+_SUPPORT_ERROR = 8.5e-4
 """Largest error of the response of 2 s + 1 cells, as it counts."""
 _MOST_TERMS = 12
 _PRODUCT_FLOOR = 0.01

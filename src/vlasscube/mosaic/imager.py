@@ -263,9 +263,9 @@ class MosaicImager:
     @property
     def w_planes(self) -> int:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
-        if not self.settings.w_correction:
-            return 0
-        return max(block.functions.w_planes for block in self._windows)
+        planes = max(block.functions.w_planes for block in self._windows)
+        # Of baselines that lie in a plane there is one.
+        return max(planes, 1) if self.settings.w_correction else 0
 
     @one_blas_thread()
     def source_displacements(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
