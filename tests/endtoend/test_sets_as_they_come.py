@@ -106,6 +106,9 @@ def calibrator_with_two_correlations(ms: Path) -> None:
                     elif name in ("WEIGHT", "SIGMA"):
                         cell = np.resize(cell, 2)
                     main.putcell(name, start + row, cell)
+        for row in range(start, start + rows):
+            # Its storage manager does not follow where no cell is filled.
+            main.putcell("FLAG_CATEGORY", row, np.zeros((1, channels, 2), bool))
         for name, value in (("DATA_DESC_ID", description), ("FIELD_ID", 0), ("STATE_ID", state)):
             main.putcol(name, np.full(rows, value, np.int32), start, rows)
 

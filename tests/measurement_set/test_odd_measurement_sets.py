@@ -269,12 +269,19 @@ def append_rows_with_two_correlations(ms, spw):
         opened.putcol("DATA_DESC_ID", np.full(len(rows), description, np.int32), start, len(rows))
 
 
-def test_calibrators_with_other_correlations(small_ms):
-    """X band with RR and LL alone, beside what is imaged, which has all four."""
+def test_calibrators_with_other_correlations(small_ms, tmp_path, plain_working):
+    """X band with RR and LL alone, beside what is imaged, which has all four.
+
+    Of rows that were added, casacore may keep the number in the lock file alone.
+    """
     append_rows_with_two_correlations(small_ms, 0)
     summary = inspect_measurement_set(small_ms)
     assert require_science_windows(summary) == (1, 2)
     assert summary.correlations == ("RR", "RL", "LR", "LL")
+    working = split(small_ms, tmp_path / "out" / "working.ms")
+    assert_same_data(working, plain_working)
+    with table(working) as opened:
+        assert opened.getcol("DATA").shape[-1] == 4
 
 
 def test_targets_with_other_correlations(small_ms):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def split_input(ms: Path, directory: Path) -> Iterator[Path]:
             return
         for item in sorted(ms.resolve().iterdir()):
             if item.name == "table.lock":
-                # casacore makes one of its own where there is none.
+                # Written to by whoever opens the table; and of rows that were added the number may stand
+                # here alone.
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(item, lean / item.name)
                 continue
             if item.is_dir() and item.name not in KEPT_SUBTABLES and (item / "table.dat").is_file():
                 casacore_tables.copy_structure(item, lean / item.name)
