@@ -163,9 +163,9 @@ def test_headers_have_a_rest_frequency(runs: tuple[Workspace, Workspace]) -> Non
     plain, odd = runs
     for path in odd.products.glob("*.fits"):
         expected, found = fits.getheader(plain.products / path.name), fits.getheader(path)
-        assert np.isfinite(found["RESTFRQ"])
-        assert found["RESTFRQ"] > 0
-        for key in ("RESTFRQ", "CRVAL3", "DATE-OBS", "BMAJ", "BMIN"):
+        # That of the plane, where the sources have none; those of the plain set have the survey's.
+        assert found["RESTFRQ"] == pytest.approx(found["CRVAL3"], rel=1e-3)
+        for key in ("CRVAL3", "DATE-OBS", "BMAJ", "BMIN"):
             assert found[key] == expected[key], key
 
 
@@ -182,5 +182,6 @@ def test_only_what_is_needed_is_split_off(runs: tuple[Workspace, Workspace]) -> 
             assert {main.getcell("DATA", row).shape[-1] for row in range(main.nrows())} == {4}
             assert set(main.getcol("OBSERVATION_ID")) == ({0, 1} if workspace is odd else {0})
     sizes = [read_result(workspace, TRANSFORM_IMAGE_DATA).size_bytes for workspace in runs]
-    assert sizes[1] == pytest.approx(sizes[0], rel=0.05)
+    # The odd set has a source for each field.
+    assert sizes[0] < sizes[1] < sizes[0] + 2e6
     assert max(sizes) < size_bytes(plain.input_ms)
