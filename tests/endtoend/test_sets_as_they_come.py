@@ -166,7 +166,7 @@ def test_headers_have_a_rest_frequency(runs: tuple[Workspace, Workspace]) -> Non
         # That of the plane, where the sources have none; those of the plain set have the survey's.
         assert found["RESTFRQ"] == pytest.approx(found["CRVAL3"], rel=1e-3)
         for key in ("CRVAL3", "DATE-OBS", "BMAJ", "BMIN"):
-            assert found[key] == expected[key], key
+            assert found.get(key) == expected.get(key), key
 
 
 def test_only_what_is_needed_is_split_off(runs: tuple[Workspace, Workspace]) -> None:
