@@ -236,7 +236,7 @@ def test_exact_functions_are_real_and_narrow(exact_functions):
 
 
 def test_a_beam_that_is_not_round_is_as_good():
-    grid = image_grid(360, 288)
+    grid = image_grid(400, 336)
     # From south-east to north-west: odd functions are needed.
     track = np.radians(np.array([5.0, -4.0]) / 60)
 
@@ -257,6 +257,11 @@ def test_a_beam_that_is_not_round_is_as_good():
         inner, anywhere = response_error(found, expected, expected)
         assert inner < 1.2e-3
         assert anywhere < 0.02
+
+
+def test_an_image_smaller_than_the_beam_is_refused():
+    with pytest.raises(ValueError, match="too few for a beam"):
+        exact_convolution_functions(image_grid(360, 240), FREQUENCY, power_beam, RADIUS)
 
 
 def test_casa_functions_transform_back_to_the_beam(casa_functions):

@@ -295,6 +295,23 @@ def test_exact_kernels_do_not_wrap_around_the_border():
     assert image(grid, visibilities, gridding="casa").weight[opposite].max() > 0.05
 
 
+@pytest.mark.parametrize("w_correction", [False, True])
+def test_exact_kernels_of_a_beam_larger_than_the_image(w_correction):
+    # The image takes 12 of the beam's 39 arcminutes.
+    grid = image_grid(60, 64)
+    sources = ((12, 50, (1.0, 0.1, -0.2, 0.05)),)
+    visibilities = observe(
+        grid, sources, pointings=((0.0, 0.0),), channels=2, tilt=(3.0, -2.0) if w_correction else (0, 0)
+    )
+    made = image(grid, visibilities, gridding="exact", w_correction=w_correction)
+    x, y = np.random.default_rng(1).integers(0, 60, (2, 40))
+    expected = normalised(grid, visibilities, x, y)(made.weight.max())
+    np.testing.assert_allclose(made.residual[:, y, x], expected, atol=1e-3 * np.abs(expected).max())
+    left = np.empty_like(made.residual)
+    made.imager.residual(flat_noise(grid, sources, made.pb), made.weight, left)
+    assert np.abs(left).max() < 1e-3 * np.abs(made.residual).max()
+
+
 # ---------------------------------------------------------------------------------------------------- weights
 
 

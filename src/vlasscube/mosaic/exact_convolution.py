@@ -88,9 +88,16 @@ def exact_convolution_functions(
     ConvolutionFunctions
         Their response is the power beam times exp(πi w r²) to 0.1 % inside half power, and to 2 % around the
         first null. The larger w, the more cells they have.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than the beam, so that this overlaps itself.
     """
     beam_frequency, beam_of_channel = _beam_channels(frequency_hz)
     radius = beam_radius_rad + float(np.hypot(*track_rad)) / 2
+    if min(grid.nx, grid.ny) * grid.cell_rad < 2 * radius:
+        raise ValueError(f"{grid.nx} x {grid.ny} pixels are too few for a beam of {radius:.3g} rad radius")
     steps = np.arange(_SCREEN_PIXELS, dtype=np.float64) - _SCREEN_PIXELS / 2 + 0.5
     samples: Float = steps * (2 * radius / _SCREEN_PIXELS)
     distance = np.hypot(samples, samples[:, None])

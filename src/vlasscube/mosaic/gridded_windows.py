@@ -64,13 +64,14 @@ class GriddedWindow:
 def padded_grid(
     grid: ImageGrid, pointings: Pointings, on_image: npt.NDArray[np.bool_], beam_radius_rad: float
 ) -> ImageGrid:
-    """Widen an image until no beam that reaches over its border wraps onto it."""
+    """Widen an image until no beam that reaches over its border wraps onto it, nor any onto itself."""
     reach = beam_radius_rad / grid.cell_rad
     sizes = []
     for pixel, size in ((pointings.pixel_x, grid.nx), (pointings.pixel_y, grid.ny)):
         on = pixel[on_image]
         over = max(reach - on.min(initial=size), on.max(initial=0) + reach - size, 0.0)
-        padded = scipy.fft.next_fast_len(size + int(np.ceil(over)), real=True)
+        least = max(size + over, 2 * reach)
+        padded = scipy.fft.next_fast_len(int(np.ceil(least)), real=True)
         while padded % 2:
             padded = scipy.fft.next_fast_len(padded + 1, real=True)
         sizes.append(padded)

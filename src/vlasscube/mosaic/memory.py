@@ -29,7 +29,8 @@ VISIBILITY_BYTES = 74
 def padded_pixels(nx: int, ny: int, cell_rad: float, beam_radius_rad: float) -> int:
     """Pixels of an image with the border that exact gridding adds, if there are pointings at its edges."""
     border = math.ceil(beam_radius_rad / cell_rad)
-    return (nx + border) * (ny + border)
+    # No beam may overlap itself.
+    return max(nx + border, 2 * border) * max(ny + border, 2 * border)
 
 
 def imaging_bytes(pixels: int, visibilities: int, padded: int | None = None) -> int:
