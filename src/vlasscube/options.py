@@ -131,7 +131,7 @@ class RunOptions:
         if self.engine != "mosaic" and self.profile == "science":
             return [
                 f"the profile 'science' needs the engine 'mosaic', not '{self.engine}', which has no exact "
-                "gridding, w_correction or nsigma_per_stokes; use the engine 'mosaic' or the profile 'archive'"
+                "gridding, w_correction or nsigma_per_stokes: take the engine 'mosaic' or profile 'archive'"
             ]
         problems = []
         if self.gridding != "casa" and self.engine != "mosaic":

@@ -298,6 +298,11 @@ def parse_phasecenter(text: str) -> tuple[float, float, str]:
     """
     shown = repr(text[:80])
     words = _direction_words(text)
+    if len(words) == 4 and words[1].upper() in FRAMES:
+        # As a table of coordinates is written out, with the number of the row.
+        raise QuantityError(f"phase centre {shown}: take {words[0]!r} before the frame out.")
+    if any(word.endswith(",") for word in words):
+        raise QuantityError(f"phase centre {shown}: take the commas out.")
     if len(words) != 3:
         raise QuantityError(
             f"phase centre {shown} is not 'frame right-ascension declination'.", hint=_DIRECTION_HINT

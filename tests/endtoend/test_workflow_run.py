@@ -19,6 +19,8 @@ from vlasscube.estimates.machine_speed import REFERENCE
 from vlasscube.image_names import image_identity
 from vlasscube.images.beams import common_beam
 from vlasscube.images.casa_images import image_facts, read_cube
+from vlasscube.products.headers import history_lines
+from vlasscube.products.imaging_history import call_arguments, imaging_calls
 from vlasscube.products.position_correction import position_correction
 from vlasscube.recipe import (
     ANALYZE_STOKES_CUBES,
@@ -215,7 +217,8 @@ def test_products_agree_with_the_truth(finished_run):
 @pytest.mark.parametrize("label", PLANES)
 @pytest.mark.parametrize("stokes", ["IQU", "V"])
 @pytest.mark.parametrize(
-    "tail", ["image.pbcor.tt0.subim.fits", "image.pbcor.tt0.rms.subim.fits", "image.pbcor.tt0.subim.com.fits"]
+    "tail",
+    [f"image.pbcor.tt0.{kind}.fits" for kind in ("subim", "rms.subim", "subim.com", "rms.subim.com")],
 )
 def test_fits_are_legal_and_complete(finished_run, label, stokes, tail, recwarn):
     path = product(finished_run, label, stokes, tail)
@@ -233,6 +236,46 @@ def test_fits_are_legal_and_complete(finished_run, label, stokes, tail, recwarn)
     assert header["VLASSPL"] == stokes
     assert header["VLASSBWN"] == 128e6
     assert not [w for w in recwarn if "Verify" in type(w.message).__name__]
+
+
+@pytest.mark.parametrize("label", PLANES)
+def test_every_product_tells_how_it_was_imaged(finished_run, label):
+    """The calls of all iterations as they stand in the records, whatever the product."""
+    images = read_result(finished_run.workspace, MAKE_IMAGES, label)
+    plan = read_result(finished_run.workspace, EDIT_IMAGE_LIST_CUBE)
+    expected = [call_arguments(iteration.call) for iteration in images.iterations]
+    assert [entry["niter"] for entry in expected] == [0, 20000, 20000, 20000]
+    paths = sorted(finished_run.workspace.products.glob(f"*.{label}.*.fits"))
+    assert len(paths) == 10
+    for path in paths:
+        header = fits.getheader(path)
+        lines = history_lines(header)
+        assert [call_arguments(call) for call in imaging_calls(lines)] == expected, path.name
+        assert any(line.startswith("iter3: mask primary beam above 0.4, nsigma 4.5") for line in lines)
+        assert header["NFIELD"] == len(plan.field_ids)
+        assert (header["ROBUST"], header["WEIGHT"], header["ITER"]) == (1.0, "briggs", 3)
+        assert (header["ENGINE"], header["PROFILE"], header["SPW"]) == (
+            finished_run.engine,
+            "archive",
+            label.removeprefix("spw"),
+        )
+        assert header["EFFFREQ"] == pytest.approx(images.spectral_coverage.effective_frequency_hz, rel=1e-12)
+        assert header["EFFBW"] == pytest.approx(images.spectral_coverage.effective_bandwidth_hz, rel=1e-12)
+        assert header["RESTFRQ"] > 0
+        assert header["POSCORR"] is True
+        pixels = fits.getdata(path)
+        assert header["DATAMAX"] == pytest.approx(np.nanmax(pixels), rel=1e-6)
+
+
+@pytest.mark.parametrize("label", PLANES)
+def test_primary_beam_is_that_of_the_image(finished_run, label):
+    response = fits.getdata(product(finished_run, label, "I", "pb.tt0.subim.fits"))[0, 0]
+    corrected = fits.getdata(product(finished_run, label))[0, 0]
+    (path,) = finished_run.workspace.working.glob(f"*.{label}.IQUV.iter3.image.tt0.subim")
+    plain = read_cube(path)[0]
+    inside = np.isfinite(corrected)
+    assert np.array_equal(inside, np.isfinite(response))
+    np.testing.assert_allclose((corrected * response)[inside], plain[inside], rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("label", PLANES)
@@ -266,7 +309,7 @@ def test_fitsverify_finds_nothing(finished_run):
             pytest.fail("no fitsverify: apt-get install fitsverify")
         pytest.skip("no fitsverify (Debian: apt-get install fitsverify)")
     paths = sorted(finished_run.workspace.products.glob("*.fits"))
-    assert len(paths) == 12
+    assert len(paths) == len(PLANES) * 10
     found = subprocess.run(["fitsverify", "-q", *paths], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout
     assert found.stdout.count("verification OK") == len(paths)
@@ -299,7 +342,7 @@ def test_companions_and_manifests(finished_run):
     products = finished_run.workspace.products
     xml = ET.parse(products / "pipeline_manifest.xml").getroot()
     names = [image.get("name") for image in xml.iter("image")]
-    assert len(names) == len(PLANES) * 4
+    assert len(names) == len(PLANES) * 5
     assert all("/" not in name and ".com." not in name and (products / name).is_file() for name in names)
     lists = {element.get("name") for element in xml.iter("parameter_list")}
     assert lists == {"SEIP_parameter.list", "CCIP_parameter.list"}

@@ -57,8 +57,8 @@ def test_sixteen_planes_are_about_600_gb_and_their_cutouts_70_gb() -> None:
     assert cost.images_bytes == pytest.approx(600e9, rel=0.05)
     assert cost.cutouts_bytes == 16 * 7 * 6202 * 6202 * 16
     assert cost.cutouts_bytes == pytest.approx(70e9, rel=0.05)
-    # pbcor, rms, common-beam set and cube: 4 × 0.615 GB a plane.
-    assert cost.products_bytes == pytest.approx(16 * 4 * 0.6154e9, rel=1e-3)
+    # pbcor and rms of four Stokes parameters and the primary beam, twice: 18 × 0.154 GB a plane.
+    assert cost.products_bytes == pytest.approx(16 * 18 * 0.15386e9, rel=1e-3)
 
 
 def test_disk_adds_up_and_the_peak_has_the_images_at_work() -> None:

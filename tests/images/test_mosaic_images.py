@@ -25,7 +25,8 @@ from vlasscube.mosaic.visibilities import ObservationInfo
 from vlasscube.records import STOKES, Beam, DataSelection, ImageGeometry, PixelBox
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe
-from vlasscube.simulation.measurement_set import spw_mean_frequency_hz, write_measurement_set
+from vlasscube.simulation.measurement_set import write_measurement_set
+from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
 from vlasscube.testing.casa_images import describe
 
 KINDS = ("psf", "pb", "weight", "sumwt", "residual", "model", "image", "mask")

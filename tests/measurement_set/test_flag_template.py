@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from vlasscube.errors import ParameterFileError
 from vlasscube.measurement_set.flag_template import template_commands
 
+KNOWN_TO_FAIL_LATER = {
+    # Passes CASA's check, and then its flagger wants text.
+    ("observation", "5"),
+    # Strings that CASA would run as Python.
+    ("timedev", "'a'"),
+    ("freqdev", "'a'"),
+}
 GOOD = """
 # of this observation
 mode='manual' spw='2:0~15;20' antenna='ea05&&ea06' timerange='10:00:00~10:20:00'
@@ -39,6 +48,17 @@ def test_commands():
         ("mode='manual'\tspw='2'", "control characters"),
         ("mode='manual' 2='x'", "not the name of a parameter"),
         ("mode='" + "x" * 20_000 + "'", "longer"),
+        ("mode='manual' field=1", "field: to CASA 1 is a number, and text is needed; write field='1'"),
+        ("mode=manual spw=2 antenna=ea01", "write spw='2'"),
+        ("mode='manual' scan=1e3", "write scan='1e3'"),
+        ("mode='manual' field=['1']", "field: expected text in quotes, not"),
+        ("mode='manual' autocorr=1", "autocorr: expected True or False, not 1"),
+        ("mode='elevation' lowerlimit=3", "lowerlimit: expected a number with a decimal point, not 3"),
+        ("mode='elevation' lowerlimit='3'", "lowerlimit: expected a number with a decimal point, not '3'"),
+        ("mode='rflag' winsize=3.0", "winsize: expected a whole number, not 3.0"),
+        ("mode='manual' bogus='x'", "'bogus' is not a parameter that flagdata takes in a list"),
+        ("mode='manual' flagbackup=False", "'flagbackup' is not a parameter that flagdata takes in a list"),
+        ("mode='bogus' spw='2'", "mode: 'bogus' is none of manual, clip"),
     ],
 )
 def test_refused(line, reason):
@@ -53,6 +73,41 @@ def test_many_problems_are_told_in_short():
     with pytest.raises(ParameterFileError) as caught:
         template_commands("nothing\n" * 100_000, "x.txt")
     assert len(caught.value.problems) == 101
+
+
+@pytest.mark.casa
+def test_the_types_that_casa_takes():
+    """Oracle: CASA's own check of a list, with a value of each type for each parameter of flagdata."""
+    from vlasscube import casa
+
+    casa.configure()
+    from casatasks.private import flaghelper, task_flagdata
+
+    parameters = inspect.signature(task_flagdata.flagdata).parameters
+    defaults = dict.fromkeys(parameters)
+    values = ("'a'", "5", "5.0", "True", "[5.0]", "{'a':1}")
+    differences = []
+    for name in (*parameters, "bogus"):
+        for value in values:
+            command = (
+                f"mode='clip' {name}={value}" if name != "mode" else f"mode={value.replace('a', 'clip')}"
+            )
+            if (name, value) in KNOWN_TO_FAIL_LATER:
+                continue
+            try:
+                read = flaghelper.parseDictionary([command], shadow=False)
+                flaghelper.evaluateFlagParameters(read, defaults)
+                taken = True
+            except Exception:
+                taken = False
+            try:
+                template_commands(command, "x.txt")
+                allowed = True
+            except ParameterFileError:
+                allowed = False
+            if allowed != taken:
+                differences.append(command)
+    assert differences == []
 
 
 @pytest.mark.casa

@@ -25,8 +25,9 @@ from vlasscube.parameters.quantities import parse_taper
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe
-from vlasscube.simulation.measurement_set import INTENT, spw_mean_frequency_hz, write_measurement_set
+from vlasscube.simulation.measurement_set import INTENT, write_measurement_set
 from vlasscube.simulation.parameters import FieldSimulation
+from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
 
 pytestmark = pytest.mark.casa
 

@@ -124,6 +124,21 @@ def test_natural_weights_beside_a_plain_sum():
     assert found.mean_lambda2_m2 == pytest.approx(sums[2] / sums[0], rel=1e-9)
 
 
+def test_of_an_imager_with_half_a_window_flagged():
+    """Briggs' weights of channels next to each other are much the same."""
+    visibilities = observe(GRID, channels=64)
+    (data,) = visibilities.spectral_windows
+    usable = data.usable.copy()
+    usable[:, :32] = 0
+    seen = replace(data, usable=usable)
+    imager = MosaicImager(GRID, replace(visibilities, spectral_windows=(seen,)), ImagerSettings(robust=1.0))
+    found = imager.spectral_coverage()
+    quarter = 16 * data.channel_width_hz[0]
+    middle = data.channel_frequency_hz.mean()
+    assert found.effective_frequency_hz - middle == pytest.approx(quarter, rel=0.05)
+    assert found.effective_bandwidth_hz == pytest.approx(2 * quarter, rel=0.02)
+
+
 def test_spectral_index_and_rotation_measure_of_a_half_flagged_cube():
     """Each second plane has lost one half of its window: by the middles of the windows α and RM are wrong."""
     alpha, rm = -0.7, 300.0

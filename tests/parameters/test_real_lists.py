@@ -60,6 +60,65 @@ def test_the_same_list_in_other_hands(read, text):
     assert (found.parameters.imsize, found.parameters.cell_arcsec) == ((320, 320), 0.6)
 
 
+PUBLIC = {
+    "a tutorial's": (
+        "continuum",
+        "imagename='VLASS_Tutorial' #image name - can not contain spaces\n"
+        "phasecenter='J2000 08:07:57.68 +04.32.34.55' #phasecenter. Typically centered on the source\n"
+        "imaging_mode='VLASS-SE-CONT-MOSAIC' #Leave unchanged \n"
+        "imsize=[3125,3125] #image size in pixels to include the buffer \n"
+        "cell='0.6arcsec' #cell size as defined by the user\n",
+        0,
+    ),
+    "cut off by an editor": (
+        "cube",
+        "imagename='Course_Cube_Test'\nimaging_mode='VLASS-SE-CUBE'\n"
+        f"spw={[str(spw) for spw in range(2, 18)]}\n"
+        "phasecenter='J2000 15:50:44.600 +11.20.39.200' #phasecenter of the image the us$\n"
+        "imsize=[3200,3200] #image size\ncell='0.6arcsec' #cell size\n",
+        0,
+    ),
+    "of a guide to the pipeline": (
+        "continuum",
+        "# SEIP_parameter.list\n#\n# Necessary parameters:\n#\n"
+        "imagename='VLASS1.2.se.Txxxx.J133335+164400.v1'\nphasecenter='J2000 13:33:35.814 +16.44.04.255'\n"
+        "imaging_mode='VLASS-SE-CONT-MOSAIC'\ncfcache='/mnt/a.cf, /mnt/b.cf'\nimsize=[1024, 1024]\n"
+        "cell=['2.0arcsec']\npblimit=0.02\nniter=50\n",
+        2,
+    ),
+    "with both sides of a pixel": ("cube", HEAD + "cell = ['0.4arcsec','0.4arcsec']\n", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_lists_that_are_public(read, name):
+    kind, text, warnings = PUBLIC[name]
+    found = read(text, kind)
+    assert len(found.warnings) == warnings
+    assert all("no effect" in warning for warning in found.warnings)
+    assert found.parameters.imsize is not None or "imsize" not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("imagename=", "imagename: ", "x.list:1: imagename: write '=' after the key, not ':'"),
+        ("imagename=", "export imagename=", "x.list:1: imagename: take 'export' before the key out"),
+        ("'J2000 ", "'0    J2000 ", "take '0' before the frame out"),
+        ("J2000 12:16:04.600", "J2000, 12:16:04.600,", "take the commas out"),
+        (
+            "J2000 12",
+            "J2000\u00a012",
+            "x.list:2: phasecenter: the string has U+00A0 (no-break space)",
+        ),
+        ("VLASS-SE-CUBE", "vlass-se-cube", "did you mean 'VLASS-SE-CUBE'?"),
+    ],
+)
+def test_one_slip_in_what_is_required_is_one_problem(read, old, new, message):
+    (problem,) = problems_of(read, HEAD.replace(old, new))
+    assert message in problem
+
+
 def test_a_hash_in_a_text_is_no_comment(read):
     assert read(HEAD + "mask=['a#b.mask', 'pb']  # c\n").parameters.mask == ("a#b.mask", "pb")
 
@@ -147,6 +206,20 @@ def test_what_cannot_be_read_and_what_is_not_possible_are_told_together(read):
         ("search_radius=5", "unknown key 'search_radius'; did you mean 'search_radius_arcsec'?"),
         ("bananas=5", "unknown key 'bananas'"),
         ("tier=5", "unknown key 'tier'"),
+        ("spw=['2', \\\n'3']", "spw: the line ends in a backslash; a value stands on one line"),
+        ("spw=[str(i) for i in range(2, 18)]", "spw: 'str' is neither quoted nor a number; nothing is worked "
+         "out here, write the value itself"),
+        ("imsize=[2*1600, 3200]", "imsize: unexpected character '*': nothing is worked out here; write the "
+         "number that it gives"),
+        ("datatype=f'x'", "datatype: 'f' is neither quoted nor a number; quote strings: 'text', with "
+         "nothing before the quote"),
+        ("spw==['2']", "spw: there is a second '='; write one key=value a line"),
+        ("niter=5; nmajor=2", "niter: there is a semicolon in it; write one key=value a line"),
+        ("niter: 5", "niter: write '=' after the key, not ':'"),
+        ("threshold: '0.1mJy' # = 100 uJy", "threshold: write '=' after the key, not ':'"),
+        ("export niter=5", "niter: take 'export' before the key out"),
+        ("uvrange='<\u00a012km'", "uvrange: the string has U+00A0 (no-break space); type it anew, with plain "
+         "blanks"),
         ("hif_editimlist(nterms=1)", "'hif_editimlist(nterms' looks like the call of a task; write one "
          "key=value a line"),
     ],

@@ -12,23 +12,46 @@ from vlasscube.errors import ProductError
 from vlasscube.image_names import image_identity
 from vlasscube.products.common_beam import CommonBeamStep
 from vlasscube.products.fits_product import ProductField, ProductPlane, fits_product
-from vlasscube.products.position_correction import position_correction
-from vlasscube.records import Beam, Outcome
+from vlasscube.products.general_keywords import PlaneImaging
+from vlasscube.products.headers import history_lines
+from vlasscube.products.imaging_history import ImagingSetup, call_arguments, imaging_calls
+from vlasscube.products.position_correction import (
+    apply_position_correction,
+    is_corrected,
+    position_correction,
+)
+from vlasscube.records import Beam, Outcome, SpectralCoverage
 
 RA, DEC = 150.0, 34.0
-CASA_NAME = "s7_0.VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1.spw2.IQU.iter3.image.pbcor.tt0.subim"
+ROOT = "s7_0.VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1.spw2"
+CASA_NAME = f"{ROOT}.IQU.iter3.image.pbcor.tt0.subim"
+PB_NAME = f"{ROOT}.I.iter3.pb.tt0.subim"
 FIELD = ProductField(
     image_identity("VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1"),
     "J2000 10:00:00.000 +34.00.00.0000",
     59066.25 * 86400,
     59066.5 * 86400,
 )
+CALL = f"mosaic(vis=['a b.ms'], field=['{','.join(map(str, range(5, 800, 3)))}'], niter=0, robust=1.0)"
+IMAGING = PlaneImaging(
+    setup=ImagingSetup("mosaic", "1.2.3", "archive", "exact", True, "1.2.3"),
+    casa_version="6.7.0.31",
+    project="VLASS2.1",
+    spw_ids=(2, 3, 7),
+    spw_names=("EVLA_S#A0C0#2", "x" * 90, "line\nbreak ß \x00'quoted'"),
+    field_ids=(5, 6, 7, 9),
+    robust=1.0,
+    frequency_hz=2.0e9,
+    unflagged_bandwidth_hz=1.2e8,
+    coverage=SpectralCoverage(2.032e9, 0.0218, 6.4e7),
+    w_planes=17,
+    history=("Imaged by us.", "iter0: no mask", CALL),
+)
 PLANE = ProductPlane(
     Outcome.REJECTED,
     "its beam",
-    (2, 3, 7),
+    IMAGING,
     3.84e8,
-    1.2e8,
     2e-4,
     0.5,
     position_correction(RA, DEC, 2.0e9, 59066.9),
@@ -44,6 +67,7 @@ def exported():
     axes = (("RA---SIN", RA), ("DEC--SIN", DEC), ("FREQ", 2.0e9), ("STOKES", 1.0))
     for number, (kind, value) in enumerate(axes, 1):
         hdu.header[f"CTYPE{number}"], hdu.header[f"CRVAL{number}"] = kind, value
+    hdu.header["RESTFRQ"] = 2.9e9
     hdu.header["RADESYS"], hdu.header["OBJECT"], hdu.header["CASAMBM"] = "FK5", "other", True
     hdu.header.add_history("what CASA did")
     columns = [
@@ -84,6 +108,7 @@ def test_native():
         "VLASSSPW": "2~3,7",
         "VLASSBWN": 3.84e8,
         "VLASSBW": 1.2e8,
+        "VLASSWP": 17,
         "VLASSRMS": 2e-4,
         "VLASSPK": 0.5,
         "OUTCOME": "rejected",
@@ -130,11 +155,143 @@ def test_member_of_the_common_beam_set(regrid):
     header = product[0].header
     nominal = (header["CRVAL1"], header["CRVAL2"]) == (RA, DEC)
     assert nominal == regrid
-    assert ("POSCORR" in header) != regrid
+    assert header["POSCORR"] is True
     assert header["BMAJ"] * 3600 == pytest.approx(5.0)
     assert "CASAMBM" not in header
     assert len(product) == 1
     assert history(header)[-1] == "Common-beam set: one; two"
+    # The lines that scripts look for, whichever way the position was corrected.
+    assert "Uncorrected CRVAL1 = 1.500000000000E+02 deg" in history(header)
+    (done,) = [line for line in history(header) if line.startswith("Position correction (")]
+    native, _ = fits_product(exported(), CASA_NAME, "IQU", FIELD, PLANE)
+    assert done in history(native[0].header)
+    said = "Regridded from the corrected position: CRVAL is the nominal one."
+    assert (said in history(header)) == regrid
+    # Nothing corrects it again.
+    before = repr(header)
+    assert is_corrected(header)
+    assert apply_position_correction(header, PLANE.position) is False
+    assert repr(header) == before
+    assert header["ZD"] == pytest.approx(PLANE.position.zd_deg)
+
+
+@pytest.mark.parametrize("common", [None, STEP])
+def test_of_a_w_corrected_image_nothing_is_corrected(common):
+    """Its position is right: a script that looks for the mark of a correction must find one, of nothing."""
+    plane = replace(PLANE, position=position_correction(RA, DEC, 2.0e9, 59066.9, w_corrected=True))
+    header = fits_product(exported(), CASA_NAME, "IQU", FIELD, plane, common)[0][0].header
+    assert (header["CRVAL1"], header["CRVAL2"], header["POSCORR"]) == (RA, DEC, False)
+    assert "Position correction (0.000E+00/cos(CRVAL2), 0.000E+00) arcsec applied" in history(header)
+    assert is_corrected(header)
+
+
+def test_general_keywords():
+    header = fits_product(exported(), CASA_NAME, "IQU", FIELD, PLANE)[0][0].header
+    wanted = {
+        "PROPCODE": "VLASS2.1",
+        "SPW": "2~3,7",
+        "VIRTSPW": "2~3,7",
+        "SPWNAM01": "EVLA_S#A0C0#2",
+        "SPWNAM02": "x" * 65 + "...",
+        "SPWNAM03": "line break ? 'quoted'",
+        "NSPWNAM": 3,
+        "FIELD": "5~7,9",
+        "NFIELD": 4,
+        "NPOL": 3,
+        "STOKES": "IQU",
+        "DATATYPE": "corrected",
+        "INTENT": "TARGET",
+        "TYPE": "image.pbcor",
+        "ITER": 3,
+        "SPECMODE": "cont",
+        "WEIGHT": "briggs",
+        "ROBUST": 1.0,
+        "ENGINE": "mosaic",
+        "GRIDDING": "exact",
+        "WCORR": True,
+        "PROFILE": "archive",
+        "PIPEVER": "vlasscube 1.2.3",
+        "CASAVER": "6.7.0.31",
+        "CTRFRQ": 2.0e9,
+        "EFFFREQ": 2.032e9,
+        "LAMSQ": 0.0218,
+        "EFFBW": 6.4e7,
+        "CRVAL3": 2.0e9,
+        # Of the pixels 1 … 47, and of Stokes I 1 … 15: deviations of 0 … 7, twice each but for 0.
+        "DATAMIN": 1.0,
+        "DATAMAX": 47.0,
+        "DATARMS": pytest.approx(1.4826 * 4),
+    }
+    assert {keyword: header.get(keyword) for keyword in wanted} == wanted
+    assert all(
+        "Hz" in header.comments[key] or "m2" in header.comments[key] for key in ("EFFFREQ", "LAMSQ", "EFFBW")
+    )
+
+
+def test_what_is_not_known_is_left_out():
+    imaging = replace(IMAGING, coverage=None, project="")
+    data = exported()
+    data[0].data[:] = np.nan
+    header = fits_product(data, CASA_NAME, "IQU", FIELD, replace(PLANE, imaging=imaging))[0][0].header
+    left_out = ("EFFFREQ", "LAMSQ", "PROPCODE", "DATAMIN", "DATAMAX", "DATARMS")
+    assert not [keyword for keyword in left_out if keyword in header]
+    assert header["EFFBW"] == 1.2e8
+
+
+def test_history_of_the_imaging_reads_back():
+    header = fits_product(exported(), CASA_NAME, "IQU", FIELD, PLANE)[0][0].header
+    assert all(len(line) <= 72 for line in history(header))
+    lines = history_lines(header)
+    start = lines.index("Imaged by us.")
+    assert lines[start : start + 3] == IMAGING.history
+    (call,) = imaging_calls(lines)
+    assert call == CALL
+    assert call_arguments(call)["robust"] == 1.0
+
+
+@pytest.mark.parametrize("value", [None, 0.0, -1.0, "nan", True, "3 GHz"])
+@pytest.mark.parametrize("common", [None, STEP])
+def test_rest_frequency_is_always_one(value, common):
+    given = exported()
+    header = given[0].header
+    header["SPECSYS"], header["ALTRVAL"] = "LSRK", 12.5
+    del header["RESTFRQ"]
+    if value == "nan":
+        header.append(fits.Card.fromstring("RESTFRQ =                  nan / Rest Frequency (Hz)"))
+        header.append(fits.Card.fromstring("ALTRPIX =                  nan"))
+    elif value is not None:
+        header["RESTFRQ"] = value
+    product, notes = fits_product(given, CASA_NAME, "IQU", FIELD, PLANE, common)
+    assert any("rest frequency" in note for note in notes)
+    made = product[0].header
+    assert (made["RESTFRQ"], made["ALTRVAL"]) == (2.0e9, 0.0)
+    assert [card.keyword for card in made.cards].count("RESTFRQ") == 1
+    product.verify("exception")
+
+
+def test_a_rest_frequency_is_left_as_it_is():
+    given = exported()
+    given[0].header["RESTFRQ"], given[0].header["ALTRVAL"] = 3.0e9, 12.5
+    product, notes = fits_product(given, CASA_NAME, "IQU", FIELD, PLANE)
+    assert notes == ()
+    assert (product[0].header["RESTFRQ"], product[0].header["ALTRVAL"]) == (3.0e9, 12.5)
+
+
+@pytest.mark.parametrize("common", [None, STEP])
+def test_primary_beam(common):
+    given = exported()
+    given = fits.HDUList([fits.PrimaryHDU(given[0].data[:1], given[0].header)])
+    del given[0].header["CASAMBM"]
+    product, warnings = fits_product(given, PB_NAME, "I", FIELD, PLANE, common)
+    header = product[0].header
+    assert warnings == ()
+    assert not [key for key in ("BMAJ", "BMIN", "BPA", "CASAMBM", "DATARMS") if key in header]
+    assert (header["VLASSITY"], header["VLASSPL"], header["TYPE"]) == ("PB_TT0", "I", "pb")
+    assert (header["NPOL"], header["DATAMIN"], header["DATAMAX"]) == (1, 1.0, 15.0)
+    assert header["POSCORR"] is True
+    assert header["CRVAL1"] == (RA if common else PLANE.position.corrected_ra_deg)
+    assert len(product) == 1
+    product.verify("exception")
 
 
 @pytest.mark.parametrize("common", [None, STEP])

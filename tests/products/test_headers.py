@@ -187,6 +187,7 @@ def test_vlass_keywords():
             spw="2",
             nominal_bandwidth_hz=128e6,
             median_rms_jy=math.nan,
+            w_planes=0,
         ),
     )
     assert header["VLASSITY"] == "INTENSITY_PBCOR_TT0"

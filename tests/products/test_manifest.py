@@ -124,7 +124,7 @@ def test_damaged_manifests(tmp_path, content):
 
 
 def test_later_schema(tmp_path):
-    write_manifest(tmp_path, Manifest(NAME, (), (), schema_version=2))
+    write_manifest(tmp_path, Manifest(NAME, (), (), schema_version=3))
     with pytest.raises(ProductError, match="later version"):
         read_manifest(tmp_path)
 

@@ -202,4 +202,5 @@ def test_a_w_corrected_image_keeps_its_position_and_says_so():
     assert (header["CRVAL1"], header["CRVAL2"]) == (150.0, 34.0)
     assert header["POSCORR"] is False
     assert "w-correction" in str(header["HISTORY"])
-    assert "Position correction" not in str(header["HISTORY"])
+    # Scripts that would correct it look for this mark.
+    assert "Position correction (0.000E+00/cos(CRVAL2), 0.000E+00) arcsec applied" in str(header["HISTORY"])

@@ -155,6 +155,38 @@ def foreign_product(workspace: Workspace) -> None:
     (workspace.products / "weblog.tgz").write_text("of another run")
 
 
+def foreign_page(workspace: Workspace) -> None:
+    workspace.weblog.mkdir()
+    (workspace.weblog / "index.html").write_text("<title>Pipeline Weblog</title>")
+
+
+def foreign_scripts(workspace: Workspace) -> None:
+    (workspace.weblog / "viewer").mkdir(parents=True)
+    (workspace.weblog / "viewer" / "data.js").write_text("theirs")
+
+
+def foreign_table(workspace: Workspace, name: str) -> None:
+    place = workspace.working / name
+    place.mkdir(parents=True)
+    (place / "table.dat").write_text("theirs")
+
+
+def foreign_working_set(workspace: Workspace) -> None:
+    foreign_table(workspace, FIELD.working_ms)
+
+
+def foreign_mask(workspace: Workspace) -> None:
+    foreign_table(workspace, f"s13_0.{SE}.combined-tier2.mask")
+
+
+def foreign_model(workspace: Workspace) -> None:
+    foreign_table(workspace, f"s5_0.{SE}.I.iter1.model.tt1")
+
+
+def foreign_image(workspace: Workspace) -> None:
+    foreign_table(workspace, f"s7_0.{CC}.spw2.IQUV.iter3.image.tt0")
+
+
 WRONG: dict[Callable[[Workspace], None], tuple[str, str]] = {
     unknown_key: ("CCIP_parameter.list:7: unknown key 'weigthing'", ""),
     absent_window: ("no data of 9 in the measurement set", "has data of 2, 3"),
@@ -175,6 +207,12 @@ WRONG: dict[Callable[[Workspace], None], tuple[str, str]] = {
     bad_mask: ("the mask mine.mask cannot be used", "CASA image of floats"),
     wrong_label: ("vlasscube.toml: tile is 'T01t01', but imagename", "each a string"),
     foreign_product: ("weblog.tgz", "Move them"),
+    foreign_page: ("weblog holds files that this run has not made:\n  index.html", "Move them"),
+    foreign_scripts: ("weblog holds files that this run has not made:\n  viewer/data.js", "Move them"),
+    foreign_working_set: (f"this run has not made:\n  {FIELD.working_ms}", "Move them"),
+    foreign_mask: (f"this run has not made:\n  s13_0.{SE}.combined-tier2.mask", "Move them"),
+    foreign_model: (f"this run has not made:\n  s5_0.{SE}.I.iter1.model.tt1", "Move them"),
+    foreign_image: (f"this run has not made:\n  s7_0.{CC}.spw2.IQUV.iter3.image.tt0", "Move them"),
 }
 
 
@@ -202,6 +240,44 @@ def test_each_is_told_with_its_hint(workspace: Workspace, spoil: Callable[[Works
     # By the error that the stage would raise.
     with pytest.raises(type(report.errors[0])):
         report.require_usable()
+
+
+def test_what_others_have_beside_ours_is_not_in_the_way(workspace: Workspace) -> None:
+    near = (
+        f"{FIELD.working_ms}.bak",
+        f"s13_0.{SE}.combined-tier2.mask.old",
+        f"s7_0.{CC}.spw9.IQUV.iter3.image.tt0",
+    )
+    for name in near:
+        foreign_table(workspace, name)
+    (workspace.weblog / "figures").mkdir(parents=True)
+    for name in ("notes.html", "figures/mine.png"):
+        (workspace.weblog / name).write_text("theirs")
+    assert check(workspace).problems == ()
+
+
+def test_a_slip_in_one_line_hides_nothing_of_the_others(workspace: Workspace) -> None:
+    absent_window(workspace)
+    no_mask(workspace)
+    edit(workspace.seip_parameter_file, "spw='2,3'", "spw='2,9'")
+    another_image(workspace)
+    for path in (workspace.seip_parameter_file, workspace.ccip_parameter_file):
+        with path.open("a") as stream:
+            stream.write("robust=[1.0\n")
+    told = [(problem.file, problem.text.splitlines()[-1]) for problem in check(workspace).problems]
+    assert [file for file, _ in told] == [
+        *("SEIP_parameter.list", "SEIP_parameter.list", "CCIP_parameter.list", "CCIP_parameter.list"),
+        "reimaging_resources.tgz",
+    ]
+    expected = ("robust: a bracket '['", "no data of spw", "robust: a bracket '['", "no data of 9", "missing")
+    for (_, text), part in zip(told, expected, strict=True):
+        assert part in text
+
+
+def test_no_difference_from_the_archive_is_made_up_where_a_line_cannot_be_read(workspace: Workspace) -> None:
+    edit(workspace.seip_parameter_file, "imsize=[128, 128]", "imsize=[128, 128")
+    (problem,) = check(workspace).problems
+    assert "a bracket '[' is not closed" in problem.text
 
 
 TOGETHER = (absent_window, another_image, bad_template, foreign_product)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -37,13 +38,16 @@ FREQUENCY_HZ = 2.02815e9
 Header = fits.Header
 
 
-def product(label: str, stokes: str, *, rms: bool = False, com: bool = False) -> str:
-    return f"{NAME}.{label}.{stokes}.iter3.image.pbcor.tt0{'.rms' * rms}.subim{'.com' * com}.fits"
+def product(
+    label: str, stokes: str, *, rms: bool = False, com: bool = False, kind: str = "image.pbcor"
+) -> str:
+    return f"{NAME}.{label}.{stokes}.iter3.{kind}.tt0{'.rms' * rms}.subim{'.com' * com}.fits"
 
 
 def make_fits(
     path: Path, stokes: str, *, rejected: bool = False, change: Callable[[Header], None] | None = None
 ) -> None:
+    """Make an image; one of the primary beam if its name is that of one."""
     data = np.zeros((len(stokes), 1, 8, 8), np.float32)
     header = fits.Header()
     axes = (
@@ -57,8 +61,13 @@ def make_fits(
         header[f"CRVAL{number}"] = value
         header[f"CDELT{number}"] = step
         header[f"CRPIX{number}"] = pixel
-    header["BUNIT"] = "Jy/beam"
-    header["BMAJ"], header["BMIN"], header["BPA"] = 9e-4, 6e-4, 12.0
+    if ".pb." in path.name:
+        header["BUNIT"] = ""
+    else:
+        header["BUNIT"] = "Jy/beam"
+        header["BMAJ"], header["BMIN"], header["BPA"] = 9e-4, 6e-4, 12.0
+    header["RESTFRQ"] = 3.0e9
+    header.add_history("mosaic(niter=0, imagename='x.iter0')")
     header["OBJECT"] = "J005000-023000"
     header["DATE-OBS"] = "2020-08-05T10:13:08.850000"
     header["DATE-END"] = "2020-08-05T11:13:08.850000"
@@ -78,10 +87,14 @@ def workspace(tmp_path: Path) -> Workspace:
     names = []
     for label, rejected in (("spw2", False), ("spw3_4", True)):
         for stokes in ("IQU", "V"):
-            for rms, com in ((False, False), (True, False), (False, True)):
+            for rms, com in itertools.product((False, True), (False, True)):
                 name = product(label, stokes, rms=rms, com=com)
                 make_fits(workspace.products / name, stokes, rejected=rejected)
                 names.append((name, label, rms, com))
+        for com in (False, True):
+            name = product(label, "I", kind="pb", com=com)
+            make_fits(workspace.products / name, "I", rejected=rejected)
+            names.append((name, label, False, com))
     (workspace.products / "weblog.tgz").write_bytes(b"not looked into")
     write_manifests(workspace, names)
     return workspace
@@ -127,9 +140,9 @@ def relist(workspace: Workspace, name: str) -> None:
 def test_good_products_have_no_problems(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     report = verify_products(workspace)
     assert report.problems == ()
-    assert report.checked == 14
+    assert report.checked == 22
     assert cli.main(["verify", str(workspace.directory)]) == 0
-    assert capsys.readouterr().out == "14 products checked, no problems.\n"
+    assert capsys.readouterr().out == "22 products checked, no problems.\n"
 
 
 def test_missing_changed_truncated_and_unlisted_files(
@@ -174,15 +187,56 @@ def test_damaged_manifests(workspace: Workspace) -> None:
         verify_products(workspace)
 
 
-def test_each_plane_has_its_four_images(workspace: Workspace) -> None:
-    name = product("spw2", "V", rms=True)
+def leave_out(workspace: Workspace, *names: str, schema_version: int = 2) -> None:
+    """Take products out of directory and manifest, as if they had never been made."""
     path = workspace.products / MANIFEST_JSON
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["files"] = [entry for entry in content["files"] if entry["name"] != name]
+    content["files"] = [entry for entry in content["files"] if entry["name"] not in names]
+    content["schema_version"] = schema_version
     path.write_text(json.dumps(content), encoding="utf-8")
-    (workspace.products / name).unlink()
-    problems = verify_products(workspace).problems
-    assert Problem("plane", "plane spw2", "its V rms image is not listed") in problems
+    for name in names:
+        (workspace.products / name).unlink()
+    (workspace.products / MANIFEST_XML).write_text(
+        pipeline_manifest_xml(PipelineManifest(NAME, "6.7", "1", (), (), None, None, None)), encoding="utf-8"
+    )
+    relist(workspace, MANIFEST_XML)
+
+
+@pytest.mark.parametrize(
+    ("stokes", "rms", "com", "kind", "text"),
+    [
+        ("V", True, False, "image.pbcor", "its V rms image is not listed"),
+        ("IQU", False, False, "image.pbcor", "its IQU pbcor image is not listed"),
+        ("I", False, False, "pb", "its I pb image is not listed"),
+        ("I", False, True, "pb", "its I pb image of the common-beam set is not listed"),
+        ("IQU", True, True, "image.pbcor", "its IQU rms image of the common-beam set is not listed"),
+    ],
+)
+def test_each_plane_has_all_its_images(
+    workspace: Workspace, stokes: str, rms: bool, com: bool, kind: str, text: str
+) -> None:
+    leave_out(workspace, product("spw2", stokes, rms=rms, com=com, kind=kind))
+    assert verify_products(workspace).problems == (Problem("plane", "plane spw2", text),)
+
+
+def test_a_plane_may_be_left_out_of_the_common_beam_set(workspace: Workspace) -> None:
+    leave_out(workspace, *(path.name for path in workspace.products.glob("*spw2.*.com.fits")))
+    assert verify_products(workspace).problems == ()
+
+
+def test_products_of_earlier_versions_need_not_have_what_was_not_made_then(workspace: Workspace) -> None:
+    """Neither primary beams, nor rms images of the common-beam set, nor HISTORY of the imaging."""
+    paths = workspace.products.glob("*.fits")
+    later = [path.name for path in paths if ".pb." in path.name or ".rms.subim.com" in path.name]
+    leave_out(workspace, *later, schema_version=1)
+    for path in workspace.products.glob("*.fits"):
+        fits.delval(path, "HISTORY")
+        relist(workspace, path.name)
+    assert verify_products(workspace).problems == ()
+    leave_out(workspace)
+    found = texts(verify_products(workspace).problems)
+    assert found.count("its I pb image is not listed") == 2
+    assert found.count("HISTORY does not tell how it was imaged") == 12
 
 
 def set_card(keyword: str, value: object) -> Callable[[Header], None]:
@@ -213,6 +267,10 @@ def drop_card(keyword: str) -> Callable[[Header], None]:
         (set_card("BMIN", 0.0), "no usable beam"),
         (set_card("CRVAL3", 2.1e9), "CRVAL3 is 2100000000.0 Hz, 2028000000.0 Hz is recorded"),
         (drop_card("CRVAL3"), "CRVAL3 is None"),
+        (drop_card("RESTFRQ"), "RESTFRQ is None, no frequency"),
+        (set_card("RESTFRQ", 0.0), "RESTFRQ is 0.0, no frequency"),
+        (set_card("RESTFRQ", -1.0), "RESTFRQ is -1.0, no frequency"),
+        (drop_card("HISTORY"), "HISTORY does not tell how it was imaged"),
         (set_card("CTYPE3", "VELO"), "the axes are RA, DEC, VELO, STOKES"),
         (set_card("CRVAL4", 2.0), "the Stokes axis holds the codes 2, 3, 4; IQU is expected"),
         (set_card("DATE-OBS", "yesterday"), "DATE-OBS is 'yesterday', no time"),
@@ -280,8 +338,8 @@ def test_headers_agree_with_the_records(workspace: Workspace) -> None:
     write_export(workspace, FREQUENCY_HZ * (1 + 1e-7), 12.5 + 1e-7)
     problems = verify_products(workspace).problems
     native = [p for p in problems if ".com." not in p.file]
-    assert sum("CRVAL3" in p.text for p in native) == 4
-    assert sum("CRVAL1" in p.text for p in native) == 4
+    assert sum("CRVAL3" in p.text for p in native) == 5
+    assert sum("CRVAL1" in p.text for p in native) == 5
     # The common-beam set stands on the nominal grid or on the corrected one.
     assert all("CRVAL3" in p.text for p in problems if ".com." in p.file)
 

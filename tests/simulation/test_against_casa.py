@@ -7,9 +7,10 @@ from vlasscube import casa
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation import layout, preset
 from vlasscube.simulation.build import observe
-from vlasscube.simulation.measurement_set import spw_mean_frequency_hz, write_measurement_set
+from vlasscube.simulation.measurement_set import write_measurement_set
 from vlasscube.simulation.sky import Source, stokes_spectrum
-from vlasscube.simulation.visibilities import predict
+from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
+from vlasscube.simulation.visibilities import View, predict
 from vlasscube.sky import direction_cosines
 
 pytestmark = pytest.mark.casa
@@ -101,7 +102,7 @@ def test_visibilities_equal_casa(casa_session, tmp_path):
         # Without a beam: each source by itself, pointed at.
         position = np.radians([source.ra_deg, source.dec_deg])
         centre = np.radians(PHASE_CENTRE)
-        expected += predict([source], columns["UVW"].T, frequencies, tuple(centre), tuple(position))
+        expected += predict([source], columns["UVW"].T, frequencies, tuple(centre), View.towards(*position))
     np.testing.assert_allclose(columns["DATA"], expected, atol=2e-5)
 
 

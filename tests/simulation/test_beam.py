@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.primary_beam import evla_power_beam
 from vlasscube.simulation.beam import first_null_arcmin, power_beam
+from vlasscube.testing.observations import axes, direction, image_grid, observe
 
 FREQUENCY = np.linspace(2.004e9, 4.0e9, 400)
 RADIUS = np.linspace(0.0, 30.0, 61)[:, None]
@@ -48,3 +52,29 @@ def test_first_sidelobe(ghz):
 def test_shapes():
     assert power_beam(np.ones((3, 1)), np.full(5, 3e9), sidelobe=True).shape == (3, 5)
     assert power_beam(1.0, 3e9).shape == ()
+
+
+@pytest.mark.parametrize(("gridding", "tolerance"), [("exact", 2e-3), ("casa", 1e-2)])
+def test_the_imager_takes_one_receiver_for_all_of_window_2(gridding, tolerance):
+    """The lowest channels, below 2.003 GHz, image with the beam of the S band as the window's mean does."""
+    grid = image_grid(nx=250, ny=250, cell_arcsec=15.0)
+    made_up = observe(grid, pointings=((0.0, 0.0),), channels=8, size_m=150.0)
+    (window,) = made_up.spectral_windows
+    frequency = 2.028e9 + 16e6 * (np.arange(8) - 3.5)
+    window = replace(window, channel_frequency_hz=frequency)
+    settings = ImagerSettings(robust=9.0, threads=1, gridding=gridding)
+    imager = MosaicImager(grid, replace(made_up, spectral_windows=(window,)), settings)
+    found = imager.primary_beam(imager.weight_image())
+    (entry,) = made_up.fields
+    y, x = np.mgrid[: grid.ny, : grid.nx]
+    cosine = np.clip(direction(grid, x, y) @ axes(entry)[2], -1, 1)
+    radius = np.degrees(np.arccos(cosine)) * 60
+    share = np.asarray(window.weight, dtype=float).sum(axis=0)
+    squares = power_beam(radius[..., None], frequency * entry.lsrk_factor) ** 2
+    expected = np.sqrt((squares * share).sum(axis=-1) / share.sum())
+    inside = expected > 0.15
+    np.testing.assert_allclose(found[inside], expected[inside], atol=tolerance)
+    other = evla_power_beam(radius[..., None], frequency * entry.lsrk_factor) ** 2
+    mixed = np.sqrt((other * share).sum(axis=-1) / share.sum())
+    if gridding == "exact":
+        assert np.abs(mixed - found)[inside].max() > 2 * tolerance

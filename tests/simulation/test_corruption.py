@@ -50,26 +50,3 @@ def test_interference_is_where_its_flag_command_says():
     clean = np.zeros_like(data)
     corruption.add_interference(clean, events, outside, 2, 2.0, np.random.default_rng(1))
     assert not np.any(clean)
-
-
-def flags_of(p, index, spw):
-    first, _ = array(p, 1).baselines
-    return corruption.initial_flags(p, 1, index, spw, np.tile(first, p.dumps_per_field))
-
-
-def test_heavily_flagged_fields_are_flagged_above_the_fraction():
-    p = preset("tiny", heavily_flagged_spws=(3,), heavily_flagged_fields=3, heavily_flagged_fraction=0.95)
-    total = p.rows * p.fields_per_row
-    fractions = [flags_of(p, index, 3).mean() for index in range(total)]
-    assert sum(fraction >= 0.95 for fraction in fractions) == 3
-    assert all(fraction < 0.05 or fraction >= 0.95 for fraction in fractions)
-    assert max(flags_of(p, index, 2).mean() for index in range(total)) < 0.05
-
-
-def test_one_flagged_correlation():
-    p = preset("tiny", flagged_correlation="LR", flagged_row_fraction=0.0)
-    first = np.tile(array(p, 1).baselines[0], p.dumps_per_field)
-    flags = flags_of(p, 0, 2)
-    assert np.all(flags[2][:, first == 0])
-    assert not np.any(flags[[0, 1, 3]])
-    assert not np.any(flags[2][:, first != 0])

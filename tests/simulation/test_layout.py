@@ -135,3 +135,27 @@ def test_fields_go_through_zero_hours(name):
         assert np.degrees(steps) * 60 == pytest.approx(2.98, abs=0.04)
     centre = np.array([unit_vector(f.ra_rad, f.dec_rad) for f in fields]).mean(axis=0)
     assert np.degrees(np.arccos(centre @ unit_vector(*p.centre_rad) / np.linalg.norm(centre))) * 60 < 0.3
+
+
+@pytest.mark.parametrize("name", ["z30", "z50", "z74", "pole"])
+def test_parallactic_angle(name):
+    """tan q = sin H / (tan φ cos δ − sin δ cos H), in the frame of the date."""
+    p = preset(name)
+    field = layout.pointings(p)[0]
+    time = field.times_mjd_s[0]
+    q = layout.parallactic_angle_rad(time, field.ra_rad, field.dec_rad)
+    # Precession turns the north of J2000 from that of the date: at declination 88° by several degrees.
+    tt = 59066.6 + 37 / 86400
+    pole = np.linalg.inv(erfa.pnm06a(2400000.5, tt)) @ [0.0, 0.0, 1.0]
+    direction = unit_vector(field.ra_rad, field.dec_rad)
+    east = np.cross([0.0, 0.0, 1.0], direction)
+    north = np.cross(direction, east)
+    turn = math.atan2(pole @ east, pole @ north)
+    of_date = erfa.pnm06a(2400000.5, tt) @ direction
+    dec = math.asin(of_date[2])
+    sidereal = erfa.gst06a(2400000.5, time / 86400, 2400000.5, tt) + layout.VLA_LONGITUDE_RAD
+    hour_angle = sidereal - math.atan2(of_date[1], of_date[0])
+    below = math.tan(math.radians(34.0787)) * math.cos(dec) - math.sin(dec) * math.cos(hour_angle)
+    expected = math.atan2(math.sin(hour_angle), below) + turn
+    assert (q - expected + math.pi) % math.tau - math.pi == pytest.approx(0.0, abs=2e-3)
+    assert abs(q) > 0.2

@@ -7,7 +7,9 @@ from vlasscube import casa
 from vlasscube.naming import parse_field_position
 from vlasscube.simulation import preset
 from vlasscube.simulation.build import observe
-from vlasscube.simulation.measurement_set import ideal_visibilities, spw_name, write_measurement_set
+from vlasscube.simulation.field_data import ideal_visibilities
+from vlasscube.simulation.measurement_set import write_measurement_set
+from vlasscube.simulation.spectral_windows import spw_name
 
 pytestmark = pytest.mark.casa
 

@@ -13,8 +13,10 @@ from vlasscube.simulation import SimulationRecord, preset, simulate
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.continuum_images import pixel_position
 from vlasscube.simulation.corruption import noise_jy
-from vlasscube.simulation.measurement_set import channel_frequencies_hz, ideal_visibilities
+from vlasscube.simulation.field_data import ideal_visibilities
+from vlasscube.simulation.flag_patterns import antennas_without_solutions
 from vlasscube.simulation.sky import read_truth
+from vlasscube.simulation.spectral_windows import channel_frequencies_hz
 from vlasscube.workspace import record_json
 
 
@@ -208,6 +210,8 @@ def test_continuum_from_the_truth_by_direct_sum(casa_session, tmp_path, monkeypa
         rfi_spws=(2,),
         gaussians=1,
         points=3,
+        antennas_without_solutions=1,
+        outside_sources=1,
         continuum_model="truth",
         continuum_predict="direct",
     )
@@ -217,6 +221,8 @@ def test_continuum_from_the_truth_by_direct_sum(casa_session, tmp_path, monkeypa
     assert steps[-1] == (1.0, "done")
     assert not list(elsewhere.iterdir()), "CASA wrote into the current directory"
     observation = observe(p, 7)
+    known = observation.modelled_sources
+    assert len(known) == len(observation.sources) - 1
     with np.load(tmp_path / "field" / record.final_state) as state:
         assert state["FLAG"][:, :, state["DATA_DESC_ID"] == 3].all()
         missing = np.isnan(state["CORRECTED_DATA"])
@@ -226,11 +232,20 @@ def test_continuum_from_the_truth_by_direct_sum(casa_session, tmp_path, monkeypa
         pointing = observation.pointings[2]
         rows = (state["FIELD_ID"] == pointing.field_id) & (state["DATA_DESC_ID"] == 2)
         sky = ideal_visibilities(
-            p, observation.sources, pointing, field_uvw(observation, pointing), channel_frequencies_hz(p, 2)
+            p, known, pointing, field_uvw(observation, pointing), channel_frequencies_hz(p, 2)
         )
         np.testing.assert_allclose(state["MODEL_DATA"][0][:, rows], (sky[0] + sky[3]) / 2, atol=1e-5)
+        unsolved = np.isin(state["ANTENNA1"], list(antennas_without_solutions(observation)))
+        assert not state["FLAG"][:, :, unsolved & rows].all(), "data without a solution are kept"
     with tarfile.open(tmp_path / "field" / record.resources) as archive:
         archive.extractall(tmp_path / "resources", filter="data")
+    with casa.table(next((tmp_path / "resources").glob("*.tbl"))) as table:
+        of_antenna = table.getcol("ANTENNA1")
+        flagged = table.getcol("FLAG").all(axis=(0, 1))
+    expected = antennas_without_solutions(observation) | {
+        int(a) for a in set(of_antenna) - set(observation.array.active)
+    }
+    assert {int(a) for a in of_antenna[flagged]} == expected
     model = next((tmp_path / "resources").glob("s5_0.*.model.tt0"))
     with casa.image(model) as image:
         values = image.getchunk()[:, :, 0, 0]

@@ -1,27 +1,17 @@
 import math
 
-import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.table import Table
 
+from vlasscube.simulation import preset
+from vlasscube.simulation.drawing import draw_sky
 from vlasscube.simulation.sky import (
     Source,
-    random_sky,
     read_truth,
+    read_truth_metadata,
     stokes_spectrum,
     write_truth,
 )
-from vlasscube.sky import direction_cosines
-
-SKY = {
-    "points": 9,
-    "gaussians": 3,
-    "centre_deg": (359.99, -30.0),
-    "half_width_arcmin": (12.0, 8.0),
-    "flux_range_jy": (0.01, 0.5),
-    "separation_arcmin": 1.5,
-    "gaussian_fwhm_arcsec": (10.0, 20.0),
-}
 
 
 def test_stokes_spectrum_follows_its_formula():
@@ -36,43 +26,6 @@ def test_stokes_spectrum_follows_its_formula():
 
 def test_stokes_spectrum_at_3_ghz_is_the_flux():
     assert stokes_spectrum(Source("A", 0.0, 0.0, 0.7, 1.3), [3.0e9])[0, 0] == pytest.approx(0.7)
-
-
-def test_random_sky_is_determined_by_the_seed():
-    assert random_sky(5, **SKY) == random_sky(5, **SKY)
-    assert random_sky(5, **SKY) != random_sky(6, **SKY)
-
-
-def test_random_sky_keeps_its_promises():
-    sources = random_sky([3, 0], **SKY)
-    assert len(sources) == 12
-    assert sum(not source.is_point for source in sources) == 3
-    fluxes = [source.flux_3ghz_jy for source in sources]
-    assert fluxes == sorted(fluxes, reverse=True)
-    assert 0.01 <= fluxes[-1] < fluxes[0] == 0.5
-    brightest = sources[0]
-    assert brightest.is_point
-    assert brightest.fractional_polarization > 0
-    assert brightest.fractional_v == 0
-    assert any(source.fractional_v for source in sources)
-    assert any(source.fractional_polarization == 0 for source in sources)
-    positions = SkyCoord([(s.ra_deg, s.dec_deg) for s in sources], unit="deg")
-    for index, position in enumerate(positions):
-        others = np.delete(position.separation(positions).arcmin, index)
-        assert others.min() > 1.49
-
-
-def test_random_sky_on_pixels():
-    for source in random_sky(1, **SKY, pixel_grid_arcsec=6.0):
-        centre = np.radians(SKY["centre_deg"])
-        east, north, _ = direction_cosines(np.radians(source.ra_deg), np.radians(source.dec_deg), *centre)
-        pixels = np.degrees([east, north]) * 600
-        assert pixels == pytest.approx(np.round(pixels), abs=1e-6)
-
-
-def test_too_many_sources_are_an_error():
-    with pytest.raises(ValueError, match="do not fit"):
-        random_sky(1, **{**SKY, "separation_arcmin": 30.0})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +43,21 @@ def test_impossible_sources_are_errors(wrong):
 
 
 def test_truth_table_survives_the_disk(tmp_path):
-    sources = random_sky(2, **SKY)
-    write_truth(tmp_path / "sky.ecsv", sources, {"seed": 2})
-    assert read_truth(tmp_path / "sky.ecsv") == sources
-    assert "rad / m2" in (tmp_path / "sky.ecsv").read_text()
+    path = tmp_path / "sky.ecsv"
+    sources = draw_sky(preset("real", outside_sources=1), 2)
+    write_truth(path, sources, {"seed": 2})
+    assert read_truth(path) == sources
+    assert {source.kind for source in sources} == {"field", "double", "outside"}
+    assert "rad / m2" in path.read_text()
+    assert read_truth_metadata(path)["seed"] == 2
+
+
+def test_truth_without_kinds_is_read(tmp_path):
+    """As version 0.1 wrote it."""
+    path = tmp_path / "sky.ecsv"
+    sources = draw_sky(preset("tiny"), 2)
+    write_truth(path, sources)
+    table = Table.read(path, format="ascii.ecsv")
+    table.remove_column("kind")
+    table.write(path, format="ascii.ecsv", overwrite=True)
+    assert read_truth(path) == sources

@@ -7,7 +7,7 @@ import pytest
 from vlasscube.simulation import visibilities
 from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.sky import Source, stokes_spectrum
-from vlasscube.simulation.visibilities import predict
+from vlasscube.simulation.visibilities import View, predict
 from vlasscube.sky import direction_at
 
 CENTRE = (2.6, 0.6)
@@ -55,16 +55,17 @@ def test_equals_brute_force(monkeypatch):
         source_at(-9.0, 1.0, alpha=0.3, fractional_v=0.2, rotation_measure_rad_m2=30.0),
     ]
     pointing = direction_at(0.0004, 0.0, *CENTRE)
+    view = View.towards(*pointing)
     expected = brute_force(sources, uvw(), FREQUENCIES, CENTRE, pointing)
-    np.testing.assert_allclose(predict(sources, uvw(), FREQUENCIES, CENTRE, pointing), expected, atol=2e-6)
+    np.testing.assert_allclose(predict(sources, uvw(), FREQUENCIES, CENTRE, view), expected, atol=2e-6)
     # The result does not depend on how the rows are cut.
     monkeypatch.setattr(visibilities, "_CHUNK_SAMPLES", 21)
-    np.testing.assert_allclose(predict(sources, uvw(), FREQUENCIES, CENTRE, pointing), expected, atol=2e-6)
+    np.testing.assert_allclose(predict(sources, uvw(), FREQUENCIES, CENTRE, view), expected, atol=2e-6)
 
 
 def test_points_at_the_phase_centre_by_default():
     source = source_at(5.0, 5.0)
-    expected = predict([source], uvw(), FREQUENCIES, CENTRE, CENTRE)
+    expected = predict([source], uvw(), FREQUENCIES, CENTRE, View.towards(*CENTRE))
     np.testing.assert_array_equal(predict([source], uvw(), FREQUENCIES, CENTRE), expected)
 
 

@@ -21,8 +21,11 @@ from vlasscube import casa, naming
 from vlasscube.image_names import image_identity
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.mosaic_images import ImageHeader, write_mosaic_image
+from vlasscube.images.rms_map import rms_map
 from vlasscube.mosaic.visibilities import ObservationInfo
 from vlasscube.options import RunOptions
+from vlasscube.products.general_keywords import PlaneImaging
+from vlasscube.products.imaging_history import ImagingSetup
 from vlasscube.products.position_correction import position_correction
 from vlasscube.records import (
     Beam,
@@ -64,7 +67,14 @@ def gaussian(fwhm_arcsec, x0, y0):
 def image_name(label, kind):
     root = naming.iteration_root(naming.plane_image_root(NAME, label.removeprefix("spw")), 3)
     pbcor = naming.pbcor_name(root)
-    return naming.subim_name(pbcor if kind == "pbcor" else naming.rms_name(pbcor))
+    names = {"pbcor": pbcor, "rms": naming.rms_name(pbcor), "pb": naming.tclean_product(root, "pb")}
+    return naming.subim_name(names[kind])
+
+
+def response(dx=0.0, dy=0.0):
+    """A primary beam, moved by some pixels."""
+    y, x = np.indices((SIZE, SIZE))
+    return 1 - ((x - dx - 20) ** 2 + (y - dy - 40) ** 2) / 3000
 
 
 def plane(working, label, beam, outcome, latitude):
@@ -78,6 +88,9 @@ def plane(working, label, beam, outcome, latitude):
     for kind, planes in contents.items():
         path = working / image_name(label, kind)
         write_mosaic_image(path, "image", header, [p.astype(np.float32) for p in planes], beams=(beam,))
+    pb = response().astype(np.float32)
+    path = working / image_name(label, "pb")
+    write_mosaic_image(path, "pb", header, [np.where(pb > 0.2, pb, 0)] * 4, mask=pb > 0.2)
     statistics = PlaneStatistics(SIZE**2, 1.0, 0.0, 0.0, 2e-4, 1e-4, 1e-4)
     spw = int(label.removeprefix("spw"))
     target = PlaneTarget(
@@ -100,11 +113,25 @@ def plane(working, label, beam, outcome, latitude):
         PlaneImages(target, "casa", (), beam, frequency, 128e6, 120e6),
         CutoutResult(
             PixelBox(0, 0, SIZE - 1, SIZE - 1),
-            {kind: image_name(label, kind) for kind in contents},
+            {kind: image_name(label, kind) for kind in ("pbcor", "rms", "pb")},
             {s: CutoutStatistics(*[statistics] * 4, 1.0, 0.0) for s in "IQUV"},
             statistics,
         ),
         position_correction(RA, DEC, frequency, MIDDLE_MJD, latitude=latitude),
+        PlaneImaging(
+            setup=ImagingSetup("casa", "6.7", "archive", "casa", False, "1.0"),
+            casa_version="6.7",
+            project="",
+            spw_ids=(spw,),
+            spw_names=("x",),
+            field_ids=(1, 2),
+            robust=1.0,
+            frequency_hz=frequency,
+            unflagged_bandwidth_hz=120e6,
+            coverage=None,
+            w_planes=0,
+            history=("tclean(niter=0)",),
+        ),
     )
 
 
@@ -156,8 +183,8 @@ def export(tmp_path):
     return run
 
 
-def member(exported, label, stokes="IQU", common=True):
-    name = naming.fits_name(naming.stokes_variant(image_name(label, "pbcor"), stokes))
+def member(exported, label, stokes="IQU", common=True, kind="pbcor"):
+    name = naming.fits_name(naming.stokes_variant(image_name(label, kind), stokes))
     path = exported.workspace.products / (naming.com_fits_name(name) if common else name)
     if not path.exists():
         return None
@@ -208,7 +235,7 @@ def test_always_smooths_and_shifts_every_plane(export, method):
             header, data = member(exported, label, stokes)
             assert header["BMAJ"] * 3600 == pytest.approx(TARGET, rel=1e-9)
             assert (header["CRVAL1"], header["CRVAL2"]) == pytest.approx((RA, DEC), abs=1e-11)
-            assert "POSCORR" not in header
+            assert header["POSCORR"] is True
             expected = np.array([flux * gaussian(TARGET, *moved(position)) for flux in fluxes])
             # Linear interpolation takes some per cent of a peak between the pixels.
             tolerance = 2e-3 if method == "fourier" else 0.03
@@ -245,6 +272,59 @@ def test_casa_alignment_is_that_of_its_tasks(export, tmp_path):
     np.testing.assert_allclose(data, theirs, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["casa", "fourier"])
+def test_rms_images_of_the_set_are_those_of_its_images(export, method):
+    """They are measured in the delivered images, not scaled from the native maps, which are even here."""
+    exported = export(common_beam="always", common_beam_alignment=method)
+    for label, stokes in (("spw9", "IQU"), ("spw15", "V")):
+        _, image = member(exported, label, stokes)
+        header, noise = member(exported, label, stokes, kind="rms")
+        reference = header["CRPIX1"] - 1, header["CRPIX2"] - 1
+        for pixels, found in zip(image, noise, strict=True):
+            expected = rms_map(pixels.astype(np.float32), CELL, reference)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+            assert np.isfinite(found).mean() > 0.5
+            assert np.nanmax(found) < 1e-4
+        assert (header["VLASSITY"], header["BUNIT"]) == ("RMS_TT0", "Jy/beam")
+        assert header["BMAJ"] * 3600 == pytest.approx(TARGET, rel=1e-9)
+
+
+def test_rms_image_of_a_plane_that_is_not_changed(export):
+    exported = export({"spw15": BEAMS["spw15"]})
+    plane_of_set = exported.planes["spw15"]
+    assert (plane_of_set.smoothed, plane_of_set.regridded) == (False, False)
+    assert np.array_equal(
+        member(exported, "spw15", kind="rms")[1], np.full((3, SIZE, SIZE), 2e-4, np.float32)
+    )
+    assert np.array_equal(
+        member(exported, "spw15", "I", kind="pb")[1],
+        member(exported, "spw15", "I", kind="pb", common=False)[1],
+        equal_nan=True,
+    )
+
+
+@pytest.mark.parametrize("method", ["casa", "fourier"])
+def test_primary_beam_is_moved_as_its_image_is(export, method):
+    exported = export(common_beam="always", common_beam_alignment=method)
+    for label, position in exported.positions.items():
+        header, native = member(exported, label, "I", common=False, kind="pb")
+        assert native.shape == (1, SIZE, SIZE)
+        wanted = np.where(response() > 0.2, response(), np.nan)
+        np.testing.assert_allclose(native[0], wanted, rtol=1e-6)
+        assert header["CRVAL1"] == position.corrected_ra_deg
+        assert "BMAJ" not in header
+        header, data = member(exported, label, "I", kind="pb")
+        assert (header["CRVAL1"], header["CRVAL2"]) == pytest.approx((RA, DEC), abs=1e-11)
+        assert header["POSCORR"] is True
+        good = np.isfinite(data[0])
+        assert np.isfinite(native[0]).sum() - good.sum() < 5 * SIZE
+        # A parabola between pixels: at most 1/8 of its second differences off in each direction; and CASA
+        # interpolates the coordinates, too.
+        moved_response = response(*shift_pixels(position))
+        np.testing.assert_allclose(data[0][good], moved_response[good], atol=5e-4)
+        assert abs(moved_response - response())[good].max() > 2e-3
+
+
 @pytest.mark.parametrize("exclude", [False, True])
 def test_rejected_planes_and_the_common_beam(export, exclude):
     beams = {**BEAMS, "spw9": Beam(6.0, 6.0, 0.0)}
@@ -255,6 +335,8 @@ def test_rejected_planes_and_the_common_beam(export, exclude):
     assert (member(exported, "spw9", "V") is None) == exclude
     left_out = [text for text in exported.warnings if "not in the common-beam set" in text]
     assert len(left_out) == exclude
+    assert (member(exported, "spw9", kind="rms") is None) == exclude
+    assert (member(exported, "spw9", "I", kind="pb") is None) == exclude
     # The native product is there in either case, and says that the plane is rejected.
     header, _ = member(exported, "spw9", common=False)
     assert (header["VLASSRJ"], header["OUTCOME"], header["OUTREASN"]) == (True, "rejected", "beam")

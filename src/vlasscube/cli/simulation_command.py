@@ -21,7 +21,7 @@ def restricted_to(base: FieldSimulation | None, spws: tuple[int, ...]) -> dict[s
     """What a preset says of spectral windows, without those that are not simulated."""
     if base is None:
         return {}
-    names = ("rfi_spws", "flagged_spws", "heavily_flagged_spws")
+    names = ("rfi_spws", "flagged_spws", "heavily_flagged_spws", "half_flagged_spws")
     values: dict[str, Any] = {
         name: tuple(spw for spw in getattr(base, name) if spw in spws) for name in names
     }
@@ -43,6 +43,7 @@ def show_presets(presets: Mapping[str, FieldSimulation]) -> None:
         (
             name,
             f"{p.rows} × {p.fields_per_row}",
+            f"{p.zenith_distance_deg:.0f}",
             p.configuration,
             str(p.antennas),
             f"{len(p.science_spws)} × {p.channels}",
@@ -52,7 +53,7 @@ def show_presets(presets: Mapping[str, FieldSimulation]) -> None:
         )
         for name, p in presets.items()
     ]
-    columns = ("preset", "fields", "config", "antennas", "spws × channels", "planes", "image", "cell ″")
+    columns = ("preset", "fields", "z °", "config", "antennas", "spws × channels", "planes", "image", "″")
     make_console().print(make_table(columns, rows))
 
 

@@ -43,8 +43,9 @@ TRANSIENT_IQUV_IMAGES = 4
 """Per plane at work: psf, pb, weight and model, which exist twice while an iteration is under way."""
 CUTOUT_KINDS = 7
 """Cutouts per plane: image, residual, pbcor, residual.pbcor, rms, psf, pb."""
-FITS_IQUV_IMAGES = 4
-"""FITS per plane, I, Q, U, V counted together: pbcor, rms, common-beam set, and its plane of the cube."""
+FITS_IMAGES = 18
+"""FITS images of one Stokes parameter per plane: pbcor and rms of four and the primary beam, natively and in
+the common-beam set."""
 
 WEBLOG_IMAGES, WEBLOG_SIDE, WEBLOG_CUBE_SIDE = 58, 400, 1100
 """Images of a plane in the web log besides the four of the cube, and most samples a side of each of them."""
@@ -349,7 +350,7 @@ def estimate(
         ms_bytes=measurement_set_bytes(size.ms_rows, size.ms_visibilities),
         images_bytes=count * plane_bytes(size.nx, size.ny),
         cutouts_bytes=count * CUTOUT_KINDS * cutout,
-        products_bytes=count * FITS_IQUV_IMAGES * cutout,
+        products_bytes=count * FITS_IMAGES * image_bytes(size.cutout_nx, size.cutout_ny, 1),
         weblog_bytes=count * weblog_bytes(size.pixels, size.cutout_pixels),
         transient_bytes=min(at_work, count) * transient_bytes(size.nx, size.ny),
         worker_memory_bytes=largest_worker_bytes(size, engine),

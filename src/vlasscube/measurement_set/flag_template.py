@@ -1,11 +1,15 @@
 """The flagging template: commands for CASA's flagdata, vetted before CASA sees them.
 
 CASA runs as Python what a command gives in braces, and for some parameters also what it gives as a string.
+Of each parameter it takes certain types only, and refuses the whole template if there is another: a number
+without quotes is not the text that a selection must be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from vlasscube.errors import ParameterFileError
@@ -19,6 +23,37 @@ _MAX_CHARACTERS = 10_000
 _KEY = re.compile(r"[a-z_]{1,40}")
 _BARE = re.compile(r"[\w.~:;,*&<>!+/^%-]*", re.ASCII)
 """A value without quotes: a selection such as ``2:0~15;20`` or ``ea01&&ea02``."""
+_TEXTS = (
+    "field spw antenna timerange correlation scan intent array uvrange observation feed mode reason "
+    "datacolumn timebin quackmode timefit freqfit flagdimension usewindowstats antint_ref_antenna name "
+    "ntime addantenna"
+)
+_NUMBERS = (
+    "quackinterval tolerance lowerlimit upperlimit ntime timecutoff freqcutoff timedev freqdev timedevscale "
+    "freqdevscale spectralmax spectralmin minchanfrac growtime growfreq minrel maxrel"
+)
+_SWITCHES = (
+    "autocorr clipoutside channelavg timeavg clipzeros quackincrement combinescans extendflags verbose "
+    "extendpols growaround flagneartime flagnearfreq spwchan spwcorr basecnt fieldcnt overwrite writeflags"
+)
+_TAKEN: Mapping[type, frozenset[str]] = {
+    str: frozenset(_TEXTS.split()),
+    float: frozenset(_NUMBERS.split()),
+    bool: frozenset(_SWITCHES.split()),
+    int: frozenset({"chanbin", "maxnpieces", "halfwin", "winsize", "minabs", "maxabs", "quackinterval"}),
+    list: frozenset({"clipminmax", "timedev", "freqdev"}),
+    dict: frozenset({"addantenna"}),
+}
+"""Parameters of flagdata that can stand in a template, by the types that CASA takes of each."""
+_EXPECTED = {
+    str: "text in quotes",
+    float: "a number with a decimal point",
+    bool: "True or False",
+    int: "a whole number",
+    list: "a list",
+    dict: "a dictionary",
+}
+_MODES = ("manual", "clip", "quack", "shadow", "elevation", "tfcrop", "rflag", "antint", "extend", "unflag")
 _EVALUATED = frozenset(
     {
         "autocorr",
@@ -105,14 +140,38 @@ def _pair_problem(pair: str) -> str:
     value = value.rstrip()
     if _KEY.fullmatch(key) is None:
         return f"{shown(key)} is not the name of a parameter"
-    if _BARE.fullmatch(value) and key not in _EVALUATED:
-        return ""
     if value.startswith(" "):
         return f"{key}: a blank must not stand before the value"
     try:
-        found: Any = parse_literal(value)
+        is_bare = _BARE.fullmatch(value) is not None and key not in _EVALUATED
+        found: Any = _bare_value(value) if is_bare else parse_literal(value)
     except ValueError as error:
         return f"{key}: {error}"
     if isinstance(found, str) and key in _EVALUATED:
         return f"{key}: expected a number, a list or True or False, not {shown(found)}"
-    return ""
+    return _type_problem(key, value, found)
+
+
+def _bare_value(text: str) -> str | float | bool:
+    """Read a value without quotes as CASA does: a number if it can be one."""
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _type_problem(key: str, value: str, found: Any) -> str:
+    kinds = [kind for kind, keys in _TAKEN.items() if key in keys]
+    if not kinds:
+        return f"{shown(key)} is not a parameter that flagdata takes in a list"
+    if type(found) in kinds:
+        if key == "mode" and found not in (*_MODES, "summary"):
+            return f"mode: {shown(found)} is none of {', '.join(_MODES)}"
+        return ""
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    if is_number and kinds == [str]:
+        return f"{key}: to CASA {value} is a number, and text is needed; write {key}='{value}'"
+    expected = " or ".join(_EXPECTED[kind] for kind in kinds)
+    return f"{key}: expected {expected}, not {shown(found)}"

@@ -16,7 +16,7 @@ from vlasscube.texts import shown
 
 MAX_FILE_BYTES = 1_000_000
 MAX_PROBLEMS = 100
-_REQUIRED = ("imagename", "phasecenter", "imaging_mode")
+REQUIRED = ("imagename", "phasecenter", "imaging_mode")
 
 
 class Problems:
@@ -37,6 +37,11 @@ class Problems:
 
     def __bool__(self) -> bool:
         return bool(self._items)
+
+    @property
+    def lines(self) -> set[int]:
+        """Lines of which there is something to tell."""
+        return {line for line, _ in self._items}
 
     def texts(self) -> list[str]:
         """Each with file and line; many are cut short."""
@@ -91,7 +96,7 @@ def read_list(path: Path) -> ListContent:
     if not lines and not problems:
         problems.add(0, "no parameters in the file")
     elif lines:
-        for key in _REQUIRED:
+        for key in REQUIRED:
             if key not in lines or (key in values and values[key] is None):
                 problems.add(lines.get(key, 0), f"{key} is required")
     for key, text in _mode_problems(values):
@@ -133,12 +138,21 @@ def _read_line(number: int, text: str, content: ListContent) -> None:
     if not line or line.startswith("#"):
         return
     key, equals, literal = (part.strip() for part in line.partition("="))
-    if not equals:
+    meant, colon, _ = (part.strip() for part in line.partition(":"))
+    if not equals or (colon and meant in CONVERTERS):
+        if colon and meant in CONVERTERS:
+            problems.add(number, f"{meant}: write '=' after the key, not ':'")
+            lines.setdefault(meant, number)
         # The rest of a value over several lines has been told of already.
-        if not content.is_inside_value:
+        elif not content.is_inside_value:
             problems.add(number, f"{shown(line)} is not key=value; start comments with #")
         return
     content.is_inside_value = False
+    before, _, meant = key.rpartition(" ")
+    if before and meant in CONVERTERS and not before.startswith("#"):
+        problems.add(number, f"{meant}: take {shown(before)} before the key out")
+        lines.setdefault(meant, number)
+        return
     if key not in CONVERTERS:
         # Looking for the nearest takes a millisecond.
         problems.add(number, f"unknown key {shown(key)}" if problems.are_many else unknown_key(key))

@@ -14,8 +14,8 @@ from typing import Any
 from vlasscube.errors import ParameterFileError, QuantityError
 from vlasscube.id_lists import parse_ids
 from vlasscube.image_names import nearest_official_name
-from vlasscube.parameters.key_uses import ListKind, idle_keys, refusals
-from vlasscube.parameters.list_reading import MAX_PROBLEMS, read_list
+from vlasscube.parameters.key_uses import KEY_USES, Bound, ListKind, idle_keys, refusals
+from vlasscube.parameters.list_reading import MAX_PROBLEMS, REQUIRED, read_list
 from vlasscube.parameters.literals import parse_literal
 from vlasscube.parameters.quantities import parse_angle_arcsec, parse_quantity
 from vlasscube.parameters.unknown_keys import unknown_key
@@ -40,6 +40,7 @@ __all__ = [
     "parameters_mapping",
     "read_image_list",
     "read_parameter_file",
+    "readable_parameters",
     "require_supported_mode",
     "resolve_continuum_spw",
     "validate_spw_groups",
@@ -251,6 +252,30 @@ def read_image_list(path: Path, kind: ListKind) -> ImageList:
             hint="Leave these keys out to get production's values.",
         )
     return ImageList(parameters, tuple(warnings.texts()))
+
+
+def readable_parameters(path: Path, kind: ListKind) -> ImageListParameters | None:
+    """Read what can be read of a list that cannot be used, to find what else is wrong with it.
+
+    Parameters
+    ----------
+    path, kind
+        As of `read_image_list`.
+
+    Returns
+    -------
+    ImageListParameters or None
+        Without the keys of lines that are wrong; None if the name, the centre or the mode is among these, or
+        the list is not of this kind.
+    """
+    content = read_list(path)
+    wrong = content.problems.lines
+    values = {key: value for key, value in content.values.items() if content.lines[key] not in wrong}
+    mode = KEY_USES[kind]["imaging_mode"]
+    is_whole = all(values.get(key) is not None for key in REQUIRED)
+    if not is_whole or not (isinstance(mode, Bound) and values["imaging_mode"] in mode.values):
+        return None
+    return ImageListParameters(**values)
 
 
 def read_parameter_file(path: Path) -> ImageListParameters:

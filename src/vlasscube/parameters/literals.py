@@ -64,6 +64,8 @@ def _check_tokens(text: str) -> None:
     position, count, brackets, previous = 0, 0, "", "start"
     while position < len(text):
         match = _TOKEN.match(text, position)
+        if match is None and text[position:].strip() == "\\":
+            raise UnclosedBracketError("the line ends in a backslash; a value stands on one line")
         if match is None:
             raise ValueError(_describe_bad_character(text, position))
         kind, token = match.lastgroup or "", match.group()
@@ -72,7 +74,7 @@ def _check_tokens(text: str) -> None:
             continue
         count += 1
         brackets = _check_brackets(brackets, kind, token)
-        _check_neighbours(previous, kind, token)
+        _check_neighbours(previous, kind, token, text[position : position + 1])
         if count > _MAX_TOKENS:
             raise ValueError(f"the value has more than {_MAX_TOKENS} items")
         previous = kind
@@ -85,16 +87,26 @@ def _check_tokens(text: str) -> None:
         raise ValueError("the value ends in a comma; take the comma out")
 
 
+_TYPOGRAPHIC_QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb`"
+_BAD_CHARACTERS = {
+    "'\"": "a quote is not closed",
+    _TYPOGRAPHIC_QUOTES: "{char} is a typographic quote; write ' or \"",
+    "=": "there is a second '='; write one key=value a line",
+    "*/%": "unexpected character {char!r}: nothing is worked out here; write the number that it gives",
+}
+
+
 def _describe_bad_character(text: str, position: int) -> str:
     char = text[position]
-    if char in "'\"":
-        return "a quote is not closed"
     if char.isdigit() or char == ".":
         return f"{text[position : position + 20]!r} is not a number"
-    if char in "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb`":
-        return f"{char} is a typographic quote; write ' or \""
-    if char == ";" and not text[position + 1 :].strip():
+    if char == ";" and text[position + 1 :].strip():
+        return "there is a semicolon in it; write one key=value a line"
+    if char == ";":
         return "the value ends in a semicolon; take the semicolon out"
+    for characters, description in _BAD_CHARACTERS.items():
+        if char in characters:
+            return description.format(char=char)
     shown = repr(char) if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
     return f"unexpected character {shown}; only literals are allowed"
 
@@ -111,12 +123,17 @@ def _check_brackets(brackets: str, kind: str, token: str) -> str:
     return brackets
 
 
-def _check_neighbours(previous: str, kind: str, token: str) -> None:
+def _check_neighbours(previous: str, kind: str, token: str, following: str) -> None:
     values = {"string", "number", "word", "close"}
     if kind == "word" and token.capitalize() in _CONSTANTS and token not in _CONSTANTS:
         raise ValueError(f"{token!r} is not {token.capitalize()!r}: capitals count")
     if kind == "word" and token not in _CONSTANTS:
-        raise ValueError(f"{token[:40]!r} is neither quoted nor a number; quote strings: '{token[:40]}'")
+        advice = f"quote strings: '{token[:40]}'"
+        if following == "(":
+            advice = "nothing is worked out here, write the value itself"
+        elif following in ("'", '"'):
+            advice = "quote strings: 'text', with nothing before the quote"
+        raise ValueError(f"{token[:40]!r} is neither quoted nor a number; {advice}")
     if previous in values and kind in {"string", "number", "word", "open", "sign"}:
         # Python would join adjacent strings: ['2' '3'] is ['23'].
         raise ValueError(f"a comma is missing before {token[:40]!r}")

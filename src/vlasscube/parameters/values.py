@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,12 @@ def _string(
         text = value.strip()
         if not text:
             return None
-        if not text.isprintable() or len(text) > 10_000:
-            raise ValueError("the string is too long or has control characters")
+        if len(text) > 10_000:
+            raise ValueError("the string is longer than 10000 characters")
+        if odd := next((char for char in text if not char.isprintable()), ""):
+            # Copied from a PDF or a web page it looks like a blank.
+            what = unicodedata.name(odd, "a control character").lower()
+            raise ValueError(f"the string has U+{ord(odd):04X} ({what}); type it anew, with plain blanks")
         if choices and text not in choices:
             raise ValueError(f"{text[:60]!r} is none of {', '.join(choices)}")
         if check is not None:
@@ -205,7 +210,7 @@ def _threshold(text: str) -> None:
 def _imaging_mode(text: str) -> None:
     if text in IMAGING_MODES:
         return
-    near = difflib.get_close_matches(text, IMAGING_MODES, 1)
+    near = difflib.get_close_matches(text[:100].upper(), IMAGING_MODES, 1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(
         f"{text[:60]!r} is no VLASS imaging mode{guess} "

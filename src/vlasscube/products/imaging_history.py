@@ -21,7 +21,7 @@ class ImagingSetup:
     engine_version: str
     """Of the package that the engine is of."""
     profile: str
-    """Named set of options; ``''`` for none."""
+    """Named set of options, of which some may have been overridden."""
     gridding: str
     w_correction: bool
     version: str
@@ -44,13 +44,12 @@ def imaging_history(setup: ImagingSetup, images: PlaneImages) -> tuple[str, ...]
         One line on the setup; then for each iteration a line of words and the call as it was executed, as
         Python on one line. Printable ASCII: `call_arguments` reads the calls.
     """
-    words = [f"vlasscube {setup.version}", f"engine {setup.engine} {setup.engine_version}"]
-    if setup.profile:
-        words.append(f"profile {setup.profile}")
-    words.append(f"gridding {setup.gridding}")
     planes = f" ({images.w_planes} w planes)" if setup.w_correction and images.w_planes else ""
-    words.append(f"w-correction {'on' if setup.w_correction else 'off'}{planes}")
-    lines = [f"Imaged by {', '.join(words)}."]
+    lines = [
+        f"Imaged by vlasscube {setup.version}, engine {setup.engine} {setup.engine_version}, "
+        f"profile {setup.profile}, gridding {setup.gridding}, "
+        f"w-correction {'on' if setup.w_correction else 'off'}{planes}."
+    ]
     for iteration in images.iterations:
         call = one_line_call(iteration.call)
         lines += [_in_words(iteration, call_arguments(call)), call]

@@ -211,12 +211,12 @@ class PipelineManifest:
     pipeline_version: str
     images: Sequence[str]
     parameter_lists: Sequence[str]
-    primary_beams: Sequence[str] = ()
     weblog: str | None = "weblog.tgz"
     casa_commands: str | None = "casa_commands.log"
     script: str | None = "casa_pipescript.py"
     request: str | None = None
     procedure: str = PROCEDURE
+    primary_beams: Sequence[str] = ()
 
 
 def pipeline_manifest_xml(content: PipelineManifest) -> str:

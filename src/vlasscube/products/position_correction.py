@@ -197,7 +197,7 @@ def tell_of_regridding(header: fits.Header, correction: PositionCorrection) -> N
     needs no correction any more. Scripts that would make one look for the same lines of HISTORY as in the
     other products.
     """
-    header.add_history("Regridded: the correction below is in the pixels, CRVAL is the nominal one.")
+    header.add_history("Regridded from the corrected position: CRVAL is the nominal one.")
     _tell(header, correction, True, "w-term shift corrected by regridding")
 
 

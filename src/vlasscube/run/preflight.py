@@ -28,7 +28,7 @@ from vlasscube.imaging.masks import check_mask_header
 from vlasscube.measurement_set.flag_template import template_commands
 from vlasscube.options import RunOptions
 from vlasscube.parameters.key_uses import ListKind
-from vlasscube.parameters.lists import ImageListParameters
+from vlasscube.parameters.lists import ImageListParameters, readable_parameters
 from vlasscube.parameters.product_labels import LABELS_FILE, product_identity
 from vlasscube.products.owned_files import Ownership, refuse_to_overwrite
 from vlasscube.recipe import (
@@ -64,7 +64,7 @@ from vlasscube.stages.image_lists import (
 )
 from vlasscube.stages.import_data import read_measurement_set
 from vlasscube.texts import data_size
-from vlasscube.weblog.own_pages import weblog_names, weblog_ownership
+from vlasscube.weblog.own_pages import WeblogOwnership, weblog_names
 from vlasscube.workspace.directory import Workspace
 
 Progress = Callable[[str, float | None], None]
@@ -174,6 +174,7 @@ class _Preflight:
         self._progress = progress
         self._found: list[tuple[InputProblem, VlassCubeError]] = []
         self._warnings: list[Message] = []
+        self._wrong_lists: set[Path] = set()
         try:
             done = {step.name for step in planned_steps(workspace, options) if step.action == "skip"}
         except (VlassCubeError, OSError):
@@ -248,7 +249,9 @@ class _Preflight:
             parameters, warnings = read_list(path, kind)
             self._warnings += warnings
             return parameters
-        return None
+        # A slip in one line hides nothing that is wrong with the others.
+        self._wrong_lists.add(path)
+        return readable_parameters(path, kind)
 
     def _continuum(
         self, imported: ImportResult | None
@@ -261,7 +264,9 @@ class _Preflight:
         if parameters is None or imported is None:
             return parameters, None
         with self._noting(path.name):
-            return parameters, plan_continuum(parameters, imported)
+            target = plan_continuum(parameters, imported)
+            # With a line left out the image would be another than the archive's.
+            return parameters, None if path in self._wrong_lists else target
         return parameters, None
 
     def _cube(self, imported: ImportResult | None) -> CubePlan | None:
@@ -418,7 +423,7 @@ class _Preflight:
         planes = () if cube is None else cube.targets
         with self._noting(workspace.weblog.name):
             names = weblog_names(target.label for target in planes)
-            refuse_to_overwrite(workspace.weblog, weblog_ownership(workspace).in_the_way(names))
+            refuse_to_overwrite(workspace.weblog, WeblogOwnership(workspace).in_the_way(names))
         working: list[str] = []
         if imported is not None and self._is_ahead(TRANSFORM_IMAGE_DATA):
             with contextlib.suppress(VlassCubeError):

@@ -18,7 +18,8 @@ from vlasscube import naming
 from vlasscube.errors import ProductError, VlassCubeError
 from vlasscube.image_names import ImageIdentity
 from vlasscube.products.fits_files import READ_ERRORS, require_fits
-from vlasscube.products.headers import iso_time, object_keyword
+from vlasscube.products.headers import history_lines, iso_time, object_keyword
+from vlasscube.products.imaging_history import imaging_calls
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
     MANIFEST_XML,
@@ -35,8 +36,14 @@ from vlasscube.results.types import ExportedPlane
 from vlasscube.stokes_codes import FITS_CODES
 from vlasscube.workspace.directory import Workspace
 
-NATIVE_STOKES = ("IQU", "V")
-"""Each plane with images has its pbcor and its rms image in both."""
+IMAGES: dict[tuple[str, bool], tuple[str, ...]] = {
+    ("image.pbcor", False): ("IQU", "V"),
+    ("image.pbcor", True): ("IQU", "V"),
+    ("pb", False): ("I",),
+}
+"""Stokes parameters of the files that a plane has of each kind of image and of its rms image."""
+FIRST_COMPLETE_SCHEMA = 2
+"""Schema of the manifest from which primary beams, the whole common-beam set and HISTORY must be there."""
 FREQUENCY_TOLERANCE = 1e-9
 """Relative."""
 POSITION_TOLERANCE_DEG = 1e-9
@@ -70,6 +77,8 @@ class Expectations:
     exported: tuple[ExportedPlane, ...] | None = None
     identity: ImageIdentity | None = None
     """Of the manifest; what the file's name says where a manifest does not."""
+    complete: bool = False
+    """Whether HISTORY must tell how a plane was imaged: products of earlier versions do not."""
 
     def plane(self, label: str | None) -> ExportedPlane | None:
         """Position and frequency of a plane."""
@@ -134,7 +143,12 @@ def _expectations(workspace: Workspace, manifest: Manifest) -> Expectations:
         start_mjd_s=None if imported is None else imported.summary.start_mjd_s,
         exported=None if exported is None else exported.planes,
         identity=manifest.identity,
+        complete=_is_complete(manifest),
     )
+
+
+def _is_complete(manifest: Manifest) -> bool:
+    return manifest.schema_version >= FIRST_COMPLETE_SCHEMA
 
 
 def _plane_problems(workspace: Workspace, manifest: Manifest) -> list[Problem]:
@@ -156,16 +170,17 @@ def _plane_problems(workspace: Workspace, manifest: Manifest) -> list[Problem]:
 
 
 def _missing_products(plane: ManifestPlane, manifest: Manifest) -> Iterator[Problem]:
-    have = set()
-    for file in manifest.files:
-        name = _product_name(file.name) if file.plane == plane.label else None
-        if name is not None and not name.com:
-            have.add((name.stokes, name.rms))
-    for stokes in NATIVE_STOKES:
-        for is_rms in (False, True):
-            if (stokes, is_rms) not in have:
-                what = "rms" if is_rms else "pbcor"
-                yield Problem("plane", f"plane {plane.label}", f"its {stokes} {what} image is not listed")
+    names = [_product_name(file.name) for file in manifest.files if file.plane == plane.label]
+    have = {(name.com, name.kind, name.rms, name.stokes) for name in names if name is not None}
+    complete = _is_complete(manifest)
+    # A plane whose beam is out of reach has no member in the common-beam set; others have all.
+    for com in (False, True) if complete and any(com for com, *_ in have) else (False,):
+        for (kind, is_rms), stokes_sets in IMAGES.items():
+            for stokes in stokes_sets if complete or kind != "pb" else ():
+                if (com, kind, is_rms, stokes) not in have:
+                    what = f"{stokes} {'rms' if is_rms else kind.rpartition('.')[2]} image"
+                    where = " of the common-beam set" if com else ""
+                    yield Problem("plane", f"plane {plane.label}", f"its {what}{where} is not listed")
 
 
 def _product_name(text: str) -> naming.ProductName | None:
@@ -222,7 +237,13 @@ def _header_problems(
         yield "its name is not that of a product"
         return
     yield from _axis_problems(header, name.stokes)
-    yield from _beam_problems(header)
+    if name.kind != "pb":
+        yield from _beam_problems(header)
+    rest = _number(header, "RESTFRQ")
+    if not (rest > 0 and math.isfinite(rest)):
+        yield f"RESTFRQ is {header.get('RESTFRQ')!r}, no frequency"
+    if expectations.complete and not imaging_calls(history_lines(header)):
+        yield "HISTORY does not tell how it was imaged"
     exported = expectations.plane(plane.label)
     yield from _frequency_problems(header, plane, exported)
     if exported is not None and not name.com:
@@ -235,7 +256,7 @@ def _header_problems(
     rejected = plane.outcome is Outcome.REJECTED
     identity = expectations.identity or name.identity
     expected: dict[str, str | bool] = {
-        "BUNIT": "Jy/beam",
+        "BUNIT": "" if name.kind == "pb" else "Jy/beam",
         "OBJECT": object_keyword(identity.object_name),
         "VLASSPL": name.stokes,
         "VLASSRJ": rejected,

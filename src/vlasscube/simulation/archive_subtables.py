@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from vlasscube import casacore_tables
 from vlasscube.constants import DAY_S
 from vlasscube.simulation.parameters import FieldSimulation
+from vlasscube.simulation.spectral_windows import SPW_COUNT
 
 _SAMPLE_S = 0.1
 """Between two readings of the antennas' encoders."""
 _WEATHER_ROWS = 5000
-_OTHER_ROWS = {"CALDEVICE": 1000, "ASDM_ANTENNA": 28, "ASDM_RECEIVER": 1800}
+_OTHER_ROWS = {"CALDEVICE": 1000, "ASDM_ANTENNA": 28}
+_RECEIVER_ROWS = 1800
 
 
 def write_whole_observation(path: Path, parameters: FieldSimulation) -> None:
@@ -44,6 +46,19 @@ def write_whole_observation(path: Path, parameters: FieldSimulation) -> None:
     )
     for name, count in _OTHER_ROWS.items():
         _add_subtable(path, name, {"ANTENNA_ID": np.resize(antennas, count), "TIME": np.resize(times, count)})
+    windows = np.arange(_RECEIVER_ROWS) % SPW_COUNT
+    # CASA looks into this one, wherever it is, for the bands of the windows.
+    _add_subtable(
+        path,
+        "ASDM_RECEIVER",
+        {
+            "receiverId": np.zeros(_RECEIVER_ROWS, np.int32),
+            "spectralWindowId": np.array([f"SpectralWindow_{window}" for window in windows]),
+            "frequencyBand": np.array(["EVLA_S"] * _RECEIVER_ROWS),
+            "name": np.array(["EVLA_S"] * _RECEIVER_ROWS),
+            "numLO": np.full(_RECEIVER_ROWS, 3, np.int32),
+        },
+    )
     # CASA wants those that the format defines to be complete.
     with casacore_tables.table(path, writable=True) as table:
         casacore_tables.make_ms_subtable("WEATHER", path / "WEATHER")

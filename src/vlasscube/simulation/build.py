@@ -12,9 +12,12 @@ from vlasscube.errors import ProblemListError, WorkspaceError
 from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum, corruption, layout
 from vlasscube.simulation.archive_subtables import write_whole_observation
-from vlasscube.simulation.measurement_set import Observation, write_measurement_set
+from vlasscube.simulation.drawing import draw_sky
+from vlasscube.simulation.flag_patterns import antennas_without_solutions
+from vlasscube.simulation.measurement_set import write_measurement_set
+from vlasscube.simulation.observation import Observation
 from vlasscube.simulation.parameters import FieldSimulation
-from vlasscube.simulation.sky import Source, random_sky, write_truth
+from vlasscube.simulation.sky import COHERENCE, IONOSPHERIC_RM, write_truth
 from vlasscube.workspace import record_json
 from vlasscube.workspace.files import publish_all, remove, write_text
 
@@ -113,7 +116,23 @@ def simulate(
         report("packing", 0.9)
         continuum.pack_resources(files, finished / continuum.TARBALL)
         _write_parameter_lists(finished, parameters)
-        write_truth(truth / SKY_FILE, observation.sources, {"preset": parameters.name, "seed": seed})
+        write_truth(
+            truth / SKY_FILE,
+            observation.sources,
+            {
+                "preset": parameters.name,
+                "seed": seed,
+                IONOSPHERIC_RM: parameters.ionospheric_rm_rad_m2,
+                COHERENCE: corruption.coherence(
+                    parameters,
+                    seed,
+                    {pointing.scan for pointing in observation.pointings},
+                    observation.array.positions_m,
+                    observation.array.baselines,
+                    antennas_without_solutions(observation),
+                ),
+            },
+        )
         record = SimulationRecord(
             directory=str(directory),
             parameters=parameters,
@@ -147,35 +166,18 @@ def observe(parameters: FieldSimulation, seed: int) -> Observation:
         If the sources do not fit into the mosaic.
     """
     pointings = layout.pointings(parameters)
+    try:
+        sources = draw_sky(parameters, seed)
+    except ValueError as error:
+        raise ProblemListError("the sky does not fit the mosaic", [str(error)]) from error
     return Observation(
         parameters=parameters,
         seed=seed,
-        sources=_draw_sky(parameters, seed),
+        sources=sources,
         array=layout.array(parameters, seed),
         pointings=pointings,
         interference=corruption.interference(parameters, seed, pointings),
     )
-
-
-def _draw_sky(parameters: FieldSimulation, seed: int) -> tuple[Source, ...]:
-    p = parameters
-    extent = (p.fields_per_row - 1) * p.field_step_arcmin, (p.rows - 1) * p.row_spacing_arcmin
-    on_pixels = p.continuum_model == "truth" and p.sources_on_pixels
-    half_width = extent[0] / 2 + p.source_margin_arcmin, extent[1] / 2 + p.source_margin_arcmin
-    try:
-        return random_sky(
-            [seed, 0],
-            points=p.points,
-            gaussians=p.gaussians,
-            centre_deg=(p.ra_deg, p.dec_deg),
-            half_width_arcmin=half_width,
-            flux_range_jy=p.flux_range_jy,
-            separation_arcmin=p.separation_arcmin,
-            gaussian_fwhm_arcsec=p.gaussian_fwhm_arcsec,
-            pixel_grid_arcsec=p.cell_arcsec if on_pixels else None,
-        )
-    except ValueError as error:
-        raise ProblemListError("the sky does not fit the mosaic", [str(error)]) from error
 
 
 def _refuse_overwriting(directory: Path, parameters: FieldSimulation) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +23,12 @@ from vlasscube.errors import MeasurementSetError
 from vlasscube.parameters.quantities import format_angle_arcsec
 from vlasscube.simulation import continuum_images as images
 from vlasscube.simulation.apparent_places import apparent_sources
-from vlasscube.simulation.measurement_set import INTENT, Observation, channel_frequencies_hz
+from vlasscube.simulation.flag_patterns import antennas_without_solutions
+from vlasscube.simulation.measurement_set import INTENT
+from vlasscube.simulation.observation import Observation
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source
-from vlasscube.simulation.spectral_windows import SPW_COUNT
+from vlasscube.simulation.spectral_windows import SPW_COUNT, channel_frequencies_hz
 from vlasscube.simulation.visibilities import predict
 from vlasscube.workspace.files import remove
 
@@ -172,8 +174,8 @@ def _sources_as_imaged(observation: Observation) -> tuple[Source, ...]:
     """The sources where the continuum run's images, which leave w out, show them."""
     p = observation.parameters
     if p.sources_on_pixels:
-        return observation.sources
-    return apparent_sources(p, observation.sources, observation.pointings)
+        return observation.modelled_sources
+    return apparent_sources(p, observation.modelled_sources, observation.pointings)
 
 
 def _write_masks(
@@ -270,7 +272,7 @@ def _predict_directly(ms: Path, observation: Observation) -> None:
     """MODEL_DATA from the true Stokes I by direct sum, field by field."""
     p = observation.parameters
     casa.run_task("clearcal", vis=str(ms), addmodel=True)
-    unpolarized = [_without_polarization(source) for source in observation.sources]
+    unpolarized = [_without_polarization(source) for source in observation.modelled_sources]
     with casa.table(ms, writable=True) as table:
         for pointing in observation.pointings:
             for spw in p.science_spws:
@@ -336,6 +338,7 @@ def _selfcal(files: ContinuumFiles, observation: Observation) -> None:
             "self-calibration of the simulated field found no solution",
             hint="Simulate brighter sources, less noise or fewer flags.",
         )
+    _flag_solutions(files.selfcal_table, antennas_without_solutions(observation))
     casa.run_task(
         "applycal",
         vis=str(files.ms),
@@ -347,6 +350,16 @@ def _selfcal(files: ContinuumFiles, observation: Observation) -> None:
         calwt=False,
         flagbackup=False,
     )
+
+
+def _flag_solutions(table_path: Path, antennas: Collection[int]) -> None:
+    """Flag all solutions of some antennas, as gaincal does where it finds none."""
+    if not antennas:
+        return
+    with casa.table(table_path, writable=True) as table:
+        flags = table.getcol("FLAG")
+        flags[:, :, np.isin(table.getcol("ANTENNA1"), sorted(antennas))] = True
+        table.putcol("FLAG", flags)
 
 
 def _reference_antennas(observation: Observation) -> str:

@@ -15,9 +15,9 @@ from vlasscube import casa
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.layout import Pointing
-from vlasscube.simulation.measurement_set import channel_frequencies_hz
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.sky import Source, stokes_spectrum
+from vlasscube.simulation.spectral_windows import channel_frequencies_hz
 from vlasscube.sky import arcsec_from_rad, direction_cosines, rad_from_arcsec, separation_rad
 
 CONTINUUM_REFERENCE_HZ = 3.0e9

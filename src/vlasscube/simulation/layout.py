@@ -33,7 +33,14 @@ class Pointing:
     times_mjd_s: tuple[float, ...]
     """Centres of the integrations (UTC)."""
     dump_directions_rad: tuple[tuple[float, float], ...]
-    """True pointing direction in each integration."""
+    """True pointing direction in the middle of each integration."""
+    step_rad: float
+    """Way to the east that the pointing makes in an integration; negative in every other row."""
+
+    def path_rad(self, dump: int, along: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+        """Directions during an integration, `along` from −½ (its start) to ½ (its end)."""
+        centre = self.dump_directions_rad[dump]
+        return tuple(direction_at(float(part) * self.step_rad, 0.0, *centre) for part in along)
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ def pointings(parameters: FieldSimulation) -> tuple[Pointing, ...]:
                     dump_directions_rad=tuple(
                         direction_at((dump - centre) * step, 0.0, ra, dec) for dump in numbers
                     ),
+                    step_rad=step,
                 )
             )
         # Calibrator scans lie between some rows, so the numbers of the rows' scans jump by 3 or 4.
@@ -129,6 +137,15 @@ def _middle_mjd(parameters: FieldSimulation) -> float:
     wanted = math.radians(parameters.ra_deg + 15 * parameters.hour_angle_h)
     now = _sidereal_time(parameters.start_mjd) + VLA_LONGITUDE_RAD
     return parameters.start_mjd + ((wanted - now) % math.tau) / math.tau / _SIDEREAL_RATE
+
+
+def ionospheric_rm_rad_m2(parameters: FieldSimulation, time_mjd_s: float) -> float:
+    """Rotation measure of the ionosphere, less that which calibration took out: linear in time."""
+    p = parameters
+    if not p.ionospheric_rm_rate_rad_m2_h:
+        return p.ionospheric_rm_rad_m2
+    hours = (time_mjd_s - _middle_mjd(p) * DAY_S) / 3600
+    return p.ionospheric_rm_rad_m2 + p.ionospheric_rm_rate_rad_m2_h * hours
 
 
 def _sidereal_time(mjd: float) -> float:
@@ -172,6 +189,12 @@ def zenith_vector(time_mjd_s: float, ra_rad: float, dec_rad: float) -> NDArray[n
     )
     vector: NDArray[np.float64] = uvw_m(up[None], time_mjd_s, ra_rad, dec_rad)[0]
     return vector
+
+
+def parallactic_angle_rad(time_mjd_s: float, ra_rad: float, dec_rad: float) -> float:
+    """Position angle of the zenith, north through east, at a direction."""
+    east, north, _ = zenith_vector(time_mjd_s, ra_rad, dec_rad)
+    return math.atan2(east, north)
 
 
 def uvw_m(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube import casa
-from vlasscube.simulation import corruption
 from vlasscube.simulation.archive_subtables import add_place_without_antenna
-from vlasscube.simulation.layout import Array, Pointing, empty_fields, uvw_m
+from vlasscube.simulation.field_data import field_data
+from vlasscube.simulation.layout import Pointing, empty_fields, uvw_m
+from vlasscube.simulation.observation import Observation
 from vlasscube.simulation.parameters import FieldSimulation
-from vlasscube.simulation.sky import Source
-from vlasscube.simulation.spectral_windows import BANDWIDTH_HZ, SPW_COUNT, spw_mean_frequency_hz
-from vlasscube.simulation.visibilities import predict
+from vlasscube.simulation.spectral_windows import (
+    BANDWIDTH_HZ,
+    LAST_OF_FIRST_BASEBAND,
+    SPW_COUNT,
+    channel_frequencies_hz,
+    spw_name,
+)
 from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 
 INTENT = "OBSERVE_TARGET#UNSPECIFIED"
-_XBAND_HZ = (8.332e9, 8.460e9)
-_XBAND_CHANNELS = 64
-
-
-@dataclass(frozen=True)
-class Observation:
-    """All that determines the data of a simulated field."""
-
-    parameters: FieldSimulation
-    seed: int
-    sources: tuple[Source, ...]
-    array: Array
-    pointings: tuple[Pointing, ...]
-    interference: tuple[corruption.Interference, ...]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Rows of one field and spectral window, all integrations one after the other."""
-
-    data: NDArray[np.complex64]
-    flag: NDArray[np.bool_]
-
-
-def channel_frequencies_hz(parameters: FieldSimulation, spw: int) -> NDArray[np.float64]:
-    """Channel centres of a spectral window."""
-    if spw < len(_XBAND_HZ):
-        width, channels, centre = BANDWIDTH_HZ / _XBAND_CHANNELS, _XBAND_CHANNELS, _XBAND_HZ[spw]
-    else:
-        width, channels = BANDWIDTH_HZ / parameters.channels, parameters.channels
-        centre = spw_mean_frequency_hz(spw)
-    return np.asarray(centre + width * (np.arange(channels) - (channels - 1) / 2), dtype=np.float64)
-
-
-def spw_name(spw: int) -> str:
-    """Name of a spectral window as VLA data have it."""
-    if spw < len(_XBAND_HZ):
-        return f"EVLA_X#A0C0#{spw}"
-    return f"EVLA_S#{'A0C0' if spw < 10 else 'B0D0'}#{spw}"
 
 
 def write_measurement_set(
@@ -106,7 +71,7 @@ def _field_columns(observation: Observation, index: int, pointing: Pointing) -> 
             for time in pointing.times_mjd_s
         ]
     )
-    blocks = [_spw_block(observation, index, pointing, spw, uvw) for spw in p.science_spws]
+    blocks = [field_data(observation, index, pointing, spw, uvw) for spw in p.science_spws]
     data, flag = (
         np.stack(
             [getattr(block, name).reshape(4, p.channels, dumps, baselines) for block in blocks], axis=3
@@ -139,61 +104,6 @@ def _field_columns(observation: Observation, index: int, pointing: Pointing) -> 
         "FLAG": flag,
         "DATA": data,
     }
-
-
-def _spw_block(
-    observation: Observation, index: int, pointing: Pointing, spw: int, uvw: NDArray[np.float64]
-) -> _Block:
-    """Visibilities and flags of one field and spectral window; `uvw` is (integrations, baselines, 3)."""
-    p, seed = observation.parameters, observation.seed
-    first, second = observation.array.baselines
-    frequencies = channel_frequencies_hz(p, spw)
-    data = ideal_visibilities(p, observation.sources, pointing, uvw, frequencies)
-    phases = corruption.phase_errors_rad(p, seed, pointing.scan, observation.array.positions_m)
-    data *= np.tile(np.exp(1j * (phases[first] - phases[second])), len(uvw))
-    rng = np.random.default_rng([seed, 5, index, spw])
-    sigma = p.noise_scale * corruption.noise_jy(frequencies, BANDWIDTH_HZ / p.channels, p.integration_s)
-    noise = rng.standard_normal((*data.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    data += sigma.astype(np.float32)[None, :, None] * noise
-    corruption.add_interference(data, observation.interference, pointing.field_id, spw, p.rfi_jy, rng)
-    flag = corruption.initial_flags(p, seed, index, spw, np.tile(first, len(uvw)))
-    _insert_nan(observation, index, spw, data, flag)
-    return _Block(data.astype(np.complex64, copy=False), flag)
-
-
-def ideal_visibilities(
-    parameters: FieldSimulation,
-    sources: Sequence[Source],
-    pointing: Pointing,
-    uvw: NDArray[np.float64],
-    freq_hz: NDArray[np.float64],
-) -> NDArray[np.complex64]:
-    """Visibilities of a field without errors; shape (4, channels, integrations × baselines)."""
-    centre = pointing.ra_rad, pointing.dec_rad
-    if parameters.beam_at == "field":
-        return predict(sources, uvw.reshape(-1, 3), freq_hz, centre)
-    dumps = zip(uvw, pointing.dump_directions_rad, strict=True)
-    return np.concatenate(
-        [predict(sources, dump, freq_hz, centre, direction) for dump, direction in dumps], axis=2
-    )
-
-
-def _insert_nan(
-    observation: Observation,
-    index: int,
-    spw: int,
-    data: NDArray[np.complex64],
-    flag: NDArray[np.bool_],
-) -> None:
-    """Set this block's share of the NaN visibilities, flagged."""
-    p = observation.parameters
-    cells = len(observation.pointings) * len(p.science_spws)
-    cell = index * len(p.science_spws) + p.science_spws.index(spw)
-    count = (cell + 1) * p.nan_visibilities // cells - cell * p.nan_visibilities // cells
-    rng = np.random.default_rng([observation.seed, 6, index, spw])
-    where = np.unravel_index(rng.choice(data.size, min(count, data.size), replace=False), data.shape)
-    data[where] = complex(np.nan, np.nan)
-    flag[where] = True
 
 
 def _create_skeleton(path: Path, observation: Observation) -> None:
@@ -261,7 +171,12 @@ def _fill_spectral_windows(path: Path, parameters: FieldSimulation) -> None:
             }
         )
         # Importing from the VLA's archive numbers the basebands A0C0 and B0D0 in this way.
-        table.putcol("BBC_NO", np.array([12 if spw < 10 else 15 for spw in range(SPW_COUNT)], dtype=np.int32))
+        table.putcol(
+            "BBC_NO",
+            np.array(
+                [12 if spw <= LAST_OF_FIRST_BASEBAND else 15 for spw in range(SPW_COUNT)], dtype=np.int32
+            ),
+        )
         table.putcol(
             "REF_FREQUENCY",
             np.array([channel_frequencies_hz(parameters, spw)[0] for spw in range(SPW_COUNT)]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlasscube.errors import QuantityError
 from vlasscube.id_lists import parse_spw_group
-from vlasscube.simulation.spectral_windows import ALL_SPWS
+from vlasscube.simulation.spectral_windows import ALL_SPWS, NATIVE_CHANNELS
 from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS
 
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ def _instrument_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield bool(spws) and ascending, "science_spws must be different, ascending numbers within 2…17"
     # The official pipeline takes windows of 1 and 4 channels for channel averages and radiometers.
     yield p.channels >= 2 and p.channels != 4, "channels must be at least 2, and not 4"
+    divides = NATIVE_CHANNELS % max(p.channels, 1) == 0
+    yield divides or not p.hanning, f"hanning needs channels to divide {NATIVE_CHANNELS}"
+    yield p.positions_per_dump >= 3, "positions_per_dump must be at least 3"
+    out = p.one_polarization_antennas, p.antennas_out_per_scan, p.basebands_out_per_scan
+    yield (
+        min(*out, p.antennas_without_solutions) >= 0
+        and sum(out) + p.antennas_without_solutions <= max(p.antennas - p.missing_antennas - 5, 0),
+        "one_polarization_antennas, antennas_out_per_scan, basebands_out_per_scan and "
+        "antennas_without_solutions must not be negative and leave 5 antennas",
+    )
     yield (
         all(_is_group(plane, spws) for plane in p.cube_spws),
         "cube_spws must consist of science_spws, comma-separated within a plane",
@@ -82,6 +92,20 @@ def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
     yield 0 < low <= high, "flux_range_jy must be positive and ascending"
     low, high = p.gaussian_fwhm_arcsec
     yield 0 < low <= high, "gaussian_fwhm_arcsec must be positive and ascending"
+    low, high = p.double_separation_arcsec
+    yield 0 < low <= high, "double_separation_arcsec must be positive and ascending"
+    low, high = p.bright_flux_range_jy
+    yield 0 < low <= high, "bright_flux_range_jy must be positive and ascending"
+    counts = p.doubles, p.outside_sources, p.sidelobe_sources
+    yield min(counts) >= 0, "doubles, outside_sources and sidelobe_sources must not be negative"
+    yield p.beam_sidelobe or not p.sidelobe_sources, "sidelobe_sources need beam_sidelobe"
+    errors = p.phase_gradient_deg, p.phase_drift_deg, p.amplitude_error, p.d_term_rms
+    yield (
+        min(errors) >= 0 and max(p.amplitude_error, p.d_term_rms) < 1,
+        "phase_gradient_deg, phase_drift_deg, amplitude_error and d_term_rms must not be negative, "
+        "the last two below 1",
+    )
+    yield p.edge_noise >= 1, "edge_noise must be at least 1"
     amounts = p.noise_scale, p.phase_error_deg, p.rfi_jy, p.nan_visibilities
     yield min(amounts) >= 0, "noise_scale, phase_error_deg, rfi_jy, nan_visibilities must not be negative"
     fractions = p.flagged_row_fraction, p.heavily_flagged_fraction
@@ -89,13 +113,16 @@ def _sky_and_error_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:
         min(fractions) >= 0 and max(fractions) <= 1,
         "flagged_row_fraction and heavily_flagged_fraction must be 0…1",
     )
-    affected = {*p.rfi_spws, *p.flagged_spws, *p.heavily_flagged_spws}
-    yield affected <= set(p.science_spws), "rfi_spws, flagged_spws, heavily_flagged_spws must be science_spws"
+    affected = {*p.rfi_spws, *p.flagged_spws, *p.heavily_flagged_spws, *p.half_flagged_spws}
+    yield (
+        affected <= set(p.science_spws),
+        "rfi_spws, flagged_spws, heavily_flagged_spws and half_flagged_spws must be science_spws",
+    )
     fields = p.rows * p.fields_per_row
     yield 0 <= p.heavily_flagged_fields <= fields, f"heavily_flagged_fields must lie within 0…{fields}"
     is_known = p.flagged_correlation in ("", *CIRCULAR_CORRELATIONS)
     yield is_known, "flagged_correlation must be empty, RR, RL, LR or LL"
-    yield p.beam_at in ("field", "dump"), "beam_at must be 'field' or 'dump'"
+    yield p.beam_at in ("field", "dump", "otf"), "beam_at must be 'field', 'dump' or 'otf'"
 
 
 def _continuum_rules(p: FieldSimulation) -> Iterator[tuple[bool, str]]:

@@ -85,16 +85,62 @@ class FieldSimulation:
     """Put the sources on pixel centres if `continuum_model` is ``'truth'``; clean makes that easy and the sky
     does not."""
     gaussian_fwhm_arcsec: tuple[float, float] = (20.0, 40.0)
+    doubles: int = 0
+    """Pairs of points, besides `points`."""
+    double_separation_arcsec: tuple[float, float] = (10.0, 30.0)
+    outside_sources: int = 0
+    """Bright points beyond the border of the image, where the pointings' beams still reach."""
+    sidelobe_sources: int = 0
+    """Bright points in the first sidelobe of the middle of the mosaic at the middle frequency."""
+    bright_flux_range_jy: tuple[float, float] = (1.0, 3.0)
+    """Of `outside_sources` and `sidelobe_sources`, at 3 GHz."""
 
     # --- errors
     noise_scale: float = 1.0
     """Multiplies the noise that follows from the SEFD; 0 for none."""
     phase_error_deg: float = 10.0
     """Rms of the phase error of an antenna in a scan; the same for R and L."""
-    beam_at: Literal["field", "dump"] = "field"
-    """Centre of the primary beam: the field's phase centre, as CASA assumes, or each dump's true pointing."""
+    phase_gradient_deg: float = 0.0
+    """Rms of a phase that grows across the array, at its edge, in a scan: it shifts the sky, and only
+    self-calibration on a model at the true places takes it out."""
+    phase_drift_deg: float = 0.0
+    """Rms within a scan of the phase error of an antenna that changes linearly through it."""
+    amplitude_error: float = 0.0
+    """Rms of the logarithm of an antenna's gain in a scan and spectral window, independent for R and L."""
+    antennas_without_solutions: int = 0
+    """Antennas whose self-calibration solutions are flagged in all scans."""
+    beam_at: Literal["field", "dump", "otf"] = "field"
+    """Centre of the primary beam: the field's phase centre, as CASA assumes; the true pointing in the middle
+    of each dump; or moving through each dump as it does on the sky."""
+    positions_per_dump: int = 3
+    """Positions over which ``beam_at='otf'`` averages, by Gauss–Legendre quadrature."""
+    beam_sidelobe: bool = False
+    """Whether the beam goes on beyond its first null; see `vlasscube.simulation.beam`."""
+    leakage_beam: bool = False
+    """Whether the beam makes polarisation off its axis; see `vlasscube.simulation.leakage`."""
+    d_term_rms: float = 0.0
+    """Modulus (rms) of the complex D-terms that calibration left, one an antenna, receiver and window."""
+    ionospheric_rm_rad_m2: float = 0.0
+    """Rotation measure of the ionosphere at mid-observation, less that of the angle calibrator's scan."""
+    ionospheric_rm_rate_rad_m2_h: float = 0.0
+    """Its change in an hour."""
+    hanning: bool = False
+    """Smooth the noise over channels of 2 MHz, as the calibration of VLASS does."""
+    channel_smearing: bool = False
+    """Average the sources' signal over channels of 2 MHz, Hanning-smoothed with `hanning`; otherwise a
+    channel sees one frequency."""
+    edge_noise: float = 1.0
+    """Noise at the ends of a window relative to its middle."""
     flagged_row_fraction: float = 0.01
     """Fraction of the rows, chosen at random, that is flagged in the measurement set."""
+    half_flagged_spws: tuple[int, ...] = ()
+    """Spectral windows of which the lower half of the channels is flagged."""
+    one_polarization_antennas: int = 0
+    """Antennas of which one receiver, R or L, is flagged."""
+    antennas_out_per_scan: int = 0
+    """Antennas without data in a scan, drawn anew for each."""
+    basebands_out_per_scan: int = 0
+    """Antennas that lack one of their basebands (windows to 9, from 10) in a scan, drawn anew for each."""
     rfi_spws: tuple[int, ...] = ()
     """Spectral windows with interference, which the continuum run flags."""
     rfi_jy: float = 1.0

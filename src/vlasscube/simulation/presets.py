@@ -37,6 +37,21 @@ _TILTED = FieldSimulation(
 true baselines (B) and the true primary beam; one window at the lowest frequency, where it is largest, keeps
 the image small."""
 
+_REAL = dataclasses.replace(
+    _TILTED,
+    name="real",
+    ra_deg=0.0,
+    dec_deg=-8.0,
+    hour_angle_h=1.9,
+    configuration="c",
+    science_spws=(2, 6, 10, 14),
+    channels=16,
+    imsize=(1500, 1500),
+    cell_arcsec=1.65,
+    gaussian_fwhm_arcsec=(20.0, 60.0),
+)
+"""C's baselines see structure up to a minute of arc, and let four windows share one small image."""
+
 PRESETS: dict[str, FieldSimulation] = {
     "tiny": dataclasses.replace(
         _SMALL,
@@ -112,10 +127,45 @@ PRESETS: dict[str, FieldSimulation] = {
     "z65": dataclasses.replace(_TILTED, name="z65", dec_deg=-25.0, hour_angle_h=-1.903),
     "z74": dataclasses.replace(_TILTED, name="z74", dec_deg=-38.0, hour_angle_h=1.202),
     "pole": dataclasses.replace(_TILTED, name="pole", ra_deg=0.0, dec_deg=88.0, hour_angle_h=-3.0),
+    "otf": dataclasses.replace(
+        _TILTED, name="otf", configuration="c", imsize=(880, 880), cell_arcsec=2.8, beam_at="otf"
+    ),
+    "sidelobes": dataclasses.replace(
+        _REAL,
+        name="sidelobes",
+        beam_sidelobe=True,
+        outside_sources=2,
+        sidelobe_sources=2,
+    ),
+    "real": dataclasses.replace(
+        _REAL,
+        name="real",
+        gaussians=2,
+        doubles=2,
+        beam_at="otf",
+        leakage_beam=True,
+        d_term_rms=0.004,
+        phase_error_deg=25.0,
+        phase_drift_deg=3.0,
+        amplitude_error=0.02,
+        antennas_without_solutions=1,
+        ionospheric_rm_rad_m2=1.5,
+        ionospheric_rm_rate_rad_m2_h=2.0,
+        hanning=True,
+        channel_smearing=True,
+        edge_noise=1.5,
+        half_flagged_spws=(6,),
+        one_polarization_antennas=2,
+        antennas_out_per_scan=1,
+        basebands_out_per_scan=2,
+        rfi_spws=(2,),
+    ),
 }
 """``tiny`` for tests, ``demo`` to look at, ``wide`` (2°, coarse pixels), ``archive`` (little data among
 subtables as long as in the archive), ``production`` (full size); ``z30`` to ``z74`` at zenith distances of
-30, 50, 65 and 74°, east and west of the meridian, and ``pole`` at declination 88° (z = 55°)."""
+30, 50, 65 and 74°, east and west of the meridian, and ``pole`` at declination 88° (z = 55°); ``otf`` with the
+antennas moving, ``sidelobes`` with bright sources beyond the image, and ``real`` with what real data have
+besides, at z = 50°."""
 
 
 def preset(name: str, **overrides: Any) -> FieldSimulation:

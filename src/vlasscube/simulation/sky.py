@@ -6,15 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
-from vlasscube.sky import direction_at, rad_from_arcsec
 
 REFERENCE_FREQUENCY_HZ = 3.0e9
+IONOSPHERIC_RM = "ionospheric_rm_rad_m2"
+"""In the metadata of the truth: what the ionosphere added to all rotation measures, in the mean."""
+
+COHERENCE = "coherence"
+"""In the metadata of the truth: the part of the flux densities that uncorrected phases leave."""
 
 _UNITS = {
     "ra_deg": "deg",
@@ -26,6 +30,9 @@ _UNITS = {
     "minor_arcsec": "arcsec",
     "position_angle_deg": "deg",
 }
+
+
+Kind = Literal["field", "double", "outside", "sidelobe"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Source:
     """0 for a point source."""
     minor_arcsec: float = 0.0
     position_angle_deg: float = 0.0
+    kind: Kind = "field"
+    """Drawn within the mosaic, one of a double, beyond the image, or in the first sidelobe."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.fractional_polarization <= 1 or not -1 <= self.fractional_v <= 1:
@@ -86,114 +95,6 @@ def stokes_spectrum(source: Source, freq_hz: ArrayLike) -> NDArray[np.float64]:
     )
 
 
-def random_sky(
-    seed: int | Sequence[int],
-    *,
-    points: int,
-    gaussians: int,
-    centre_deg: tuple[float, float],
-    half_width_arcmin: tuple[float, float],
-    flux_range_jy: tuple[float, float],
-    separation_arcmin: float,
-    gaussian_fwhm_arcsec: tuple[float, float],
-    pixel_grid_arcsec: float | None = None,
-) -> tuple[Source, ...]:
-    """Draw sources at random in a box, brightest first.
-
-    The brightest is a polarised point source without V; one in three is unpolarised, one in four has V.
-
-    Parameters
-    ----------
-    seed : int or sequence of int
-        Seed of `numpy.random.default_rng`.
-    points, gaussians : int
-        Numbers of point and Gaussian sources.
-    centre_deg : tuple of float
-        Right ascension and declination of the box centre.
-    half_width_arcmin : tuple of float
-        Half the size of the box, in right ascension (on the sky) and declination.
-    flux_range_jy : tuple of float
-        Range of the flux density at 3 GHz; log-uniform within.
-    separation_arcmin : float
-        Smallest distance between sources.
-    gaussian_fwhm_arcsec : tuple of float
-        Range of the major axis (FWHM) of Gaussian sources.
-    pixel_grid_arcsec : float, optional
-        Put the sources on the pixel centres of a SIN-projected image of this pixel size around the centre.
-
-    Returns
-    -------
-    tuple of Source
-
-    Raises
-    ------
-    ValueError
-        If the sources do not fit into the box at that separation.
-    """
-    rng = np.random.default_rng(seed)
-    count = points + gaussians
-    offsets = _offsets(rng, count, half_width_arcmin, separation_arcmin)
-    low, high = np.log(flux_range_jy)
-    fluxes = np.sort(np.exp(rng.uniform(low, high, count)))[::-1]
-    if count:
-        fluxes[0] = flux_range_jy[1]
-    extended = set(rng.choice(np.arange(1, count), gaussians, replace=False).tolist()) if gaussians else set()
-    sources = []
-    for index in range(count):
-        x, y = np.radians(offsets[index] / 60.0)
-        if pixel_grid_arcsec is not None:
-            pixel = rad_from_arcsec(pixel_grid_arcsec)
-            x, y = round(x / pixel) * pixel, round(y / pixel) * pixel
-        ra, dec = direction_at(x, y, *np.radians(centre_deg))
-        alpha, linear, angle, rotation, major, ratio, position_angle, circular = (
-            rng.normal(-0.7, 0.25),
-            rng.uniform(0.05, 0.15),
-            rng.uniform(-90.0, 90.0),
-            rng.uniform(-40.0, 40.0),
-            rng.uniform(*gaussian_fwhm_arcsec),
-            rng.uniform(0.5, 0.9),
-            rng.uniform(0.0, 180.0),
-            rng.choice([-1.0, 1.0]) * rng.uniform(0.03, 0.08),
-        )
-        is_polarized = index % 3 != 2
-        is_extended = index in extended
-        sources.append(
-            Source(
-                name=f"S{index + 1:02d}",
-                ra_deg=math.degrees(ra) % 360.0,
-                dec_deg=math.degrees(dec),
-                flux_3ghz_jy=float(fluxes[index]),
-                alpha=float(np.clip(alpha, -1.2, 0.2)),
-                fractional_polarization=float(linear) if is_polarized else 0.0,
-                polarization_angle_deg=float(angle) if is_polarized else 0.0,
-                rotation_measure_rad_m2=float(rotation) if is_polarized else 0.0,
-                fractional_v=float(circular) if index % 4 == 1 else 0.0,
-                major_arcsec=float(major) if is_extended else 0.0,
-                minor_arcsec=float(major * ratio) if is_extended else 0.0,
-                position_angle_deg=float(position_angle) if is_extended else 0.0,
-            )
-        )
-    return tuple(sources)
-
-
-def _offsets(
-    rng: np.random.Generator, count: int, half_width_arcmin: tuple[float, float], separation_arcmin: float
-) -> NDArray[np.float64]:
-    """Draw positions in a box with a smallest separation; shape (count, 2), arcmin."""
-    accepted: list[NDArray[np.float64]] = []
-    rejected = 0
-    while len(accepted) < count and rejected < 1000:
-        candidate = rng.uniform(-1.0, 1.0, 2) * half_width_arcmin
-        if all(np.hypot(*(candidate - other)) >= separation_arcmin for other in accepted):
-            accepted.append(candidate)
-            rejected = 0
-        else:
-            rejected += 1
-    if len(accepted) < count:
-        raise ValueError(f"{count} sources {separation_arcmin}' apart do not fit into ±{half_width_arcmin}'")
-    return np.array(accepted).reshape(count, 2)
-
-
 def write_truth(path: Path, sources: Sequence[Source], metadata: dict[str, Any] | None = None) -> None:
     """Write sources as an ECSV table."""
     from astropy import units
@@ -214,7 +115,18 @@ def read_truth(path: Path) -> tuple[Source, ...]:
     from astropy.table import Table
 
     table = Table.read(path, format="ascii.ecsv")
-    numbers = [field.name for field in fields(Source) if field.name != "name"]
+    numbers = [field.name for field in fields(Source) if field.name not in ("name", "kind")]
+    # Tables of version 0.1 have no kind.
+    kinds = [str(kind) for kind in table["kind"]] if "kind" in table.colnames else ["field"] * len(table)
+    known = {str(kind): kind for kind in get_args(Kind)}
     return tuple(
-        Source(name=str(row["name"]), **{name: float(row[name]) for name in numbers}) for row in table
+        Source(name=str(row["name"]), kind=known[kind], **{name: float(row[name]) for name in numbers})
+        for row, kind in zip(table, kinds, strict=True)
     )
+
+
+def read_truth_metadata(path: Path) -> dict[str, Any]:
+    """What `write_truth` was told besides the sources."""
+    from astropy.table import Table
+
+    return dict(Table.read(path, format="ascii.ecsv").meta)

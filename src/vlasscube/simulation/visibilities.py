@@ -9,21 +9,78 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlasscube.constants import ARCSEC_PER_DEG, SPEED_OF_LIGHT_M_S
 from vlasscube.simulation.beam import power_beam
+from vlasscube.simulation.leakage import leakage_beam
 from vlasscube.simulation.sky import Source, stokes_spectrum
 from vlasscube.sky import direction_cosines, separation_rad
 
 _CHUNK_SAMPLES = 1 << 19
 
 
-def coherency(source: Source, freq_hz: NDArray[np.float64], radius_arcmin: float) -> NDArray[np.complex128]:
-    """RR, RL, LR, LL in Jy of a source at a distance from the pointing centre; shape (4, channels)."""
-    i, q, u, v = stokes_spectrum(source, freq_hz) * power_beam(radius_arcmin, freq_hz)
+@dataclass(frozen=True)
+class View:
+    """How the antennas see the sky during one integration."""
+
+    directions_rad: tuple[tuple[float, float], ...]
+    """Right ascension and declination that they point at, one after the other."""
+    shares: tuple[float, ...] = (1.0,)
+    """Part of the integration spent on each direction."""
+    parallactic_angle_rad: float = 0.0
+    rotation_measure_rad_m2: float = 0.0
+    """Of the ionosphere: turns the polarisation of what arrives."""
+    sidelobe: bool = False
+    """Whether the beam has a first sidelobe."""
+    leakage: bool = False
+    """Whether the beam makes polarisation off its axis."""
+
+    @classmethod
+    def towards(cls, ra_rad: float, dec_rad: float) -> View:
+        """Look in one direction, with a perfect instrument."""
+        return cls(((ra_rad, dec_rad),))
+
+
+@dataclass(frozen=True)
+class ChannelResponse:
+    """What a channel averages over: a source's phase turns within it."""
+
+    width_hz: float
+    hanning: bool = False
+
+    def of_path(self, path_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factor of a visibility whose path difference is as given: sin πx / πx, x = path · width / c.
+
+        Hanning smoothing, ¼, ½, ¼ of three channels, multiplies (1 + cos 2πx) / 2.
+        """
+        turns = path_m * self.width_hz / SPEED_OF_LIGHT_M_S
+        factor: NDArray[np.float64] = np.sinc(turns)
+        return factor * (1 + np.cos(2 * np.pi * turns)) / 2 if self.hanning else factor
+
+
+def coherency(source: Source, freq_hz: NDArray[np.float64], view: View) -> NDArray[np.complex128]:
+    """RR, RL, LR, LL in Jy of a source as it is seen in an integration; shape (4, channels)."""
+    position = math.radians(source.ra_deg), math.radians(source.dec_deg)
+    beam = np.zeros(len(freq_hz))
+    made = np.zeros((3, len(freq_hz)))
+    for direction, share in zip(view.directions_rad, view.shares, strict=True):
+        radius_arcmin = math.degrees(separation_rad(*position, *direction)) * 60
+        beam += share * power_beam(radius_arcmin, freq_hz, sidelobe=view.sidelobe)
+        if view.leakage:
+            l, m, _ = direction_cosines(*position, *direction)  # noqa: E741
+            offset = math.degrees(float(l)) * 60, math.degrees(float(m)) * 60
+            made += share * leakage_beam(*offset, freq_hz, view.parallactic_angle_rad)
+    i, q, u, v = stokes_spectrum(source, freq_hz)
+    if view.rotation_measure_rad_m2:
+        wavelength = SPEED_OF_LIGHT_M_S / freq_hz
+        turned = (q + 1j * u) * np.exp(2j * view.rotation_measure_rad_m2 * wavelength**2)
+        q, u = turned.real, turned.imag
+    q, u, v = q * beam + made[0] * i, u * beam + made[1] * i, v * beam + made[2] * i
+    i = i * beam
     return np.stack([i + v + 0j, q + 1j * u, q - 1j * u, i - v + 0j])
 
 
@@ -32,9 +89,10 @@ def predict(
     uvw_m: NDArray[np.float64],
     freq_hz: NDArray[np.float64],
     phase_centre_rad: tuple[float, float],
-    pointing_rad: tuple[float, float] | None = None,
+    view: View | None = None,
+    response: ChannelResponse | None = None,
 ) -> NDArray[np.complex64]:
-    """Sum the sources as seen by one pointing.
+    """Sum the sources as seen in one integration, or in several that see the same.
 
     Parameters
     ----------
@@ -45,8 +103,10 @@ def predict(
         Channel frequencies, shape (channels,).
     phase_centre_rad : tuple of float
         Right ascension and declination of the phase centre.
-    pointing_rad : tuple of float, optional
-        Where the antennas point; the phase centre by default.
+    view : View, optional
+        Where and how the antennas look; at the phase centre by default, with a perfect instrument.
+    response : ChannelResponse, optional
+        Of a channel; by default it takes one frequency.
 
     Returns
     -------
@@ -55,23 +115,25 @@ def predict(
     """
     rows, channels = len(uvw_m), len(freq_hz)
     result = np.zeros((4, channels, rows), dtype=np.complex64)
+    view = view or View.towards(*phase_centre_rad)
     terms = []
     for source in sources:
         position = math.radians(source.ra_deg), math.radians(source.dec_deg)
-        lmn = np.array(direction_cosines(*position, *phase_centre_rad))
-        radius_arcmin = math.degrees(separation_rad(*position, *(pointing_rad or phase_centre_rad))) * 60
-        brightness = coherency(source, freq_hz, radius_arcmin)
+        brightness = coherency(source, freq_hz, view)
         if np.any(brightness):
-            terms.append((source, lmn, brightness))
+            terms.append((source, np.array(direction_cosines(*position, *phase_centre_rad)), brightness))
     wavenumber = freq_hz / SPEED_OF_LIGHT_M_S
     step = max(1, _CHUNK_SAMPLES // max(channels, 1))
     for start in range(0, rows, step):
         baselines = uvw_m[start : start + step]
         total = np.zeros((4, channels, len(baselines)), dtype=np.complex128)
         for source, lmn, brightness in terms:
-            fringe = np.exp(2j * np.pi * wavenumber[:, None] * (baselines @ lmn)[None, :])
+            path = baselines @ lmn
+            fringe = np.exp(2j * np.pi * wavenumber[:, None] * path[None, :])
             if not source.is_point:
                 fringe *= _gaussian_taper(source, baselines, wavenumber)
+            if response is not None:
+                fringe *= response.of_path(path)
             for correlation in range(4):
                 total[correlation] += brightness[correlation][:, None] * fringe
         result[:, :, start : start + step] = total

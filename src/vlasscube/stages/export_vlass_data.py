@@ -154,7 +154,7 @@ def _plane_imaging(
     setup = ImagingSetup(
         engine=images.engine,
         engine_version=casa.version() if images.engine == "casa" else __version__,
-        profile=getattr(options, "profile", ""),
+        profile=options.profile,
         gridding=options.gridding,
         w_correction=options.w_correction,
         version=__version__,
