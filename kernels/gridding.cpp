@@ -51,12 +51,14 @@ inline cfloat small_phasor(double phase) {
 
 // Room for the work of one thread.
 struct GriddingPlan::Workspace {
-  Patch patch, real, imaginary;
+  Patch patch, along_x, along_y, real, imaginary;
   std::vector<cfloat> x, y, row;
   Workspace(int tile, const Kernels& kernels)
       : patch(std::int64_t(tile) * tile),
-        real(kernels.size() * kernels.stride / kCell + 1),
-        imaginary(kernels.imaginary ? kernels.size() * kernels.stride / kCell + 1 : 1),
+        along_x(kernels.axis_floats() / kCell + 1),
+        along_y(kernels.axis_floats() / kCell + 1),
+        real(std::int64_t(kernels.size()) * kernels.stride / kCell + 1),
+        imaginary(std::int64_t(kernels.size()) * kernels.stride / kCell + 1),
         row(tile) {}
 };
 
@@ -64,28 +66,37 @@ struct GriddingPlan::Workspace {
 struct GriddingPlan::Functions {
   const float* real;
   const float* imaginary;  // or null
+  int size, stride;
 };
 
-GriddingPlan::Functions GriddingPlan::functions(int channel, const Place& p, Workspace& space) const {
+GriddingPlan::Functions GriddingPlan::functions(int channel, const Place& p, bool with_w,
+                                                Workspace& space) const {
   const int beam = block_.beam[channel];
-  if (!kernels_.interpolate) {
-    const std::int64_t at = kernels_.at(beam, p.plane, p.oy, p.ox);
-    return {kernels_.real + at, kernels_.imaginary ? kernels_.imaginary + at : nullptr};
-  }
-  const float share[4] = {(1 - p.fy) * (1 - p.fx), (1 - p.fy) * p.fx, p.fy * (1 - p.fx), p.fy * p.fx};
-  auto blend = [&](const float* table, Patch& out) {
+  if (!kernels_.separable())
+    return {kernels_.table + kernels_.table_at(beam, p.folded, p.oy, p.ox), nullptr, kernels_.size(),
+            kernels_.stride};
+  const VectorLoops& loops = vector_loops();
+  const int above = std::min(p.plane + 1, kernels_.planes - 1);
+  auto interpolate = [&](const float* table, int offset, float share, Patch& out) {
     const float* around[4];
-    for (int i = 0; i < 4; ++i) around[i] = table + kernels_.at(beam, p.plane, p.oy + i / 2, p.ox + i % 2);
-    vector_loops().blend(out.data(), around, share, kernels_.size() * kernels_.stride);
-    return const_cast<const float*>(out.data());
+    const float shares[4] = {(1 - p.fw) * (1 - share), (1 - p.fw) * share, p.fw * (1 - share), p.fw * share};
+    for (int i = 0; i < 4; ++i)
+      around[i] = table + kernels_.axis_at(beam, i < 2 ? p.plane : above, offset + i % 2);
+    loops.blend(out.data(), around, shares, kernels_.axis_floats());
+    return out.data() + kernels_.support - p.reach;
   };
-  const float* real = blend(kernels_.real, space.real);
-  return {real, kernels_.imaginary ? blend(kernels_.imaginary, space.imaginary) : nullptr};
+  const float* x = interpolate(kernels_.along_x, p.ox, p.fx, space.along_x);
+  const float* y = interpolate(kernels_.along_y, p.oy, p.fy, space.along_y);
+  const int size = 2 * p.reach + 1, stride = (size + kCell - 1) / kCell * kCell;
+  float* imaginary = with_w && kernels_.planes > 1 ? space.imaginary.data() : nullptr;
+  loops.add_products(space.real.data(), imaginary, size, stride, x, y, kernels_.terms, kernels_.parts,
+                     kernels_.stride);
+  return {space.real.data(), imaginary, size, stride};
 }
 
 // The position that the kernel is centred on: within half a step of the exact one.
 void GriddingPlan::tabulated_position(const Place& p, double& x, double& y) const {
-  if (kernels_.interpolate) {
+  if (kernels_.separable()) {
     x = p.x, y = p.y;
     return;
   }
@@ -143,7 +154,7 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
   const VectorLoops& loops = vector_loops();
   const int size = kernels_.size();
   // Two visibilities at a time, if their kernels are in the table.
-  const bool pairs = !kernels_.imaginary && !kernels_.interpolate;
+  const bool pairs = !kernels_.separable();
   auto work = [&](const Chunk& chunk, Workspace& space) {
     float* patch = space.patch.data();
     bool pending = false;
@@ -151,7 +162,7 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
     Cell waiting_value;
     const float* waiting_kernel = nullptr;
     auto corner = [&](const Place& p) {
-      const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
+      const std::int64_t x = p.ix - p.reach - chunk.x, y = p.iy - p.reach - chunk.y;
       return patch + (y * chunk.width + x) * kCell;
     };
     for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
@@ -163,9 +174,9 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
         Cell cell;
         if (!place(row, channel, p)) continue;
         // The point source at the image centre stands for one in any pointing: without w.
-        if (!WithW && kernels_.imaginary) p.plane = 0;
+        if (!WithW) leave_out_w(p);
         value(row, channel, p, cell);
-        const Functions k = functions(channel, p, space);
+        const Functions k = functions(channel, p, WithW, space);
         if (WithW && k.imaginary) {
           // (a + ib) v = a v + b (iv)
           Cell turned;
@@ -174,10 +185,10 @@ void GriddingPlan::grid_with(const Value& value, float* grid, int threads) const
             turned.values[2 * stokes] = -sign * cell.values[2 * stokes + 1];
             turned.values[2 * stokes + 1] = sign * cell.values[2 * stokes];
           }
-          loops.spread_two(corner(p), chunk.width, k.real, k.imaginary, size, kernels_.stride, cell.values,
+          loops.spread_two(corner(p), chunk.width, k.real, k.imaginary, k.size, k.stride, cell.values,
                            turned.values);
         } else if (!pairs) {
-          loops.spread(corner(p), chunk.width, k.real, size, kernels_.stride, cell.values);
+          loops.spread(corner(p), chunk.width, k.real, k.size, k.stride, cell.values);
         } else if (!pending) {
           pending = true, waiting = p, waiting_value = cell, waiting_kernel = k.real;
         } else if (waiting.ix == p.ix && waiting.iy == p.iy) {
@@ -251,7 +262,7 @@ template <typename Store>
 void GriddingPlan::degrid_with(const Store& store, const float* grid, int threads) const {
   const VectorLoops& loops = vector_loops();
   const int size = kernels_.size();
-  const bool pairs = !kernels_.imaginary && !kernels_.interpolate;
+  const bool pairs = !kernels_.separable();
   auto work = [&](const Chunk& chunk, Workspace& space) {
     float* patch = space.patch.data();
     ramp(chunk, space.x, space.y);
@@ -271,12 +282,12 @@ void GriddingPlan::degrid_with(const Store& store, const float* grid, int thread
     } waiting{};
     bool pending = false;
     auto corner = [&](const Place& p) {
-      const std::int64_t x = p.ix - kernels_.support - chunk.x, y = p.iy - kernels_.support - chunk.y;
+      const std::int64_t x = p.ix - p.reach - chunk.x, y = p.iy - p.reach - chunk.y;
       return patch + (y * chunk.width + x) * kCell;
     };
-    auto alone = [&](const Waiting& w) {
+    auto alone = [&](const Waiting& w, int width, int stride) {
       Cell cell;
-      loops.gather(corner(w.place), chunk.width, w.kernel, size, kernels_.stride, cell.values);
+      loops.gather(corner(w.place), chunk.width, w.kernel, width, stride, cell.values);
       store(w.row, w.channel, w.place, cell);
     };
     for (int channel = chunk.channel_begin; channel < chunk.channel_end; ++channel) {
@@ -285,12 +296,12 @@ void GriddingPlan::degrid_with(const Store& store, const float* grid, int thread
         Waiting now{{}, block_.order[i], channel, nullptr};
         if (!(block_.weight[now.row * block_.channels + channel] > 0)) continue;
         if (!place(now.row, channel, now.place)) continue;
-        const Functions k = functions(channel, now.place, space);
+        const Functions k = functions(channel, now.place, true, space);
         now.kernel = k.real;
         Cell first, second;
         if (k.imaginary) {
           // The adjoint: (a - ib) v = a v - b (iv)
-          loops.gather_two(corner(now.place), chunk.width, k.real, k.imaginary, size, kernels_.stride,
+          loops.gather_two(corner(now.place), chunk.width, k.real, k.imaginary, k.size, k.stride,
                            first.values, second.values);
           const float sign = now.place.conjugate_kernel ? -1.0f : 1.0f;
           for (int stokes = 0; stokes < kCell / 2; ++stokes) {
@@ -299,7 +310,7 @@ void GriddingPlan::degrid_with(const Store& store, const float* grid, int thread
           }
           store(now.row, now.channel, now.place, first);
         } else if (!pairs) {
-          alone(now);
+          alone(now, k.size, k.stride);
         } else if (!pending) {
           waiting = now, pending = true;
         } else if (waiting.place.ix == now.place.ix && waiting.place.iy == now.place.iy) {
@@ -309,12 +320,12 @@ void GriddingPlan::degrid_with(const Store& store, const float* grid, int thread
           store(now.row, now.channel, now.place, second);
           pending = false;
         } else {
-          alone(waiting);
+          alone(waiting, size, kernels_.stride);
           waiting = now;
         }
       }
     }
-    if (pending) alone(waiting);
+    if (pending) alone(waiting, size, kernels_.stride);
   };
   std::vector<std::int64_t> tiles(tile_start_.size() - 1);
   std::iota(tiles.begin(), tiles.end(), std::int64_t(0));

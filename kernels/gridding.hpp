@@ -23,25 +23,35 @@ struct GridShape {
   std::int64_t width() const { return margin + columns; }
 };
 
-// Convolution functions, tabulated at `oversampling` steps per cell:
-// real[beam][plane][oy][ox][y][x] with oy, ox = 0 ... 2 (oversampling / 2) for offsets (cell - position) of
-// -oversampling / 2 ... oversampling / 2 steps, and 2 support + 1 rows of `stride` floats. Plane p is for
-// |w| = p * w_step; without an imaginary part w is ignored. The function nearest to an offset is taken, or
-// the four around it are interpolated bilinearly. Folded visibilities take the function of the opposite
-// offset, as functions are even. Without an imaginary part there may be a second plane for them, of functions
-// that are not quite.
+// Convolution functions at `oversampling` steps per cell, for offsets (cell - position) of -oversampling / 2 ...
+// oversampling / 2 steps. They come in one of two ways.
+//
+// In two dimensions, table[beam][folded][oy][ox][y][x] with 2 support + 1 rows of `stride` floats; the one
+// nearest to an offset is taken. Folded visibilities have their own, of the opposite offset.
+//
+// As sums of products, along_x and along_y[beam][plane][offset][term][part][x] with rows of `stride` floats, of
+// which 2 support + 1 are used and at least 8 more are there. Offsets are interpolated linearly, and so are the
+// planes; plane p is for |w| = p * w_step, and reaches no farther than plane_support[p]. With two parts, real
+// and imaginary, w is corrected for: for negative w, and for folded visibilities, the conjugate is taken.
+// Functions are even. With one part all is real.
 struct Kernels {
-  const float* real;
-  const float* imaginary;  // or null
-  int beams, planes, support, oversampling, stride;
+  const float* table;  // or null
+  const float *along_x, *along_y;
+  const std::int32_t* plane_support;
+  int beams, planes, terms, parts, support, oversampling, stride;
   double w_step;
-  bool interpolate;
 
+  bool separable() const { return !table; }
   int size() const { return 2 * support + 1; }
   int offsets() const { return 2 * (oversampling / 2) + 1; }
-  std::int64_t at(int beam, int plane, int oy, int ox) const {
+  std::int64_t table_at(int beam, int folded, int oy, int ox) const {
     const std::int64_t n = offsets();
-    return (((std::int64_t(beam) * planes + plane) * n + oy) * n + ox) * size() * stride;
+    return (((std::int64_t(beam) * 2 + folded) * n + oy) * n + ox) * size() * stride;
+  }
+  // Floats of the terms of one axis.
+  int axis_floats() const { return terms * parts * stride; }
+  std::int64_t axis_at(int beam, int plane, int offset) const {
+    return ((std::int64_t(beam) * planes + plane) * offsets() + offset) * axis_floats();
   }
 };
 
@@ -104,9 +114,11 @@ class GriddingPlan {
   struct Place {
     double x, y;   // exact position, cells, before folding
     int ix, iy;    // nearest cell after folding
-    int ox, oy;    // index of the offset in the kernel table: the nearest, or the lower of the two around
+    int ox, oy;    // index of the offset: the nearest, or the lower of the two around
     float fx, fy;  // distance from there, steps; 0 unless interpolating
-    int plane;     // w plane of the kernel table
+    int plane;     // the lower of the w planes around
+    float fw;      // distance from there, planes
+    int reach;     // support of the function
     bool folded;
     bool conjugate_kernel;
   };
@@ -127,7 +139,8 @@ class GriddingPlan {
   template <typename Work>
   void work_on(std::vector<std::int64_t> tiles, const Workspaces& spaces, int threads,
                const Work& work) const;
-  Functions functions(int channel, const Place& place, Workspace& space) const;
+  void leave_out_w(Place& place) const;
+  Functions functions(int channel, const Place& place, bool with_w, Workspace& space) const;
   void ramp(const Chunk& chunk, std::vector<cfloat>& x, std::vector<cfloat>& y) const;
 
   GridShape shape_;

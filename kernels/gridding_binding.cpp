@@ -18,14 +18,17 @@ namespace {
 // A plan together with the arrays it points into.
 class Gridder {
  public:
-  Gridder(int nx, int ny, int margin, int columns, Input<float, 6> kernels,
-          std::optional<Input<float, 6>> kernels_imaginary, double w_step, int oversampling, bool interpolate,
+  Gridder(int nx, int ny, int margin, int columns, std::optional<Input<float, 6>> table,
+          std::optional<Input<float, 6>> along_x, std::optional<Input<float, 6>> along_y,
+          std::optional<Input<std::int32_t, 1>> plane_support, double w_step, int oversampling,
           Input<double, 1> row_x, Input<double, 1> row_y, Input<double, 1> row_w, Input<double, 1> frequency,
           Input<std::int32_t, 1> beam, Input<std::int32_t, 1> pointing, Input<double, 1> pixel_x,
           Input<double, 1> pixel_y, Input<float, 2> weight, Input<std::int32_t, 1> order,
           Input<std::int64_t, 1> group_start)
-      : kernels_(kernels),
-        kernels_imaginary_(kernels_imaginary),
+      : table_(table),
+        along_x_(along_x),
+        along_y_(along_y),
+        plane_support_(plane_support),
         row_x_(row_x),
         row_y_(row_y),
         row_w_(row_w),
@@ -47,26 +50,16 @@ class Gridder {
     require(channels < 32768, "too many channels");
     require(pixel_y.shape(0) == pixel_x.shape(0), "pixel_x and pixel_y differ in length");
     const std::size_t offsets = 2 * (oversampling / 2) + 1;
-    require(kernels.shape(2) == offsets && kernels.shape(3) == offsets,
-            "kernels do not fit the oversampling");
-    require(kernels.shape(4) % 2 == 1 && kernels.shape(5) >= kernels.shape(4), "kernels must be odd in size");
-    if (kernels_imaginary) {
-      for (int axis = 0; axis < 6; ++axis)
-        require(kernels_imaginary->shape(axis) == kernels.shape(axis),
-                "real and imaginary kernels differ in shape");
-      require(w_step > 0, "w_step must be positive");
-    } else {
-      require(kernels.shape(1) == 1 || (kernels.shape(1) == 2 && !interpolate),
-              "several w planes need imaginary kernels");
-    }
-    const int support = static_cast<int>(kernels.shape(4) / 2);
-    require(kernels.shape(5) % kCell == 0, "rows of kernels must be padded to whole vectors");
-    require(margin >= support + 1, "the margin is smaller than the support");
+    Kernels kernels = table ? tabulated(*table, offsets) : separable(offsets, w_step);
+    kernels.oversampling = oversampling;
+    kernels.w_step = w_step;
+    require(kernels.stride % kCell == 0, "rows of kernels must be padded to whole vectors");
+    require(margin >= kernels.support + 1, "the margin is smaller than the support");
     require(group_start.shape(0) >= 1, "group_start is empty");
     for (std::size_t i = 0; i < rows; ++i)
       require(pointing.data()[i] >= 0 && pointing.data()[i] < pointings_, "pointing out of range");
     for (std::size_t i = 0; i < channels; ++i)
-      require(beam.data()[i] < static_cast<int>(kernels.shape(0)), "beam out of range");
+      require(beam.data()[i] < kernels.beams, "beam out of range");
     for (std::size_t i = 0; i < order.shape(0); ++i)
       require(order.data()[i] >= 0 && static_cast<std::size_t>(order.data()[i]) < rows, "order out of range");
     for (std::size_t i = 0; i + 1 < group_start.shape(0); ++i)
@@ -74,15 +67,6 @@ class Gridder {
     require(group_start.data()[0] >= 0 &&
                 static_cast<std::size_t>(group_start.data()[group_start.shape(0) - 1]) <= order.shape(0),
             "group_start out of range");
-    const Kernels table{kernels.data(),
-                        kernels_imaginary ? kernels_imaginary->data() : nullptr,
-                        static_cast<int>(kernels.shape(0)),
-                        static_cast<int>(kernels.shape(1)),
-                        support,
-                        oversampling,
-                        static_cast<int>(kernels.shape(5)),
-                        w_step,
-                        interpolate};
     const VisibilityBlock block{static_cast<std::int64_t>(rows),
                                 static_cast<int>(channels),
                                 row_x.data(),
@@ -98,7 +82,7 @@ class Gridder {
                                 group_start.data(),
                                 static_cast<std::int64_t>(group_start.shape(0)) - 1};
     nb::gil_scoped_release release;
-    plan_ = std::make_unique<GriddingPlan>(shape_, table, block);
+    plan_ = std::make_unique<GriddingPlan>(shape_, kernels, block);
   }
 
   void grid(Input<std::complex<float>, 3> data, InOut<float, 3> grid, int threads) const {
@@ -138,6 +122,45 @@ class Gridder {
   std::int64_t chunks() const { return plan_->chunks(); }
 
  private:
+  static Kernels tabulated(const Input<float, 6>& table, std::size_t offsets) {
+    require(table.shape(1) == 2, "kernels must come with those of folded visibilities");
+    require(table.shape(2) == offsets && table.shape(3) == offsets, "kernels do not fit the oversampling");
+    require(table.shape(4) % 2 == 1 && table.shape(5) >= table.shape(4), "kernels must be odd in size");
+    Kernels kernels{};
+    kernels.table = table.data();
+    kernels.beams = static_cast<int>(table.shape(0));
+    kernels.planes = 1;
+    kernels.support = static_cast<int>(table.shape(4) / 2);
+    kernels.stride = static_cast<int>(table.shape(5));
+    return kernels;
+  }
+  Kernels separable(std::size_t offsets, double w_step) const {
+    require(along_x_ && along_y_ && plane_support_, "kernels are needed: a table, or functions along x and y");
+    for (int axis = 0; axis < 6; ++axis)
+      require(along_x_->shape(axis) == along_y_->shape(axis), "functions along x and y differ in shape");
+    require(along_x_->shape(2) == offsets, "kernels do not fit the oversampling");
+    const std::size_t planes = along_x_->shape(1), parts = along_x_->shape(4), stride = along_x_->shape(5);
+    require(planes >= 1 && plane_support_->shape(0) == planes, "plane_support must be [planes]");
+    require(parts == (planes > 1 ? 2 : 1), "several w planes need a real and an imaginary part");
+    require(planes == 1 || w_step > 0, "w_step must be positive");
+    for (std::size_t plane = 0; plane < planes; ++plane)
+      require(plane_support_->data()[plane] >= (plane == 0 ? 0 : plane_support_->data()[plane - 1]),
+              "plane_support must ascend");
+    const std::int32_t support = plane_support_->data()[planes - 1];
+    require(stride >= 2 * static_cast<std::size_t>(support) + 1 + kCell,
+            "functions must be padded by a whole vector");
+    Kernels kernels{};
+    kernels.along_x = along_x_->data();
+    kernels.along_y = along_y_->data();
+    kernels.plane_support = plane_support_->data();
+    kernels.beams = static_cast<int>(along_x_->shape(0));
+    kernels.planes = static_cast<int>(planes);
+    kernels.terms = static_cast<int>(along_x_->shape(3));
+    kernels.parts = static_cast<int>(parts);
+    kernels.support = support;
+    kernels.stride = static_cast<int>(stride);
+    return kernels;
+  }
   void check_data(std::size_t rows, std::size_t channels, std::size_t correlations) const {
     require(rows == row_x_.shape(0) && channels == frequency_.shape(0) && correlations == 4,
             "visibilities must be [rows][channels][4]");
@@ -149,8 +172,8 @@ class Gridder {
     require(reinterpret_cast<std::uintptr_t>(data) % 32 == 0, "the grid must be aligned to 32 bytes");
   }
 
-  Input<float, 6> kernels_;
-  std::optional<Input<float, 6>> kernels_imaginary_;
+  std::optional<Input<float, 6>> table_, along_x_, along_y_;
+  std::optional<Input<std::int32_t, 1>> plane_support_;
   Input<double, 1> row_x_, row_y_, row_w_, frequency_;
   Input<std::int32_t, 1> beam_, pointing_;
   Input<double, 1> pixel_x_, pixel_y_;
@@ -166,12 +189,13 @@ class Gridder {
 
 void bind_gridding(nb::module_& m) {
   nb::class_<Gridder>(m, "Gridder")
-      .def(nb::init<int, int, int, int, Input<float, 6>, std::optional<Input<float, 6>>, double, int, bool,
+      .def(nb::init<int, int, int, int, std::optional<Input<float, 6>>, std::optional<Input<float, 6>>,
+                    std::optional<Input<float, 6>>, std::optional<Input<std::int32_t, 1>>, double, int,
                     Input<double, 1>, Input<double, 1>, Input<double, 1>, Input<double, 1>,
                     Input<std::int32_t, 1>, Input<std::int32_t, 1>, Input<double, 1>, Input<double, 1>,
                     Input<float, 2>, Input<std::int32_t, 1>, Input<std::int64_t, 1>>(),
-           "nx"_a, "ny"_a, "margin"_a, "columns"_a, "kernels"_a, "kernels_imaginary"_a.none(), "w_step"_a,
-           "oversampling"_a, "interpolate"_a, "row_x"_a, "row_y"_a, "row_w"_a, "frequency"_a, "beam"_a,
+           "nx"_a, "ny"_a, "margin"_a, "columns"_a, "table"_a.none(), "along_x"_a.none(),
+           "along_y"_a.none(), "plane_support"_a.none(), "w_step"_a, "oversampling"_a, "row_x"_a, "row_y"_a, "row_w"_a, "frequency"_a, "beam"_a,
            "pointing"_a, "pixel_x"_a, "pixel_y"_a, "weight"_a, "order"_a, "group_start"_a)
       .def("grid", &Gridder::grid, "data"_a, nb::arg("grid").noconvert(), "threads"_a)
       .def("grid_psf", &Gridder::grid_psf, nb::arg("grid").noconvert(), "threads"_a)

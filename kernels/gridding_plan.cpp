@@ -36,7 +36,7 @@ bool GriddingPlan::place(std::int64_t row, int channel, Place& place) const {
   place.iy = sign * iy;
   const double tx = sign * (ix - place.x) * kernels_.oversampling + half;
   const double ty = sign * (iy - place.y) * kernels_.oversampling + half;
-  if (kernels_.interpolate) {
+  if (kernels_.separable()) {
     place.ox = std::min(static_cast<int>(tx), 2 * half - 1);
     place.oy = std::min(static_cast<int>(ty), 2 * half - 1);
     place.fx = static_cast<float>(tx - place.ox);
@@ -46,15 +46,23 @@ bool GriddingPlan::place(std::int64_t row, int channel, Place& place) const {
     place.oy = static_cast<int>(std::lround(ty));
     place.fx = place.fy = 0;
   }
-  if (kernels_.imaginary) {
+  leave_out_w(place);
+  if (kernels_.planes > 1) {
     const double w = block_.row_w[row] * f;
-    place.plane = std::min(static_cast<int>(std::lround(std::abs(w) / kernels_.w_step)), kernels_.planes - 1);
+    const double planes = std::min(std::abs(w) / kernels_.w_step, kernels_.planes - 1.0);
+    place.plane = std::min(static_cast<int>(planes), kernels_.planes - 2);
+    place.fw = static_cast<float>(planes - place.plane);
+    place.reach = kernels_.plane_support[place.plane + 1];
     place.conjugate_kernel = (w < 0) != place.folded;
-  } else {
-    place.plane = place.folded ? kernels_.planes - 1 : 0;
-    place.conjugate_kernel = false;
   }
   return true;
+}
+
+void GriddingPlan::leave_out_w(Place& place) const {
+  place.plane = 0;
+  place.fw = 0;
+  place.reach = kernels_.separable() ? kernels_.plane_support[0] : kernels_.support;
+  place.conjugate_kernel = false;
 }
 
 GriddingPlan::GriddingPlan(const GridShape& shape, const Kernels& kernels, const VisibilityBlock& block)
@@ -95,20 +103,20 @@ void GriddingPlan::check() const {
 void GriddingPlan::add_rows(std::int64_t first, std::int64_t last) {
   const int most = kSlack;
   Chunk chunk{};
-  int x0 = 0, x1 = 0, y0 = 0, y1 = 0;
+  int x0 = 0, x1 = 0, y0 = 0, y1 = 0, reach = 0;
   bool open = false;
   auto close = [&](int channel) {
     if (!open) return;
     chunk.channel_end = static_cast<std::int16_t>(channel);
-    chunk.x = x0 - kernels_.support;
-    chunk.y = y0 - kernels_.support;
-    chunk.width = static_cast<std::int16_t>(x1 - x0 + kernels_.size());
-    chunk.height = static_cast<std::int16_t>(y1 - y0 + kernels_.size());
+    chunk.x = x0 - reach;
+    chunk.y = y0 - reach;
+    chunk.width = static_cast<std::int16_t>(x1 - x0 + 2 * reach + 1);
+    chunk.height = static_cast<std::int16_t>(y1 - y0 + 2 * reach + 1);
     chunks_.push_back(chunk);
     open = false;
   };
   for (int channel = 0; channel < block_.channels; ++channel) {
-    int cx0 = 0, cx1 = 0, cy0 = 0, cy1 = 0;
+    int cx0 = 0, cx1 = 0, cy0 = 0, cy1 = 0, channel_reach = 0;
     bool any = false;
     if (block_.beam[channel] >= 0) {
       for (std::int64_t i = first; i < last; ++i) {
@@ -120,6 +128,7 @@ void GriddingPlan::add_rows(std::int64_t first, std::int64_t last) {
         cx1 = any ? std::max(cx1, p.ix) : p.ix;
         cy0 = any ? std::min(cy0, p.iy) : p.iy;
         cy1 = any ? std::max(cy1, p.iy) : p.iy;
+        channel_reach = std::max(channel_reach, p.reach);
         any = true;
       }
     }
@@ -142,9 +151,10 @@ void GriddingPlan::add_rows(std::int64_t first, std::int64_t last) {
       chunk.first = first;
       chunk.rows = static_cast<std::int32_t>(last - first);
       chunk.channel_begin = static_cast<std::int16_t>(channel);
-      x0 = cx0, x1 = cx1, y0 = cy0, y1 = cy1;
+      x0 = cx0, x1 = cx1, y0 = cy0, y1 = cy1, reach = channel_reach;
     } else {
       x0 = std::min(x0, cx0), x1 = std::max(x1, cx1), y0 = std::min(y0, cy0), y1 = std::max(y1, cy1);
+      reach = std::max(reach, channel_reach);
     }
   }
   close(block_.channels);

@@ -125,6 +125,32 @@ void blend(float* out, const float* const functions[4], const float share[4], in
                                multiply_add(s2, load(2, i), multiply_add(s0, load(0, i), s1 * load(1, i))));
 }
 
+inline Vector load(const float* p) { return Vector(*reinterpret_cast<const Unaligned*>(p)); }
+
+void add_products(float* real, float* imaginary, int size, int out_stride, const float* x, const float* y,
+                  int terms, int parts, int stride) {
+  for (int row = 0; row < size; ++row) {
+    for (int column = 0; column < out_stride; column += kCell) {
+      Vector re = broadcast(0), im = broadcast(0);
+      for (int term = 0; term < terms; ++term) {
+        const float* of_x = x + term * parts * stride + column;
+        const float* of_y = y + term * parts * stride + row;
+        const Vector x_re = load(of_x), y_re = broadcast(of_y[0]);
+        re = multiply_add(x_re, y_re, re);
+        if (parts == 2) {
+          const Vector x_im = load(of_x + stride), y_im = broadcast(of_y[stride]);
+          re = multiply_add(x_im, -y_im, re);
+          im = multiply_add(x_re, y_im, multiply_add(x_im, y_re, im));
+        }
+      }
+      at(real + column) = re;
+      if (imaginary) at(imaginary + column) = im;
+    }
+    real += out_stride;
+    if (imaginary) imaginary += out_stride;
+  }
+}
+
 void flush_row(float* grid, float* patch, const float* ramp, int cells) {
   for (int x = 0; x < cells; ++x) {
     Vector& cell = at(patch + x * kCell);
@@ -237,6 +263,7 @@ extern const VectorLoops JOIN(KERNEL_VARIANT, _loops) = {
     gather,
     gather_two,
     blend,
+    add_products,
     flush_row,
     fetch_row,
     add_convolved,

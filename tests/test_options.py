@@ -13,6 +13,7 @@ from vlasscube.workspace.directory import Workspace
         ({"engine": "casa", "gridding": "exact"}, "gridding 'exact'"),
         ({"w_correction": True}, "w_correction needs"),
         ({"engine": "casa", "w_correction": True}, "w_correction needs"),
+        ({"reject_by_flags": True}, "reject_by_flags is True, not 'off', 'mark' or 'skip'"),
         ({"profile": "science", "engine": "casa"}, "profile 'science' needs the engine 'mosaic'"),
         ({"profile": "science", "gridding": "casa"}, "w_correction needs"),
         ({"engine": "casa", "nsigma_per_stokes": True}, "nsigma_per_stokes needs the engine 'mosaic'"),
@@ -42,7 +43,18 @@ def test_options_recorded_under_a_former_name_are_read_and_written_under_the_pre
     assert json.loads(path.read_text()).keys() == RunOptions.__dataclass_fields__.keys()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"kernels": "round"}', "null"])
+@pytest.mark.parametrize(("recorded", "present"), [(True, "mark"), (False, "off"), ("skip", "skip")])
+def test_rejection_by_flags_was_a_switch(tmp_path, recorded, present):
+    """Earlier versions marked the planes, or did nothing."""
+    workspace = Workspace(tmp_path)
+    workspace.records.mkdir()
+    (workspace.records / "options.json").write_text(json.dumps({"reject_by_flags": recorded}))
+    assert workspace.read_options() == RunOptions(reject_by_flags=present)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"kernels": "round"}', "null", '{"reject_by_flags": 1}', '{"reject_by_flags": []}']
+)
 def test_options_that_are_none_are_refused(tmp_path, text):
     workspace = Workspace(tmp_path)
     workspace.records.mkdir()

@@ -182,7 +182,7 @@ class ProductName:
     stokes : str
         ``'IQU'``, ``'V'``, ``'IQUV'``.
     iteration : int or None
-        3 in products; None for a mean.
+        3 in products, less where the clean diverged; None for a mean.
     kind : str
         ``'image.pbcor'``, ``'image.residual.pbcor'``, ``'V_mean_minmaxrej'``.
     rms, subim, com : bool

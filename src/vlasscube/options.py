@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vlasscube.errors import ProblemListError, QuantityError
 from vlasscube.id_lists import parse_ids
@@ -46,6 +46,20 @@ PROFILE_TEXTS: Mapping[Profile, str] = {
 RENAMED_OPTIONS = {"kernels": "gridding"}
 """Present names of options, by the names under which earlier versions accepted and recorded them."""
 
+_FORMER_SWITCHES = {"reject_by_flags": {False: "off", True: "mark"}}
+"""What options mean that earlier versions recorded as yes or no."""
+
+FlagRejection = Literal["off", "mark", "skip"]
+
+
+def present_options(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as recorded by any version under their present names and in their present form."""
+    options = {RENAMED_OPTIONS.get(name, name): value for name, value in recorded.items()}
+    for name, meanings in _FORMER_SWITCHES.items():
+        if isinstance(value := options.get(name), bool):
+            options[name] = meanings[value]
+    return options
+
 
 def _of_profile() -> Any:
     """Default of an option that the profile sets; `RunOptions` puts the profile's value in its place."""
@@ -74,8 +88,9 @@ class RunOptions:
     of the continuum image. Cleaning the bright ones alone makes them absorb flux of the others."""
     flag_region: Literal["all", "box"] = "all"
     """Leave a plane out if all its data are flagged: in all fields, or in the central square degree."""
-    reject_by_flags: bool = False
-    """Mark planes with many heavily flagged fields as rejected (``vlass_plane_reject_ms``)."""
+    reject_by_flags: FlagRejection = "off"
+    """What becomes of a plane with many heavily flagged fields: it is imaged like any other (off), imaged and
+    marked as rejected (mark), or not imaged, as in today's production (skip)."""
     reject_flag_fraction: float = 0.9
     """A field counts as heavily flagged above this fraction."""
     reject_field_count: int = 12
@@ -114,6 +129,8 @@ class RunOptions:
             for name in fractions
             if not 0 <= getattr(self, name) <= 1
         ]
+        if self.reject_by_flags not in get_args(FlagRejection):
+            problems.append(f"reject_by_flags is {self.reject_by_flags!r}, not 'off', 'mark' or 'skip'")
         if self.reject_field_count < 0:
             problems.append(f"reject_field_count is {self.reject_field_count}; it must not be negative")
         problems += self._engine_problems()

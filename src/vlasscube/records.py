@@ -23,9 +23,9 @@ class Outcome(StrEnum):
 
     IMAGED = "imaged"
     REJECTED = "rejected"
-    """Imaged and exported, but marked: its beam or its flagged fraction is out of bounds."""
+    """Imaged and exported, but marked: its beam or its flags are out of bounds, or its clean diverged."""
     FLAGGED = "flagged"
-    """No unflagged data in the selection."""
+    """Not imaged because of its flags: no unflagged data, or too many heavily flagged fields."""
     EMPTY = "empty"
     """No data at all in the field box."""
     FAILED = "failed"
@@ -239,6 +239,19 @@ class PlaneTarget:
 
 
 @dataclass(frozen=True)
+class ObservedTime:
+    """When the data of a plane were taken: those that are imaged, by the weights they are imaged with.
+
+    MJD in seconds (UTC), times of the middle of integrations.
+    """
+
+    first_mjd_s: float
+    last_mjd_s: float
+    mean_mjd_s: float
+    """ΣWt / ΣW."""
+
+
+@dataclass(frozen=True)
 class SpectralCoverage:
     """Where in frequency the data of a plane are, by the weights they are imaged with.
 
@@ -329,6 +342,8 @@ class Iteration:
     """Image names kept of this iteration, relative to the working directory."""
     expected_noise_jy: float | None = None
     """Noise expected from the weights of the data, Jy/beam; only for the first iteration."""
+    observed_time: ObservedTime | None = None
+    """Only for the first iteration."""
     spectral_coverage: SpectralCoverage | None = None
     """Only for the first iteration."""
     w_planes: int | None = None
@@ -357,6 +372,10 @@ class PlaneImages:
     expected_noise_jy: float | None = None
     """Noise expected from the weights of the data, the same for all Stokes, not primary-beam corrected,
     Jy/beam."""
+    diverged: Iteration | None = None
+    """The iteration that diverged, of which there are no images; `iterations` ends before it."""
+    observed_time: ObservedTime | None = None
+    """None: not recorded."""
     spectral_coverage: SpectralCoverage | None = None
     """None: not recorded."""
     w_planes: int | None = None
@@ -381,8 +400,24 @@ class PlaneImages:
 
     @property
     def last(self) -> Iteration:
-        """The final iteration."""
+        """The final iteration with images: the last one that did not diverge."""
         return self.iterations[-1]
+
+    @property
+    def attempted(self) -> tuple[Iteration, ...]:
+        """All iterations, one that diverged included."""
+        return self.iterations if self.diverged is None else (*self.iterations, self.diverged)
+
+    @property
+    def divergence(self) -> str:
+        """Which iteration diverged, how, and which images there are instead; ``''`` if none did."""
+        if self.diverged is None:
+            return ""
+        kept = f"iter{self.last.number}" if self.last.number else "iter0, the dirty image"
+        return (
+            f"the clean of iter{self.diverged.number} diverged ({self.diverged.stop_code.text}): "
+            f"the images are those of {kept}"
+        )
 
     @property
     def last_root(self) -> str:

@@ -266,6 +266,7 @@ def test_keyboard_interrupt(tmp_path: Path, fake: FakeWorkflow, capsys: pytest.C
         ["run", ".", "--workers", "many"],
         ["run", ".", "--workers", "-1"],
         ["run", ".", "--cutout", "large"],
+        ["run", ".", "--reject-by-flags", "yes"],
         ["run", ".", "--reject-flag-fraction", "1.5"],
         ["run", ".", "--reject-exclude-spw", "two"],
         ["run", "one", "two"],

@@ -145,3 +145,20 @@ def test_what_the_user_sets_takes_precedence():
     assert [c["cycleniter"] for c in cleaned] == [50, 50, 20]
     assert [c["scales"] for c in cleaned] == [[0]] * 3
     assert [c["niter"] for c in cleaned] == [7] * 3
+
+
+@pytest.mark.parametrize(
+    ("mask_list", "given", "expected"),
+    [
+        (("a", "b", "pb"), {"cycleniter": 50}, [50, 50, 100]),
+        (("a", "b", "pb"), {"cycleniter_pbmask": 20}, [500, 500, 20]),
+        (("a", "pb"), {"cycleniter": 50}, [50, 50]),
+        (("a", "pb"), {"cycleniter": 50, "cycleniter_pbmask": 20}, [50, 20]),
+        (("a", "b", "c", "pb"), {"cycleniter": 50}, [50, 50, 100, 100]),
+        (("a", "b", "c"), {"cycleniter": 50, "cycleniter_pbmask": 20}, [50, 50, 100]),
+    ],
+)
+def test_cycleniter_of_the_list_leaves_iter3_alone(mask_list, given, expected):
+    """Production has 100 there whatever the list says, unless it is cycleniter_final_image_nomask."""
+    cleaned = calls(CleanParameters(GEOMETRY, masks(*mask_list), **given))[1:]
+    assert [c["cycleniter"] for c in cleaned] == expected

@@ -48,9 +48,10 @@ class FakeEngine:
 
     name = "fake"
 
-    def __init__(self, kill_in=None, stop_code=8):
+    def __init__(self, kill_in=None, stop_code=8, diverge_in=None):
         self.kill_in = kill_in
         self.stop_code = stop_code
+        self.diverge_in = diverge_in
         self.made = []
 
     def clean(self, request):
@@ -59,7 +60,8 @@ class FakeEngine:
         if request.previous_root is not None:
             take_over(request.previous_root, root)
         kinds = ["residual", "model"]
-        kinds += ["psf", "pb", "weight", "sumwt"] if request.iteration.is_first else ["image"]
+        kinds += ["psf", "pb", "weight", "sumwt"] if request.iteration.is_first else []
+        kinds += ["image"] if request.iteration.restoration else []
         for kind in kinds:
             path = root.with_name(f"{root.name}.{kind}.tt0")
             before = (path / "data").read_text() if path.exists() else ""
@@ -69,7 +71,10 @@ class FakeEngine:
                 raise Killed
         if number:
             root.with_name(f"{root.name}.mask").mkdir()
-        made = CleanResult("tclean()", number, 1, StopCode(self.stop_code if number else 0), {})
+        code = self.stop_code if number else 0
+        if self.diverge_in is not None:
+            code = 5 if number >= self.diverge_in else 8
+        made = CleanResult("tclean()", number, 1, StopCode(code), {})
         if number:
             return made
         return replace(made, expected_noise_jy=2e-4, spectral_coverage=COVERAGE, w_planes=7)
@@ -86,8 +91,9 @@ class Store:
     def save(self, iteration, paths):
         if iteration.number == self.kill_at:
             raise Killed
+        assert paths
         assert all(path.exists() for path in paths)
-        self.kept.append(iteration)
+        self.kept[iteration.number :] = [iteration]
 
 
 @pytest.fixture
@@ -195,10 +201,93 @@ def test_files_of_other_planes_and_of_others_are_left_alone(image):
     assert set(tree(image.directory)) == {*EXPECTED, *names}
 
 
+ROOT = "s7_0.N.spw2.IQUV"
+LAST_GOOD = {
+    1: {
+        f"{ROOT}.iter0.{kind}.tt0": "0"
+        for kind in ("image", "residual", "model", "psf", "pb", "weight", "sumwt")
+    },
+    2: {
+        f"{ROOT}.iter0.residual.tt0": "0",
+        f"{ROOT}.iter1.cleanmask": "",
+        f"{ROOT}.iter1.image.tt0": "1",
+        f"{ROOT}.iter1.residual.tt0": "01",
+        f"{ROOT}.iter1.model.tt0": "01",
+        **{f"{ROOT}.iter1.{kind}.tt0": "0" for kind in ("psf", "pb", "weight", "sumwt")},
+    },
+    3: {
+        **{name: text for name, text in EXPECTED.items() if "iter3" not in name},
+        f"{ROOT}.iter2.model.tt0": "012",
+        **{f"{ROOT}.iter2.{kind}.tt0": "0" for kind in ("psf", "pb", "weight", "sumwt")},
+    },
+}
+"""Files of a plane whose clean diverges in iterN."""
+
+
 @pytest.mark.parametrize("code", [5, 6])
-def test_a_diverged_clean_fails_with_its_code(image, code):
-    with pytest.raises(ImagingError, match=rf"spw2 iter1: .*\[{code}\]"):
-        image(FakeEngine(stop_code=code), Store())
+def test_a_diverged_clean_leaves_the_dirty_image_and_says_so(image, code):
+    engine = FakeEngine(stop_code=code)
+    images = image(engine, Store())
+    assert [iteration.number for iteration in images.iterations] == [0]
+    assert (images.diverged.number, images.diverged.stop_code) == (1, code)
+    assert images.last_root == f"{ROOT}.iter0"
+    assert engine.made == [0, 1, 0], "the dirty image, restored this time, is made again"
+    (message,) = image.messages
+    assert message.level == "warning"
+    assert message.text == (
+        f"spw2: the clean of iter1 diverged ({StopCode(code).text}): the images are those of iter0, "
+        "the dirty image, and the plane is rejected"
+    )
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_plane_that_diverges_ends_with_the_last_good_iteration(image, number):
+    images = image(FakeEngine(diverge_in=number), Store())
+    assert [iteration.number for iteration in images.iterations] == list(range(number))
+    assert [iteration.number for iteration in images.attempted] == list(range(number + 1))
+    assert images.last.number == number - 1
+    assert images.last.files == tuple(
+        sorted(name for name in LAST_GOOD[number] if f"iter{number - 1}." in name)
+    )
+    assert tree(image.directory) == LAST_GOOD[number]
+    assert images.divergence.startswith(f"the clean of iter{number} diverged ([5] ")
+    assert f"those of iter{number - 1}" in images.divergence
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("kill", range(4))
+@pytest.mark.parametrize("where", ["engine", "before the record"])
+def test_killed_anywhere_a_plane_that_diverges_ends_the_same(image, number, kill, where):
+    store, engine = Store(), FakeEngine(diverge_in=number)
+    if where == "engine":
+        engine.kill_in = kill
+    else:
+        store.kill_at = kill
+    if kill <= number:
+        with pytest.raises(Killed):
+            image(engine, store)
+    store.kill_at = None
+    images = image(FakeEngine(diverge_in=number), store)
+    assert [iteration.number for iteration in images.attempted] == list(range(number + 1))
+    assert tree(image.directory) == LAST_GOOD[number]
+    image.messages.clear()
+    idle = FakeEngine()
+    again = image(idle, store)
+    assert idle.made == []
+    assert again == images
+    assert [message.level for message in image.messages] == ["warning"]
+
+
+def test_a_dirty_image_that_is_there_is_not_made_again(image):
+    store, engine = Store(), FakeEngine(diverge_in=1)
+    store.kill_at = 1
+    with pytest.raises(Killed):
+        image(engine, store)
+    assert engine.made == [0, 1, 0]
+    store.kill_at = None
+    again = FakeEngine(diverge_in=1)
+    image(again, store)
+    assert again.made == [1]
 
 
 @pytest.mark.parametrize(

@@ -315,7 +315,7 @@ def test_two_observations_in_one_set(small_ms, tmp_path, days):
     for scan in two.scans:
         assert scan.end_mjd_s - scan.start_mjd_s < 60
     assert target_scans(two, TARGETS) == target_scans(one, TARGETS)
-    middle = middle_of_observation_mjd_s(two)
+    middle = middle_of_observation_mjd_s(two.scans)
     if days > 1:
         # Not in the time between them, when nothing was observed.
         assert any(abs(middle - start) < 60 for start in (one.start_mjd_s, one.start_mjd_s + seconds))

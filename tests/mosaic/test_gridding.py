@@ -8,14 +8,13 @@ import pytest
 from vlasscube import _kernels
 from vlasscube.mosaic.uv_grid import UvGridShape
 
-# Real kernels or complex ones with w planes, the nearest tabulated one or interpolated; and real ones that
-# are not even, with a second plane for the folded visibilities.
+# Tabulated functions, of which the nearest is taken, even ones or not; and sums of products, interpolated,
+# real ones or complex ones with w planes.
 MODES = {
     "nearest": dict(),
-    "interpolated": dict(interpolate=True),
-    "nearest_w": dict(planes=3),
-    "interpolated_w": dict(planes=3, interpolate=True),
     "not_even": dict(even=False),
+    "products": dict(terms=3),
+    "products_w": dict(terms=2, planes=3),
 }
 FREQUENCY_HZ = 1e9
 """Of the first channel; positions are given for it."""
@@ -32,7 +31,7 @@ class Case:
     oversampling: int = 4
     beams: int = 2
     planes: int = 1
-    interpolate: bool = False
+    terms: int = 0
     even: bool = True
     channels: int = 4
     baselines: int = 12
@@ -48,16 +47,7 @@ class Case:
 
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
-        size = 2 * self.support + 1
-        offsets = self.oversampling + 1
-        shape = (self.beams, self.planes, offsets, offsets, size, -(-size // 8) * 8)
-        kernels = self._functions(rng, shape)
-        if not self.even:
-            size = self.support * 2 + 1
-            opposite = np.zeros_like(kernels)
-            opposite[..., :size] = kernels[:, :, ::-1, ::-1, ::-1, size - 1 :: -1]
-            kernels = np.concatenate([kernels, opposite], axis=1)
-        imaginary = self._functions(rng, shape) if self.planes > 1 else None
+        kernels = self._products(rng) if self.terms else self._table(rng)
         groups, rows = self.baselines * self.pointings, self.baselines * self.pointings * self.dumps
         frequency = FREQUENCY_HZ * (1 + self.channel_step * np.arange(self.channels))
         start = (
@@ -78,11 +68,9 @@ class Case:
             ny=self.ny,
             margin=self.support + 1,
             columns=self.columns or self.nx // 2 + 1,
-            kernels=kernels,
-            kernels_imaginary=imaginary,
+            **dict.fromkeys(("table", "along_x", "along_y", "plane_support")) | kernels,
             w_step=20.0,
             oversampling=self.oversampling,
-            interpolate=self.interpolate,
             row_x=x,
             row_y=y,
             row_w=w,
@@ -96,11 +84,30 @@ class Case:
             group_start=np.arange(0, rows + 1, self.dumps, dtype=np.int64),
         )
 
-    def _functions(self, rng, shape):
-        table = np.zeros(shape, dtype=np.float32)
-        part = rng.normal(size=(*shape[:5], shape[4]))
-        table[..., : shape[4]] = part + part[:, :, ::-1, ::-1, ::-1, ::-1] if self.even else part
-        return table
+    def _table(self, rng):
+        size, offsets = 2 * self.support + 1, self.oversampling + 1
+        table = np.zeros((self.beams, 2, offsets, offsets, size, -(-size // 8) * 8), dtype=np.float32)
+        part = rng.normal(size=(self.beams, offsets, offsets, size, size))
+        if self.even:
+            part += part[:, ::-1, ::-1, ::-1, ::-1]
+        table[:, 0, ..., :size] = part
+        table[:, 1, ..., :size] = part[:, ::-1, ::-1, ::-1, ::-1]
+        return dict(table=table)
+
+    def _products(self, rng):
+        size, parts = 2 * self.support + 1, 1 if self.planes == 1 else 2
+        # The support grows from plane to plane.
+        reach = np.arange(self.support - self.planes + 1, self.support + 1, dtype=np.int32)
+        shape = (self.beams, self.planes, self.oversampling + 1, self.terms, parts)
+        cells = np.abs(np.arange(size) - self.support)
+        found = dict(plane_support=reach)
+        for name in ("along_x", "along_y"):
+            found[name] = np.zeros((*shape, -(-size // 8) * 8 + 8), dtype=np.float32)
+            part = rng.normal(size=(*shape, size))
+            part = part + part[:, :, ::-1, :, :, ::-1]
+            part *= (cells <= reach[:, None])[:, None, None, None]
+            found[name][..., :size] = part
+        return found
 
     @property
     def rows(self):
@@ -142,19 +149,28 @@ def footprint(case, row, channel):
     half = case.oversampling // 2
     steps = (nearest - position) * case.oversampling + half
     taken = [(int(np.floor(s + 0.5)), 1.0) for s in steps]
-    shares = [[pair] for pair in taken]
-    tabulated = nearest - (np.array([pair[0] for pair in taken]) - half) / case.oversampling
-    if case.interpolate:
-        lower = np.minimum(np.floor(steps).astype(int), 2 * half - 1)
-        shares = [[(i, 1 - (s - i)), (i + 1, s - i)] for i, s in zip(lower, steps, strict=True)]
-        tabulated = position
-    w = a["row_w"][row] * a["frequency"][channel]
-    plane = min(round(abs(w) / a["w_step"]), case.planes - 1)
-    table = a["kernels"][a["beam"][channel], plane].astype(complex)
-    if case.planes > 1:
-        table = table + 1j * np.sign(w) * a["kernels_imaginary"][a["beam"][channel], plane]
     size = 2 * case.support + 1
-    function = sum(sy * sx * table[oy, ox, :, :size] for oy, sy in shares[0] for ox, sx in shares[1])
+    beam = a["beam"][channel]
+    if case.terms:
+        tabulated = position
+        lower = np.minimum(np.floor(steps).astype(int), 2 * half - 1)
+        offsets = [[(i, 1 - (s - i)), (i + 1, s - i)] for i, s in zip(lower, steps, strict=True)]
+        w = a["row_w"][row] * a["frequency"][channel]
+        plane = min(abs(w) / a["w_step"], case.planes - 1)
+        planes = [(p, 1 - abs(plane - p)) for p in range(case.planes) if abs(plane - p) < 1]
+        y, x = (
+            sum(sp * so * a[name][beam, p, o, ..., :size] for p, sp in planes for o, so in shares)
+            for name, shares in (("along_y", offsets[0]), ("along_x", offsets[1]))
+        )
+        if case.planes > 1:
+            sign = 1j * np.sign(w)
+            y, x = (part[:, 0] + sign * part[:, 1] for part in (y, x))
+        else:
+            y, x = y[:, 0], x[:, 0]
+        function = np.einsum("ty,tx->yx", y, x)
+    else:
+        tabulated = nearest - (np.array([pair[0] for pair in taken]) - half) / case.oversampling
+        function = a["table"][beam, 0, taken[0][0], taken[1][0], :, :size]
     pointing = a["pointing"][row]
     pixel = np.array([a["pixel_y"][pointing], a["pixel_x"][pointing]])
     centre = n // 2
@@ -269,7 +285,7 @@ def test_gridding_and_prediction_are_adjoint(mode):
     assert in_cells == pytest.approx(in_data, abs=1e-6 * norm)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "interpolated", "not_even"])
+@pytest.mark.parametrize("mode", ["nearest", "not_even", "products"])
 def test_psf_is_the_grid_of_a_source_at_the_image_centre(mode):
     case = Case(**MODES[mode])
     a = case.arrays
@@ -287,11 +303,14 @@ def test_psf_is_the_grid_of_a_source_at_the_image_centre(mode):
     assert not found[..., 1:].any()
 
 
-@pytest.mark.parametrize("interpolate", [False, True])
-def test_psf_leaves_w_out(interpolate):
-    case = Case(planes=3, interpolate=interpolate)
+def test_psf_leaves_w_out():
+    case = Case(**MODES["products_w"])
+    # Those of the first plane have no imaginary part.
+    for name in ("along_x", "along_y"):
+        case.arrays[name][:, 0, :, :, 1] = 0
     flat = replace(case, planes=1)
-    flat.arrays = case.arrays | dict(kernels=case.arrays["kernels"][:, :1].copy(), kernels_imaginary=None)
+    first = {name: case.arrays[name][:, :1, :, :, :1].copy() for name in ("along_x", "along_y")}
+    flat.arrays = case.arrays | first | dict(plane_support=case.arrays["plane_support"][-1:].copy())
     psf, expected = case.shape.zeros(), case.shape.zeros()
     case.gridder().grid_psf(psf, 2)
     flat.gridder().grid_psf(expected, 2)
@@ -447,7 +466,7 @@ def test_no_visibilities():
     assert (gridder.weight_sum, gridder.visibilities, gridder.outside, gridder.chunks) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "interpolated_w"])
+@pytest.mark.parametrize("mode", ["nearest", "products_w"])
 def test_dumps_far_apart_are_split_up(mode):
     case = Case(nx=120, ny=110, baselines=4, pointings=2, dumps=30, drift=4.0, extent=0.3, **MODES[mode])
     assert case.gridder().chunks > 3 * 8
@@ -521,14 +540,13 @@ def changed(name, change):
         (changed("group_start", lambda v: v[:0].copy()), "group_start is empty"),
         (changed("group_start", lambda v: v[[0, -1]].copy()), "differ in pointing"),
         (changed("oversampling", lambda v: v + 2), "oversampling"),
-        (changed("kernels", lambda v: v[..., :4].copy()), "kernels"),
-        (changed("kernels", lambda v: v[..., :-1, :].copy()), "odd"),
-        (changed("kernels", lambda v: v[:, :, :4, :4].copy()), "oversampling"),
-        (changed("kernels", lambda v: v[..., :7].copy()), "padded"),
-        (lambda arrays: dict(kernels=np.repeat(arrays["kernels"], 3, axis=1)), "imaginary"),
-        (lambda arrays: dict(kernels_imaginary=arrays["kernels"][:1].copy()), "shape"),
-        (lambda arrays: dict(kernels_imaginary=arrays["kernels"], w_step=0.0), "w_step"),
-        (lambda arrays: dict(kernels=arrays["kernels"][:, :, :4, :4].copy(), oversampling=3), "oversampling"),
+        (changed("table", lambda v: v[..., :4].copy()), "kernels"),
+        (changed("table", lambda v: v[..., :-1, :].copy()), "odd"),
+        (changed("table", lambda v: v[:, :, :4, :4].copy()), "oversampling"),
+        (changed("table", lambda v: v[..., :7].copy()), "padded"),
+        (changed("table", lambda v: v[:, :1].copy()), "folded"),
+        (lambda arrays: dict(table=None), "kernels are needed"),
+        (lambda arrays: dict(table=arrays["table"][:, :, :4, :4].copy(), oversampling=3), "oversampling"),
         (changed("margin", lambda v: v - 1), "margin"),
         (changed("columns", lambda v: v + 1), "columns"),
         (changed("columns", lambda v: 0), "columns"),
@@ -538,6 +556,31 @@ def changed(name, change):
 )
 def test_arguments_that_do_not_fit_are_refused(changes, message):
     case = Case()
+    with pytest.raises(ValueError, match=message):
+        case.gridder(**changes(case.arrays))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (changed("along_x", lambda v: v[:1].copy()), "differ in shape"),
+        (lambda arrays: dict(along_y=None), "kernels are needed"),
+        (lambda arrays: dict(plane_support=None), "kernels are needed"),
+        (changed("oversampling", lambda v: v + 2), "oversampling"),
+        (changed("plane_support", lambda v: v[:-1].copy()), "plane_support"),
+        (changed("plane_support", lambda v: v[::-1].copy()), "ascend"),
+        (changed("plane_support", lambda v: v - 3), "ascend"),
+        (changed("plane_support", lambda v: v + 8), "padded"),
+        (changed("w_step", lambda v: 0.0), "w_step"),
+        (
+            lambda arrays: {name: arrays[name][..., :1, :].copy() for name in ("along_x", "along_y")},
+            "imaginary",
+        ),
+        (changed("margin", lambda v: v - 1), "margin"),
+    ],
+)
+def test_products_that_do_not_fit_are_refused(changes, message):
+    case = Case(**MODES["products_w"])
     with pytest.raises(ValueError, match=message):
         case.gridder(**changes(case.arrays))
 

@@ -78,33 +78,34 @@ def pixels(grid, pb, count=40, seed=2):
 # ------------------------------------------------------------------------------------------------ dirty image
 
 
-# The w planes leave phases of up to 0.04 rad; CASA's functions are cut short.
+# Beyond the image's half-power edge beams near their null count; CASA's functions are cut short.
 @pytest.mark.parametrize(
-    ("settings", "tilt", "tolerance"),
+    ("settings", "tilt", "tolerance", "at_the_edge"),
     [
-        (dict(gridding="exact"), (0.0, 0.0), 2e-3),
-        (dict(gridding="exact", w_correction=True), (0.0, 0.0), 2e-3),
-        (dict(gridding="exact", w_correction=True), (6.0, -4.0), 1e-2),
-        (dict(gridding="casa"), (0.0, 0.0), 2e-2),
+        (dict(gridding="exact"), (0.0, 0.0), 1e-3, 2e-3),
+        (dict(gridding="exact", w_correction=True), (0.0, 0.0), 1e-3, 2e-3),
+        (dict(gridding="exact", w_correction=True), (6.0, -4.0), 1e-3, 4e-3),
+        (dict(gridding="casa"), (0.0, 0.0), 2e-2, 2e-2),
     ],
 )
-def test_dirty_image_is_the_direct_sum(settings, tilt, tolerance):
+def test_dirty_image_is_the_direct_sum(settings, tilt, tolerance, at_the_edge):
     grid = image_grid()
     visibilities = observe(grid, SOURCES, tilt=tilt, channels=2)
     made = image(grid, visibilities, **settings)
     x, y = pixels(grid, made.pb)
     expected = normalised(grid, visibilities, x, y)(made.weight.max())
-    found = made.residual[:, y, x]
-    peak = np.abs(expected).max()
-    print(settings, tilt, "dirty", np.abs(found - expected).max() / peak)
-    np.testing.assert_allclose(found, expected, atol=tolerance * peak)
+    error = np.abs(made.residual[:, y, x] - expected) / np.abs(expected).max()
+    inner = made.pb[y, x] > 0.5
+    print(settings, tilt, "dirty", error[:, inner].max(), error.max())
+    assert error[:, inner].max() < tolerance
+    assert error.max() < at_the_edge
 
 
 @pytest.mark.parametrize(
     ("settings", "tilt", "tolerance"),
     [
-        (dict(gridding="exact"), (0.0, 0.0), 2e-3),
-        (dict(gridding="exact", w_correction=True), (6.0, -4.0), 1e-2),
+        (dict(gridding="exact"), (0.0, 0.0), 1e-3),
+        (dict(gridding="exact", w_correction=True), (6.0, -4.0), 1e-3),
         (dict(gridding="casa"), (0.0, 0.0), 2e-2),
     ],
 )
@@ -158,6 +159,31 @@ def peak_position(values):
     terms = np.stack([np.ones(9), dx, dy, dx**2, dy**2, dx * dy], axis=1)
     c = np.linalg.lstsq(terms, values[y - 1 : y + 2, x - 1 : x + 2].ravel(), rcond=None)[0]
     return np.array([x, y]) - np.linalg.solve([[2 * c[3], c[5]], [c[5], 2 * c[4]]], c[1:3])
+
+
+@pytest.mark.parametrize("zenith_deg", [50.0, 65.0, 74.0])
+def test_sources_anywhere_on_a_tilted_array(zenith_deg):
+    grid = image_grid(600, 560, 4.0)
+    rng = np.random.default_rng(5)
+    places = zip(rng.integers(160, 440, 6), rng.integers(160, 410, 6), strict=True)
+    sources = [(int(x), int(y), (1.0, 0.1, -0.2, 0.05)) for x, y in places]
+    # Baselines of 30 000 wavelengths; the slope is towards the west and the south.
+    tilt = np.tan(np.radians(zenith_deg)) * np.array([0.8, -0.6])
+    visibilities = observations.observe(grid, sources, tilt=tilt, channels=2, antennas=12, size_m=800.0)
+    made = image(grid, visibilities, gridding="exact", w_correction=True)
+    x, y = pixels(grid, made.pb, 150)
+    x, y = (
+        np.concatenate([[source[axis] for source in sources], places[len(SOURCES) :]])
+        for axis, places in enumerate((x, y))
+    )
+    expected = normalised(grid, visibilities, x, y)(made.weight.max())
+    error = np.abs(made.residual[:, y, x] - expected) / np.abs(expected).max()
+    residual = np.empty_like(made.residual)
+    made.imager.residual(flat_noise(grid, sources, made.pb), made.weight, residual)
+    left = np.abs(residual).max() / np.abs(made.residual).max()
+    print(zenith_deg, "dirty", error[:, made.pb[y, x] > 0.5].max(), error.max(), "left", left)
+    assert error[:, made.pb[y, x] > 0.5].max() < 1e-3
+    assert left < 1e-3
 
 
 @pytest.mark.slow

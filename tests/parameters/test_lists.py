@@ -23,6 +23,7 @@ from vlasscube.parameters.lists import (
     write_parameter_file,
 )
 from vlasscube.parameters.literals import parse_literal
+from vlasscube.parameters.values import IMAGING_MODES
 from vlasscube.workspace.record_json import from_json, to_json
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
@@ -421,8 +422,12 @@ def test_continuum_spw():
         ("VLASS-SE-CUBE", "cube", "cube"),
         ("VLASS-SE-CONT-MOSAIC", "continuum", "continuum"),
         ("VLASS-SE-CONT-MOSAIC", "cube", "expected VLASS-SE-CUBE"),
-        ("VLASS-SE-CONT", None, "awproject CF caches"),
-        ("VLASS-SE-CONT-AWPHPG-P032", "continuum", "awproject CF caches"),
+        *(
+            (mode, "continuum", f"{mode}': continuum runs made with A-projection cannot be continued")
+            for mode in IMAGING_MODES
+            if mode.startswith("VLASS-SE-CONT") and mode != "VLASS-SE-CONT-MOSAIC"
+        ),
+        ("VLASS-SE-CONT", None, "A-projection"),
         ("VLASS-QL", None, "VLASS-SE-CONT-MOSAIC or VLASS-SE-CUBE"),
     ],
 )

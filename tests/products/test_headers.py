@@ -165,6 +165,17 @@ def test_header_fix():
     stored(hdus)
 
 
+def test_mean_time_by_the_standards_keywords():
+    """MJD 59066.25 is six o'clock of 2020 August 5."""
+    hdus = casa_export()
+    header, start = hdus[0].header, 59066 * 86400.0
+    fix_header(header, start_mjd_s=start, end_mjd_s=start + 86400, object_name="x", mean_mjd_s=start + 21600)
+    assert header["DATE-AVG"] == "2020-08-05T06:00:00.000000"
+    assert header["MJD-AVG"] == 59066.25
+    assert header["DATE-OBS"] == "2020-08-05T00:00:00.000000"
+    stored(hdus)
+
+
 def test_header_fix_leaves_other_frames():
     header = fits.Header({"RADESYS": "FK4"})
     fix_header(header, start_mjd_s=0.0, end_mjd_s=0.0, object_name="x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from vlasscube.errors import StageOrderError, WorkspaceError
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER_PLANES, MAKE_RMS_IMAGES, PBCOR, TRANSFORM_IMAGE_DATA, Stage
-from vlasscube.records import StepRecord
-from vlasscube.results.reading import InputSource, find_result, finished_record, read_result
+from vlasscube.records import Outcome, StepRecord
+from vlasscube.results.reading import InputSource, find_result, finished_record, imaged_planes, read_result
 from vlasscube.results.types import RmsResult, TransformResult
+from vlasscube.testing.synthetic_run import SyntheticRun
 from vlasscube.workspace.directory import Workspace
 from vlasscube.workspace.record_json import to_plain
 
@@ -93,3 +95,14 @@ def test_inputs_come_from_the_same_plane_or_from_the_field(workspace: Workspace)
     )
     with pytest.raises(StageOrderError):
         source.keys(TRANSFORM_IMAGE_DATA, PBCOR)
+
+
+def test_planes_that_the_plan_leaves_out_have_no_images(tmp_path: Path) -> None:
+    """They may have had, with other options."""
+    run = SyntheticRun(tmp_path).start().field_stages()
+    for spw in (2, 3, 4):
+        run.plane_stages(spw, last="make_images")
+    outcomes = {"spw2": Outcome.FLAGGED, "spw3": Outcome.REJECTED}
+    targets = tuple(replace(target, outcome=outcomes.get(target.label)) for target in run.plan.targets)
+    found = imaged_planes(run.workspace, replace(run.plan, targets=targets))
+    assert set(found) == {"spw3", "spw4"}

@@ -145,6 +145,22 @@ def test_plan_from_the_inputs_alone(workspace: Workspace) -> None:
     assert {step.reason for step in plan.steps} == {"not yet run"}
 
 
+def test_a_continuum_run_with_a_projection_is_refused_by_the_plan(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is done, with what it would take; and no product of the wrong model is offered."""
+    path = workspace.seip_parameter_file
+    rewrite(path, "VLASS-SE-CONT-MOSAIC", "VLASS-SE-CONT-AWP-P032")
+    with path.open("a") as stream:
+        stream.write("gridder='awproject'\nwprojplanes=32\n")
+    assert cli.main(["plan", str(workspace.directory)]) == 1
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "SEIP_parameter.list:2: imaging_mode 'VLASS-SE-CONT-AWP-P032': continuum runs" in shown
+    for words in ("A-projection", "VLASS-SE-CONT-MOSAIC", "reimaging_resources.tgz", "awproject", "cfcache"):
+        assert words in shown
+    assert "gridder" not in shown.split("imaging_mode")[0]
+
+
 def test_what_has_no_effect_in_a_list_is_warned_of(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +231,8 @@ def test_a_slow_machine_takes_longer(workspace: Workspace) -> None:
 def test_finished_planes_tell_of_the_others(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     size = CubeSize(512, 512, 3.0, 512, 512, (PlaneSize(10**6, 3e9),), 10**5, 10**7, 2)
     resources = Resources(1, 1)
-    cycles = {"a": (1, 10, 4, 2), "b": (1, 20, 8, 0)}
+    # The clean of the plane c diverged: it tells nothing.
+    cycles = {"a": (1, 10, 4, 2), "b": (1, 20, 8, 0), "c": (1, 99, 0, 0)}
     expected = {
         label: estimates.plane_stages(
             size, size.planes[0], 1, resources, estimates.Pace(tuple(map(float, own))), "mosaic"
@@ -227,10 +244,12 @@ def test_finished_planes_tell_of_the_others(workspace: Workspace, monkeypatch: p
         # Each iteration took a quarter of one and a half of the time that was expected.
         seconds = 1.5 * expected[label] / 4
         iterations = [SimpleNamespace(major_cycles=count, seconds=seconds) for count in cycles[label]]
-        return SimpleNamespace(iterations=iterations)
+        if label == "c":
+            return SimpleNamespace(iterations=iterations[:1], diverged=iterations[1])
+        return SimpleNamespace(iterations=iterations, diverged=None)
 
     monkeypatch.setattr(planning, "read_result", images)
-    pace = planning._pace(workspace, lambda labels: size, ["a", "b"], resources, "mosaic")
+    pace = planning._pace(workspace, lambda labels: size, ["a", "c", "b"], resources, "mosaic")
     assert pace.major_cycles == (1.0, 15.0, 6.0, 1.0)
     assert pace.slowness == pytest.approx(1.5)
     assert pace.planes == 2

@@ -157,16 +157,30 @@ def test_no_data_in_the_box_is_empty(plan):
 
 @pytest.mark.parametrize(("heavy", "rejected"), [(11, False), (12, True)])
 def test_rejection_by_flags_is_an_option(plan, heavy, rejected):
-    """Twelve fields above 90 % reject a plane; it is imaged all the same."""
+    """Twelve fields above 90 % reject a plane: it is imaged and marked, or not imaged as in production."""
     flagged = flags({2: lambda f: 0.95 if f.id < heavy else 0.0, 3: 0.0, 4: 0.0})
     assert outcomes(plan(flagged))["spw2"] is None
-    marked = plan(flagged, RunOptions(reject_by_flags=True)).target("spw2")
-    assert (marked.outcome is Outcome.REJECTED) == rejected
+    marked = plan(flagged, RunOptions(reject_by_flags="mark")).target("spw2")
+    assert marked.outcome is (Outcome.REJECTED if rejected else None)
     assert marked.fields_above_threshold == heavy
-    spared = plan(flagged, RunOptions(reject_by_flags=True, reject_exclude_spw="2"))
-    assert outcomes(spared)["spw2"] is None
-    from_list = plan(flagged, vlass_plane_reject_ms=True)
-    assert (outcomes(from_list)["spw2"] is Outcome.REJECTED) == rejected
+    skipped = plan(flagged, RunOptions(reject_by_flags="skip")).target("spw2")
+    assert skipped.outcome is (Outcome.FLAGGED if rejected else None)
+    assert skipped.reason == (
+        "12 fields of the central square degree are flagged above 90%: not imaged" if rejected else ""
+    )
+    for what in ("mark", "skip"):
+        spared = plan(flagged, RunOptions(reject_by_flags=what, reject_exclude_spw="2"))
+        assert outcomes(spared)["spw2"] is None
+
+
+@pytest.mark.parametrize(
+    ("option", "outcome"), [("off", Outcome.FLAGGED), ("mark", Outcome.REJECTED), ("skip", Outcome.FLAGGED)]
+)
+def test_rejection_by_the_list_is_productions_unless_planes_are_to_be_marked(plan, option, outcome):
+    flagged = flags({2: lambda f: 0.95 if f.id < 12 else 0.0, 3: 0.0, 4: 0.0})
+    options = RunOptions(reject_by_flags=option)
+    assert outcomes(plan(flagged, options, vlass_plane_reject_ms=True))["spw2"] is outcome
+    assert outcomes(plan(flagged, options, vlass_plane_reject_ms=False))["spw2"] is None
 
 
 def test_what_the_list_says_takes_precedence(plan):

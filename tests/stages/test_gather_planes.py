@@ -1,5 +1,7 @@
 """Every requested plane ends in exactly one outcome."""
 
+from dataclasses import replace
+
 import pytest
 
 from vlasscube.clean_terms import PrimaryBeamMask, StopCode
@@ -64,7 +66,7 @@ def images(plane, scale=1.0):
 
 @pytest.fixture
 def gather(tmp_path):
-    def run(targets, failed=(), scales=None, **options):
+    def run(targets, failed=(), scales=None, diverged=(), **options):
         plan = CubePlan(
             "N",
             GEOMETRY,
@@ -84,6 +86,10 @@ def gather(tmp_path):
             for t in targets
             if t.label not in failed and (t.outcome is None or t.outcome.has_images)
         }
+        for label in diverged:
+            last = done[label].last
+            further = replace(last, number=4, stop_code=StopCode.GREW_SINCE_LAST, seconds=10.0)
+            done[label] = replace(done[label], diverged=further)
         failures = dict.fromkeys(failed, "make_images: it broke")
         run.context = StageContext(Workspace(tmp_path), "gather_planes")
         return gather_planes(GatherInputs(plan, done, failures, RunOptions(**options)), run.context)
@@ -150,6 +156,22 @@ def test_verdicts_are_by_the_flags_of_the_central_square_degree(gather):
     judged = gather(targets, reject_by_beam=True)
     assert [p.flagged_fraction for p in judged.planes] == [0.1, 0.1, 0.1, 0.1, 0.95]
     assert [p.outcome for p in judged.planes] == [Outcome.IMAGED] * 4 + [Outcome.REJECTED]
+
+
+@pytest.mark.parametrize("target_outcome", [None, Outcome.REJECTED])
+def test_a_plane_that_diverged_is_rejected(gather, target_outcome):
+    targets = [target(2, target_outcome, "12 fields" if target_outcome else ""), target(3)]
+    result = gather(targets, diverged=["spw2"])
+    plane = result.plane("spw2")
+    assert plane.outcome is Outcome.REJECTED
+    assert plane.reason.startswith(
+        "12 fields; the clean" if target_outcome else "the clean of iter4 diverged ([5]"
+    )
+    assert plane.reason.endswith("the images are those of iter3")
+    assert plane.stop == StopCode.GREW_SINCE_LAST.text
+    assert plane.seconds == 70.0
+    assert result.plane("spw3").outcome is Outcome.IMAGED
+    assert any("spw 2 is rejected" in m.text for m in gather.context.messages)
 
 
 def test_the_time_of_a_plane_is_that_of_its_iterations(gather):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vlasscube import casa
-from vlasscube.clean_terms import ImageMask, PrimaryBeamMask
+from vlasscube.clean_terms import ImageMask, PrimaryBeamMask, StopCode
 from vlasscube.errors import ImagingError, VlassCubeError
 from vlasscube.images.casa_images import read_cube
 from vlasscube.imaging.clean_sequence import CleanParameters
@@ -113,12 +114,12 @@ def warnings(context):
 
 
 class Engine:
-    """The mosaic engine, but for an iteration at which it fails; it keeps which it was asked for."""
+    """The mosaic engine, but for an iteration that fails or diverges; it keeps what it was asked for."""
 
     name = "mosaic"
 
-    def __init__(self, monkeypatch, fails_at=None):
-        self.asked, self.fails_at = [], fails_at
+    def __init__(self, monkeypatch, fails_at=None, diverges_at=None):
+        self.asked, self.fails_at, self.diverges_at = [], fails_at, diverges_at
         real = make_images.imaging_engine
 
         def chosen(*arguments, **options):
@@ -131,7 +132,10 @@ class Engine:
         self.asked.append(request.iteration.number)
         if request.iteration.number == self.fails_at:
             raise ImagingError("it broke")
-        return self.real.clean(request)
+        result = self.real.clean(request)
+        if request.iteration.number == self.diverges_at:
+            return replace(result, stop_code=StopCode.GREW_SINCE_LAST)
+        return result
 
 
 def test_the_sky_that_was_observed(workspace, begun):
@@ -234,6 +238,32 @@ def test_images_that_were_altered_are_made_from_the_beginning(workspace, begun, 
     assert warnings(context) == ["spw2: images of an earlier run were altered; imaging starts again"]
     np.testing.assert_array_equal(pixels(workspace, 2, "image"), image)
     assert second.beam == first.beam
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_clean_that_diverged_is_not_tried_again(workspace, begun, monkeypatch, number):
+    engine = Engine(monkeypatch, diverges_at=number)
+    first, context = run(workspace, begun)
+    assert engine.asked == [[0, 1, 0], [0, 1, 2]][number - 1]
+    assert first.last.number == number - 1
+    assert first.diverged.files == ()
+    there = {path.name for path in workspace.working.glob(f"{IMAGE_ROOT}*")}
+    assert {output.path for output in context.outputs} == {f"working/{name}" for name in there}
+    assert not any(f".iter{number}." in name for name in there)
+    assert f"{IMAGE_ROOT}.iter{number - 1}.image.tt0" in there
+    assert any(
+        text.startswith(f"spw2: the clean of iter{number} diverged ([5]") for text in warnings(context)
+    )
+    engine.asked = []
+    second, again = run(workspace, begun)
+    assert engine.asked == []
+    assert (second, again.outputs) == (first, context.outputs)
+    # What it is kept with is looked after.
+    with casa.image(workspace.working / f"{IMAGE_ROOT}.iter{number - 1}.image.tt0") as altered:
+        altered.putchunk(2 * altered.getchunk())
+    third, _ = run(workspace, begun)
+    assert engine.asked[0] == 0
+    assert third.last.statistics == first.last.statistics
 
 
 def test_weights_that_are_too_large_are_told(workspace, begun):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from astropy import units
@@ -11,7 +12,13 @@ from astropy.time import Time
 from astropy.utils import iers
 
 from vlasscube.options import RunOptions
-from vlasscube.recipe import ANALYZE_STOKES_CUBES, EDIT_IMAGE_LIST_CUBE, EXPORT_VLASS_DATA, IMPORT_DATA
+from vlasscube.recipe import (
+    ANALYZE_STOKES_CUBES,
+    EDIT_IMAGE_LIST_CUBE,
+    EXPORT_VLASS_DATA,
+    IMPORT_DATA,
+    TRANSFORM_IMAGE_DATA,
+)
 from vlasscube.results.reading import InputSource, read_result
 from vlasscube.run.wiring import prepare_step
 from vlasscube.stages.plane_position import plane_position
@@ -31,8 +38,8 @@ def workspace(tmp_path_factory):
 
 def zenith_distance_deg(workspace, latitude):
     """Of the image's centre in the middle of the observation, with the zenith of either latitude."""
-    summary = read_result(workspace, IMPORT_DATA).summary
-    middle = (summary.start_mjd_s + summary.end_mjd_s) / 2 / 86400
+    scans = read_result(workspace, TRANSFORM_IMAGE_DATA).scans
+    middle = (scans[0].start_mjd_s + scans[-1].end_mjd_s) / 2 / 86400
     _, ra, dec = read_result(workspace, EDIT_IMAGE_LIST_CUBE).geometry.phasecenter.split()
     dec = ":".join(dec.replace(".", ":", 2).split(":"))
     position = SkyCoord(ra, dec, unit=("hourangle", "deg"))
@@ -70,6 +77,28 @@ def test_images_with_w_correction_are_where_they_are(workspace, stage):
     inputs = prepare_step(stage, InputSource(workspace, options)).inputs
     assert {plane.position.delta_arcsec for plane in inputs.planes} == {0.0}
     assert all(plane.position.w_corrected for plane in inputs.planes)
+
+
+def test_of_an_input_larger_than_the_image_the_times_of_its_fields_count(workspace):
+    """Calibrators and fields of other images, hours away, are in the input and not in the split set."""
+    source = InputSource(workspace, RunOptions())
+    scans = read_result(workspace, TRANSFORM_IMAGE_DATA).scans
+    start, end = scans[0].start_mjd_s, scans[-1].end_mjd_s
+    summary = read_result(workspace, IMPORT_DATA).summary
+    assert summary.start_mjd_s < start < end < summary.end_mjd_s
+    assert plane_position(source, 3e9).telmjd * 86400 == pytest.approx((start + end) / 2, abs=1e-3)
+    inputs = prepare_step(EXPORT_VLASS_DATA, source).inputs
+    assert (inputs.start_mjd_s, inputs.end_mjd_s) == (start, end)
+
+
+def test_records_without_the_times_of_the_split_set_have_those_of_the_input(workspace, tmp_path):
+    made = SyntheticRun(tmp_path).start().field_stages()
+    transformed = replace(read_result(workspace, TRANSFORM_IMAGE_DATA), scans=())
+    made.write("transform_image_data", transformed, upstream=(made.key("import_data"),))
+    scans = read_result(made.workspace, IMPORT_DATA).summary.scans
+    middle = (scans[0].start_mjd_s + scans[-1].end_mjd_s) / 2
+    found = plane_position(InputSource(made.workspace, RunOptions()), 3e9)
+    assert found.telmjd * 86400 == pytest.approx(middle, abs=1e-3)
 
 
 def test_a_plane_has_its_own_displacement(workspace):

@@ -97,6 +97,24 @@ def test_again_replaces_what_stood_there_with_all_that_belonged_to_it(workspace)
     assert set(columns(made, "DATA_DESC_ID")["DATA_DESC_ID"]) == {2}
 
 
+def test_times_are_those_of_the_fields_that_were_split_off(workspace, small_ms):
+    """Field 1 of a larger input was observed four hours later, in a scan of the same number, too."""
+    with casa.table(small_ms, writable=True) as table:
+        time, field = table.getcol("TIME"), table.getcol("FIELD_ID")
+        for name in ("TIME", "TIME_CENTROID"):
+            table.putcol(name, table.getcol(name) + np.where(field == 1, 4 * 3600, 0))
+        scan, half = table.getcol("SCAN_NUMBER"), table.getcol("INTERVAL") / 2
+    result, _ = run(workspace, (0,), "1,2")
+    assert [found.number for found in result.scans] == [5, 8]
+    for found in result.scans:
+        rows = (scan == found.number) & (field == 0)
+        assert found.start_mjd_s == pytest.approx((time - half)[rows].min(), abs=1e-6)
+        assert found.end_mjd_s == pytest.approx((time + half)[rows].max(), abs=1e-6)
+    later, _ = run(workspace, (1,), "1,2")
+    assert [found.number for found in later.scans] == [5]
+    assert later.scans[0].start_mjd_s > result.scans[0].start_mjd_s + 4 * 3600
+
+
 @pytest.mark.parametrize("change", [{"input_ms": "gone.ms"}, {"spw": "7"}, {"field_ids": (99,)}])
 def test_what_cannot_be_split_leaves_what_stood_there(workspace, change):
     run(workspace)

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 import html5lib
 import pytest
 
+from vlasscube.clean_terms import StopCode
 from vlasscube.recipe import FLAG_TARGETS_DATA, MAKE_IMAGES, RECIPE
 from vlasscube.testing.synthetic_run import (
     HOSTILE,
@@ -20,6 +21,7 @@ from vlasscube.testing.synthetic_run import (
     use_planes,
 )
 from vlasscube.weblog import figure_style, previews, render
+from vlasscube.weblog.course_plot import course_plot
 from vlasscube.weblog.render import render_weblog
 from vlasscube.weblog.site import stage_page
 from vlasscube.workspace.directory import Workspace
@@ -158,7 +160,7 @@ class TestFinishedRun:
         page = parse(finished.workspace.weblog / "index.html")
         notices = [item for item in page.iter("li") if item.get("class") in ("error", "warning")]
         assert [item.get("class") for item in notices] == ["error"] + ["warning"] * 4
-        assert "spw8 iter1: the clean diverged" in text_of(notices[0])
+        assert "spw8 iter1: the psf has no beam" in text_of(notices[0])
         assert "Look at the residual images." in text_of(notices[0])
 
     def test_changed_options(self, finished: SmallRun) -> None:
@@ -335,6 +337,34 @@ class TestUnderWay:
         assert table["4"] == "waiting"
         assert table["6"].startswith("flagged")
         assert table["8"].startswith("failed")
+
+    def test_a_plane_whose_clean_diverged(self, tmp_path: Path) -> None:
+        """Its images are those of iter1; how iter2 went is told, on its way and when it is done."""
+        run = small_run(tmp_path)
+        run.start().field_stages()
+        for number in (0, 1):
+            run.write_iteration(3, number)
+        diverged = replace(
+            run.iteration(3, 2), stop_code=StopCode.GREW_SINCE_LAST, statistics={}, files=(), seconds=77.0
+        )
+        run.write("make_images.iter2", diverged, "spw3")
+        assert [found.number for found in render.Site(run.workspace).run.iterations("spw3")] == [0, 1]
+        whole = run.images(3)
+        images = replace(whole, iterations=whole.iterations[:2], diverged=diverged)
+        run.write("make_images", images, "spw3", (run.key("restore_pims"), run.key("flag_targets_data")))
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        state = next(s for s in render.Site(run.workspace).run.plane_states() if s.label == "spw3")
+        assert state.stop == StopCode.GREW_SINCE_LAST.text
+        page = parse(run.workspace.weblog / "plane-spw3.html")
+        text = text_of(page)
+        assert "[5] peak residual grew more than 3 times since the previous major cycle in iter2" in text
+        assert "iter1.image.tt0" in text
+        rows = {row[0]: row for row in rows_of(page)}
+        assert rows["iter2"][5] == StopCode.GREW_SINCE_LAST.text
+        assert "iter2: image" not in text
+        course = course_plot(images)
+        assert [tick.label for tick in course.ends] == ["iter1", "iter2"]
 
     def test_planes_imaged_again_lose_their_verdict(self, finished: SmallRun, tmp_path: Path) -> None:
         run = small_run(tmp_path)

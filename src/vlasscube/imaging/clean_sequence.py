@@ -30,7 +30,9 @@ class CleanParameters:
     """If given, for all iterations with a mask; otherwise 3.0, and 4.5 with the primary-beam mask."""
     cyclefactor: float = 3.0
     cycleniter: int | None = None
+    """If given, for iter1 and iter2, which have 500 otherwise; iter3 has 100 in production in any case."""
     cycleniter_pbmask: int | None = None
+    """If given, for the iteration with the primary-beam mask."""
     nmajor: int | None = None
     scales: tuple[int, ...] | None = None
     restore_iter0: bool = False
@@ -81,20 +83,24 @@ def iteration_sequence(parameters: CleanParameters) -> tuple[IterationParameters
             nsigma=3.0 if number < 3 else 4.5,
             pbmask=0.0,
             scales=(0, 5, 12) if parameters.scales is None else parameters.scales,
-            cycleniter=500 if number < 3 else 100,
+            cycleniter=_cycleniter(number, parameters),
             nmajor=parameters.nmajor,
             restoration=True,
         )
         if parameters.nsigma is not None:
             iteration = replace(iteration, nsigma=parameters.nsigma)
-        if parameters.cycleniter is not None:
-            iteration = replace(iteration, cycleniter=parameters.cycleniter)
         if isinstance(mask, PrimaryBeamMask):
             iteration = replace(iteration, pbmask=parameters.pbmask)
             if parameters.cycleniter_pbmask is not None:
                 iteration = replace(iteration, cycleniter=parameters.cycleniter_pbmask)
         cleaned.append(iteration)
     return (first, *cleaned)
+
+
+def _cycleniter(number: int, parameters: CleanParameters) -> int:
+    if number >= 3:
+        return 100
+    return 500 if parameters.cycleniter is None else parameters.cycleniter
 
 
 def tclean_arguments(

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from vlasscube.clean_terms import StopCode
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
 from vlasscube.naming import TcleanProduct
-from vlasscube.records import CleanCycles, DataSelection, Message, SpectralCoverage
+from vlasscube.records import CleanCycles, DataSelection, Message, ObservedTime, SpectralCoverage
 
 Gridding = Literal["casa", "exact"]
 
@@ -44,6 +44,8 @@ class CleanResult:
     """Messages for the user."""
     expected_noise_jy: float | None = None
     """Noise of the flat-noise images by the weights of the data, Jy/beam; with the first iteration."""
+    observed_time: ObservedTime | None = None
+    """Of the data by their imaging weights; with the first iteration."""
     spectral_coverage: SpectralCoverage | None = None
     """Of the data by their imaging weights; with the first iteration."""
     w_planes: int | None = None

@@ -115,6 +115,7 @@ class MosaicEngine:
         plane, self._plane = self._plane, None
         threads = plane_threads()
         if request.previous_root is None:
+            plane = None
             plane = self._first(request, threads)
         elif plane is None or not _goes_on(plane, request):
             plane = None
@@ -142,6 +143,7 @@ class MosaicEngine:
             cycles=outcome.cycles,
             messages=plane.warnings if request.previous_root is None else (),
             expected_noise_jy=plane.expected_noise_jy if request.previous_root is None else None,
+            observed_time=plane.imager.observed_time() if request.previous_root is None else None,
             spectral_coverage=plane.imager.spectral_coverage() if request.previous_root is None else None,
             w_planes=plane.imager.w_planes if request.previous_root is None else None,
         )

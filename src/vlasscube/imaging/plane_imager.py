@@ -3,13 +3,15 @@
 Each iteration is made in a directory of its own and moved into place when it is whole. What the next
 iteration takes over (psf, pb, weight, sumwt, model) is removed from the previous one only after the next one
 is recorded, so that a stop at any moment costs no more than the iteration under way.
+
+The images of an iteration that diverges are dropped: the plane ends with those of the last one that did not.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from vlasscube import naming
-from vlasscube.clean_terms import ImageMask, StopCode
+from vlasscube.clean_terms import CleanMask, ImageMask, StopCode
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import image_facts, read_plane, set_missing_beams
 from vlasscube.images.statistics import plane_statistics
@@ -50,7 +52,7 @@ class IterationStore(Protocol):
         ...
 
     def save(self, iteration: Iteration, paths: tuple[Path, ...]) -> None:
-        """Record a finished iteration and its images."""
+        """Record a finished iteration and its images; for one that diverged, those that are kept instead."""
         ...
 
 
@@ -85,31 +87,46 @@ def image_plane(
     Returns
     -------
     PlaneImages
-        With the unflagged bandwidth left at the nominal one.
+        With the unflagged bandwidth left at the nominal one. If the clean diverges, it ends with the last
+        iteration that did not; if that is iter0, the dirty image takes the place of the restored one.
 
     Raises
     ------
     ImagingError
-        If the clean diverges.
+        If the psf has no beam.
     """
-    sequence = iteration_sequence(parameters)
-    finished = list(store.load())
-    for iteration in finished[:-1]:
-        _drop_handed_on(directory, target.image_root, iteration.number)
-    for settings in sequence[len(finished) :]:
+
+    def make(settings: IterationParameters) -> tuple[Iteration, tuple[Path, ...]]:
         is_last = settings.number == sequence[-1].number
-        iteration, paths = _make_iteration(
+        return _make_iteration(
             target, vis, directory, parameters, settings, engine, report, keep_mask=is_last
         )
+
+    sequence = iteration_sequence(parameters)
+    finished = list(store.load())
+    diverged = finished.pop() if finished and finished[-1].stop_code.is_divergence else None
+    for iteration in finished[:-1]:
+        _drop_handed_on(directory, target.image_root, iteration.number)
+    for settings in sequence[len(finished) :] if diverged is None else ():
+        iteration, paths = make(settings)
+        if iteration.stop_code.is_divergence:
+            diverged = iteration
+            last = finished[-1]
+            root = naming.iteration_root(target.image_root, last.number)
+            if naming.tclean_product(root, "image") not in last.files:
+                finished[-1], paths = make(replace(sequence[last.number], restoration=True))
+                store.save(finished[-1], paths)
+            store.save(diverged, tuple(directory / name for name in finished[-1].files))
+            break
         store.save(iteration, paths)
         finished.append(iteration)
         if not settings.is_first:
             _drop_handed_on(directory, target.image_root, settings.number - 1)
-    last_root = naming.iteration_root(target.image_root, sequence[-1].number)
+    last_root = naming.iteration_root(target.image_root, finished[-1].number)
     facts = image_facts(directory / naming.tclean_product(last_root, "psf"))
     if facts.beam is None:
         raise ImagingError(f"{target.label}: the psf has no beam", hint="The psf fit failed; see CASA's log.")
-    return PlaneImages(
+    images = PlaneImages(
         target=target,
         engine=engine.name,
         iterations=tuple(finished),
@@ -118,9 +135,21 @@ def image_plane(
         bandwidth_hz=facts.channel_width_hz,
         unflagged_bandwidth_hz=target.nominal_bandwidth_hz,
         expected_noise_jy=finished[0].expected_noise_jy,
+        diverged=diverged,
+        observed_time=finished[0].observed_time,
         spectral_coverage=finished[0].spectral_coverage,
         w_planes=finished[0].w_planes,
     )
+    if diverged is not None:
+        report(
+            Message(
+                "warning",
+                f"{target.label}: {images.divergence}, and the plane is rejected",
+                "A smaller cycleniter or a larger cyclefactor in CCIP_parameter.list makes the clean more "
+                "careful.",
+            )
+        )
+    return images
 
 
 def _make_iteration(
@@ -156,7 +185,10 @@ def _make_iteration(
     )
     for message in result.messages:
         report(message)
-    _judge(target, settings, result, report)
+    if result.stop_code.is_divergence:
+        remove(partial)
+        return _iteration(settings, recorded_mask, result, {}, time.monotonic() - started, ()), ()
+    _warn_of_early_stop(target, settings, result, report)
     psf = partial / naming.tclean_product(root, "psf")
     image = partial / naming.tclean_product(root, "image")
     set_missing_beams(psf, (image, partial / naming.tclean_product(root, "residual")))
@@ -172,9 +204,22 @@ def _make_iteration(
     names = sorted(path.name for path in partial.iterdir() if path.name.startswith(root))
     publish_all((partial / name, directory / name) for name in names)
     remove(partial)
-    iteration = Iteration(
+    seconds = time.monotonic() - started
+    iteration = _iteration(settings, recorded_mask, result, statistics, seconds, tuple(names))
+    return iteration, tuple(directory / name for name in names)
+
+
+def _iteration(
+    settings: IterationParameters,
+    mask: CleanMask,
+    result: CleanResult,
+    statistics: Mapping[str, IterationStatistics],
+    seconds: float,
+    files: tuple[str, ...],
+) -> Iteration:
+    return Iteration(
         number=settings.number,
-        mask=recorded_mask,
+        mask=mask,
         nsigma=settings.nsigma,
         iterations_done=result.iterations_done,
         major_cycles=result.major_cycles,
@@ -182,13 +227,13 @@ def _make_iteration(
         cycles=result.cycles,
         statistics=statistics,
         call=result.call,
-        seconds=time.monotonic() - started,
-        files=tuple(names),
+        seconds=seconds,
+        files=files,
         expected_noise_jy=result.expected_noise_jy,
+        observed_time=result.observed_time,
         spectral_coverage=result.spectral_coverage,
         w_planes=result.w_planes,
     )
-    return iteration, tuple(directory / name for name in names)
 
 
 def _drop_handed_on(directory: Path, image_root: str, number: int) -> None:
@@ -197,16 +242,12 @@ def _drop_handed_on(directory: Path, image_root: str, number: int) -> None:
         remove(directory / naming.tclean_product(root, kind))
 
 
-def _judge(target: PlaneTarget, settings: IterationParameters, result: CleanResult, report: Report) -> None:
-    place = f"{target.label} iter{settings.number}"
+def _warn_of_early_stop(
+    target: PlaneTarget, settings: IterationParameters, result: CleanResult, report: Report
+) -> None:
     code = result.stop_code
-    if code.is_divergence:
-        raise ImagingError(
-            f"{place}: the clean diverged: {code.text}",
-            hint="Look at the residual images of the iteration before; a smaller cycleniter or a larger "
-            "cyclefactor in CCIP_parameter.list makes the clean more careful.",
-        )
     if code.is_limit or (code is StopCode.NOT_REACHED and result.iterations_done > 0):
+        place = f"{target.label} iter{settings.number}"
         report(Message("warning", f"{place}: clean stopped early: {code.text}"))
 
 

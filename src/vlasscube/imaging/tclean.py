@@ -38,6 +38,7 @@ class TcleanEngine:
         # Before the long work, so that what cannot be read is told at once.
         imager = _equivalent_imager(request) if request.previous_root is None else None
         expected = imager.expected_noise_jy() if imager is not None else None
+        observed = imager.observed_time() if imager is not None else None
         coverage = imager.spectral_coverage() if imager is not None else None
         w_planes = 0 if imager is not None else None
         del imager
@@ -49,7 +50,13 @@ class TcleanEngine:
             "mask": Path(arguments["mask"]).name,
         }
         made = clean_result(result, casa.format_call("tclean", shown))
-        return replace(made, expected_noise_jy=expected, spectral_coverage=coverage, w_planes=w_planes)
+        return replace(
+            made,
+            expected_noise_jy=expected,
+            spectral_coverage=coverage,
+            w_planes=w_planes,
+            observed_time=observed,
+        )
 
 
 def _equivalent_imager(request: CleanRequest) -> MosaicImager:

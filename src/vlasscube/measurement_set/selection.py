@@ -137,20 +137,18 @@ def target_scans(summary: MeasurementSetSummary, field_ids: Collection[int]) -> 
     )
 
 
-def middle_of_observation_mjd_s(summary: MeasurementSetSummary) -> float:
-    """Middle of the time in which the data were taken, UTC.
+def middle_of_observation_mjd_s(scans: Sequence[Scan]) -> float:
+    """Middle between the start of the first and the end of the last scan, UTC.
 
     Of several observations on different days, the one with the longest scans together counts: between them
     the field may not even be above the horizon.
     """
     groups: list[list[Scan]] = []
-    for scan in sorted(summary.scans, key=lambda scan: scan.start_mjd_s):
+    for scan in sorted(scans, key=lambda scan: scan.start_mjd_s):
         if groups and scan.start_mjd_s - max(other.end_mjd_s for other in groups[-1]) <= _PAUSE_S:
             groups[-1].append(scan)
         else:
             groups.append([scan])
-    if len(groups) < 2:
-        return 0.5 * (summary.start_mjd_s + summary.end_mjd_s)
     longest = max(groups, key=lambda group: sum(scan.end_mjd_s - scan.start_mjd_s for scan in group))
     return 0.5 * (longest[0].start_mjd_s + max(scan.end_mjd_s for scan in longest))
 

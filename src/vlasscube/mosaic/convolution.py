@@ -26,31 +26,67 @@ PowerBeam = Callable[..., npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
+class TabulatedFunctions:
+    """Convolution functions in two dimensions, of which the nearest one is taken."""
+
+    table: npt.NDArray[np.float32]
+    """Shape (beams, 2, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell - position) of
+    -oversampling // 2 … oversampling // 2 steps in y and x; rows are padded with zeros. The second half is
+    for the visibilities that are folded into the other half of the uv plane."""
+
+    @property
+    def support(self) -> int:
+        """Half-width in cells, without the centre."""
+        return int(self.table.shape[4] // 2)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the table."""
+        return self.table.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class SeparableFunctions:
+    """Convolution functions as sums of products of functions of x and of y, interpolated linearly."""
+
+    along_x: npt.NDArray[np.float32]
+    """Shape (beams, w planes, n, terms, parts, padded): at offsets (cell - position) of -oversampling // 2 …
+    oversampling // 2 steps, for the cells -s … s of the widest plane; padded by a whole vector at least.
+    Two parts, real and imaginary, if w is corrected for; otherwise one, the functions being real."""
+    along_y: npt.NDArray[np.float32]
+    plane_support: npt.NDArray[np.int32]
+    """Shape (w planes,): half-width in cells, without the centre; never less than that of the plane
+    before."""
+    w_step: float
+    """Distance of the w planes in wavelengths; the first is at 0. 0 if w is not corrected for."""
+
+    @property
+    def support(self) -> int:
+        """Half-width of the widest plane."""
+        return int(self.plane_support[-1])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the tables."""
+        return self.along_x.nbytes + self.along_y.nbytes
+
+
+@dataclass(frozen=True, eq=False)
 class ConvolutionFunctions:
-    """Tabulated convolution functions of the channels of a spectral window."""
+    """Convolution functions of the channels of a spectral window."""
 
     beam_of_channel: npt.NDArray[np.int32]
     """Shape (nchan,); -1 where no beam serves the channel."""
-    gridding: npt.NDArray[np.float32]
-    """Shape (beams, w planes, n, n, 2 s + 1, padded): the power beam's transform at offsets (cell - position)
-    of -oversampling // 2 … oversampling // 2 steps in y and x; rows are padded with zeros. Without an
-    imaginary part there may be a second plane, for the visibilities that are folded into the other half of
-    the uv plane."""
-    gridding_imaginary: npt.NDArray[np.float32] | None
-    """The imaginary part, if w is corrected for."""
-    w_step: float
-    """Distance of the w planes in wavelengths; the first is at 0."""
+    gridding: TabulatedFunctions | SeparableFunctions
     oversampling: int
     """Steps per cell."""
-    interpolate: bool
-    """Whether to interpolate between the steps, rather than to take the nearest."""
     weight: npt.NDArray[np.float64]
     """Shape (beams, 2 t + 1, 2 t + 1): transform of the squared power beam, without offset."""
 
     @property
     def support(self) -> int:
         """Half-width in cells, without the centre."""
-        return int(self.gridding.shape[4] // 2)
+        return self.gridding.support
 
 
 def beam_channels(
@@ -150,7 +186,7 @@ def casa_convolution_functions(
     opposite = np.zeros_like(table)
     opposite[..., :width] = table[:, ::-1, ::-1, ::-1, width - 1 :: -1]
     table = np.stack([table, opposite], axis=1)
-    return ConvolutionFunctions(beam_of_channel, table, None, 0.0, OVERSAMPLING, False, np.stack(weight))
+    return ConvolutionFunctions(beam_of_channel, TabulatedFunctions(table), OVERSAMPLING, np.stack(weight))
 
 
 def _screen_size(grid: ImageGrid, beam_radius_rad: float) -> int:

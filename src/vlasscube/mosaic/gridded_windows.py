@@ -11,7 +11,7 @@ import scipy.fft
 
 from vlasscube import _kernels
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
-from vlasscube.mosaic.convolution import ConvolutionFunctions
+from vlasscube.mosaic.convolution import ConvolutionFunctions, SeparableFunctions, TabulatedFunctions
 from vlasscube.mosaic.grid import ImageGrid, Pointings
 from vlasscube.mosaic.uv_grid import UvGridShape
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData
@@ -169,17 +169,20 @@ def gridded_window(
     keys = np.stack([window.antenna1, window.antenna2, window.field_index])[:, order]
     starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
     group_start = np.concatenate([[0], starts, [order.size]]).astype(np.int64)
+    kernels = functions.gridding
+    separable = kernels if isinstance(kernels, SeparableFunctions) else None
     position = Positions(*(np.ascontiguousarray(axis) for axis in (position.x, position.y, position.w)))
     gridder = _kernels.Gridder(
         nx=shape.nx,
         ny=shape.ny,
         margin=shape.margin,
         columns=shape.columns,
-        kernels=functions.gridding,
-        kernels_imaginary=functions.gridding_imaginary,
-        w_step=functions.w_step,
+        table=kernels.table if isinstance(kernels, TabulatedFunctions) else None,
+        along_x=separable.along_x if separable else None,
+        along_y=separable.along_y if separable else None,
+        plane_support=separable.plane_support if separable else None,
+        w_step=separable.w_step if separable else 0.0,
         oversampling=functions.oversampling,
-        interpolate=functions.interpolate,
         row_x=position.x,
         row_y=position.y,
         row_w=position.w,

@@ -30,12 +30,13 @@ from vlasscube.mosaic.gridded_windows import (
 )
 from vlasscube.mosaic.linear_algebra import one_blas_thread
 from vlasscube.mosaic.normalisation import TINY, Normalisation
+from vlasscube.mosaic.observed_time import observed_time
 from vlasscube.mosaic.primary_beam import beam_radius_rad, evla_power_beam
 from vlasscube.mosaic.spectral_coverage import spectral_coverage
 from vlasscube.mosaic.uv_grid import grid_to_images, images_to_grid
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData, Visibilities
 from vlasscube.mosaic.weighting import UvTaper
-from vlasscube.records import SpectralCoverage
+from vlasscube.records import ObservedTime, SpectralCoverage
 
 Float = npt.NDArray[np.float32]
 _NOISE_SAMPLES = 256
@@ -211,6 +212,15 @@ class MosaicImager:
             self.pointings.count,
             len(beams),
         )
+
+    def observed_time(self) -> ObservedTime | None:
+        """Tell when the data were taken, by the weights they are gridded with; None without any weight."""
+        weights = [
+            block.gridded_weight(self._padded.nx, self._padded.ny).sum(axis=1, dtype=np.float64)
+            for block in self._windows
+        ]
+        times = [block.window.time_mjd_s for block in self._windows]
+        return observed_time(np.concatenate(times), np.concatenate(weights))
 
     @property
     def w_planes(self) -> int:

@@ -115,7 +115,7 @@ KEY_USES: Mapping[ListKind, Mapping[str, KeyUse]] = {
         "threshold": Used("where cleaning ends"),
         "nsigma": Used("where cleaning ends"),
         "cyclefactor": Used("depth of minor cycles"),
-        "cycleniter": Used("length of minor cycles"),
+        "cycleniter": Used("length of minor cycles of iter1 and iter2"),
         "cycleniter_final_image_nomask": Used("length of minor cycles with the primary-beam mask"),
         "nmajor": Used("limit of major cycles"),
         "scales": Used("scales of the deconvolution"),

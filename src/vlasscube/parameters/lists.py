@@ -333,8 +333,18 @@ def require_supported_mode(
     reason = f"{place}imaging_mode {mode!r}: expected {wanted}"
     hint = f"Set imaging_mode to {wanted}, or give the other parameter list."
     if mode.startswith("VLASS-SE-CONT") and found is None:
-        reason = f"{place}imaging_mode {mode!r} needs awproject CF caches, which is not supported"
-        hint = f"Only continuum runs made with {CONTINUUM_MODE} can be continued."
+        reason = (
+            f"{place}imaging_mode {mode!r}: continuum runs made with A-projection cannot be continued. Their "
+            "model was deconvolved with awproject's beams (aperture illumination, rotating with the "
+            "parallactic angle); the mosaic gridder of both engines has azimuthally symmetric ones, so "
+            "MODEL_DATA could not be reproduced to 1 % of its peak, and weights and calibration would differ"
+        )
+        hint = (
+            f"Make the continuum run with {CONTINUUM_MODE}, and give its SEIP_parameter.list and "
+            "reimaging_resources.tgz. Changing the mode in the list alone would predict the wrong model. "
+            "What it would take: predicting the model with tclean's awproject, its convolution functions "
+            "(the cfcache, about 30 GB) and pblimit 0.02."
+        )
     raise ParameterFileError(f"The parameters of {parameters.imagename} cannot be used:", [reason], hint=hint)
 
 

@@ -63,6 +63,8 @@ class ProductPlane:
     peak_jy: float | None
     """Maximum of the primary-beam corrected image of Stokes I, Jy/beam."""
     position: PositionCorrection
+    mean_mjd_s: float | None = None
+    """Mean time of the data by their weights, MJD in seconds (UTC); None: not recorded."""
 
 
 def fits_product(
@@ -126,6 +128,7 @@ def fits_product(
         start_mjd_s=field.start_mjd_s,
         end_mjd_s=field.end_mjd_s,
         object_name=identity.object_name,
+        mean_mjd_s=plane.mean_mjd_s,
     )
     warnings = set_vlass_keywords(
         header,

@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from vlasscube.constants import ARCSEC_PER_DEG, MJD_EPOCH
+from vlasscube.constants import ARCSEC_PER_DEG, DAY_S, MJD_EPOCH
 from vlasscube.errors import ProductError
 from vlasscube.naming import plane_ending
 from vlasscube.records import Beam, Outcome
@@ -201,7 +201,14 @@ def axis_number(header: fits.Header, axis_type: str) -> int | None:
 # ---------------------------------------------------------------------------------------------- the header
 
 
-def fix_header(header: fits.Header, *, start_mjd_s: float, end_mjd_s: float, object_name: str) -> None:
+def fix_header(
+    header: fits.Header,
+    *,
+    start_mjd_s: float,
+    end_mjd_s: float,
+    object_name: str,
+    mean_mjd_s: float | None = None,
+) -> None:
     """Set times, frame and object as in the archive.
 
     Parameters
@@ -212,6 +219,8 @@ def fix_header(header: fits.Header, *, start_mjd_s: float, end_mjd_s: float, obj
         Start of the first and end of the last scan, MJD in seconds.
     object_name : str
         The image name's token, e.g. ``J005000-023000``.
+    mean_mjd_s : float, optional
+        Mean time of the data by their weights, MJD in seconds.
 
     Notes
     -----
@@ -221,6 +230,9 @@ def fix_header(header: fits.Header, *, start_mjd_s: float, end_mjd_s: float, obj
     if "DATE-END" in header:
         del header["DATE-END"]
     header.set("DATE-END", iso_time(end_mjd_s), "Last scan finished", after="DATE-OBS")
+    if mean_mjd_s is not None:
+        header.set("DATE-AVG", iso_time(mean_mjd_s), "Mean time of the data by weight", after="DATE-END")
+        header.set("MJD-AVG", mean_mjd_s / DAY_S, "[d] The same as MJD (UTC)", after="DATE-AVG")
     if str(header.get("RADESYS", "")).strip() == "FK5":
         header["RADESYS"] = "ICRS"
     name = object_keyword(object_name)

@@ -66,7 +66,7 @@ def find_result(workspace: Workspace, stage: Stage[ResultT], plane: str | None =
 
 
 def imaged_planes(workspace: Workspace, plan: CubePlan) -> dict[str, PlaneImages]:
-    """Return the planes that are imaged, by label.
+    """Return the planes that are imaged, by label; not those that the plan leaves out, whatever was before.
 
     Raises
     ------
@@ -75,6 +75,8 @@ def imaged_planes(workspace: Workspace, plan: CubePlan) -> dict[str, PlaneImages
     """
     images = {}
     for target in plan.targets:
+        if target.outcome is not None and not target.outcome.has_images:
+            continue
         record = workspace.read_record(MAKE_IMAGES.name, target.label)
         if record is not None and record.status == "done":
             images[target.label] = from_plain(MAKE_IMAGES.result, record.result)

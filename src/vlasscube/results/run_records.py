@@ -218,14 +218,14 @@ class RunRecords:
         return self.result(MAKE_IMAGES, label)
 
     def iterations(self, label: str) -> tuple[Iteration, ...]:
-        """Iterations of a plane finished so far."""
+        """Iterations of a plane finished so far; not one that diverged, of which there are no images."""
         images = self.images(label)
         if images is not None:
             return images.iterations
         found: list[Iteration] = []
         while len(found) < MAX_ITERATIONS:
             iteration = self.result(iteration_step(len(found)), label)
-            if iteration is None:
+            if iteration is None or iteration.stop_code.is_divergence:
                 break
             found.append(iteration)
         return tuple(found)
@@ -269,7 +269,7 @@ class RunRecords:
             frequency_hz=target.reffreq_hz,
             beam=images.beam if images else None,
             flagged_fraction=target.box_flags.fraction,
-            stop=last.stop_code.text if images and last else "",
+            stop=images.attempted[-1].stop_code.text if images else "",
             rms_jy=last.statistics["I"].image_rms if images and last and "I" in last.statistics else None,
             seconds=sum(i.seconds for i in iterations) if iterations else None,
             is_reference=False,

@@ -24,6 +24,7 @@ from vlasscube.records import (
     PlaneStatistics,
     PlaneTarget,
     RegionSpectrum,
+    Scan,
 )
 from vlasscube.resources.archive import ResourceReport
 
@@ -75,6 +76,17 @@ class TransformResult:
     size_bytes: int
     field_count: int
     spw: str
+    scans: tuple[Scan, ...] = ()
+    """Scans of the targets, with the times of their rows in the working measurement set; empty: not
+    recorded."""
+
+
+def observed_scans(transformed: TransformResult, imported: ImportResult) -> tuple[Scan, ...]:
+    """When the image was observed: of an input that is larger than the image, the fields of the image alone.
+
+    Where that is not recorded, as in release 0.1.0, it is all that the input has.
+    """
+    return transformed.scans or imported.summary.scans
 
 
 @dataclass(frozen=True)
@@ -152,7 +164,7 @@ class PlaneVerdict:
     flagged_fraction: float | None
     """Over the fields of the central square degree."""
     stop: str
-    """Stop code and reason of the last iteration, ``''`` if not imaged."""
+    """Stop code and reason of the last iteration, even if it diverged; ``''`` if not imaged."""
     rms_jy: float | None
     """Scaled MAD of the final restored Stokes I image."""
     seconds: float

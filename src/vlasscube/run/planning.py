@@ -319,6 +319,8 @@ def _pace(
     at_work = max(1, min(resources.workers, len(finished)))
     for label in finished:
         images = read_result(workspace, MAKE_IMAGES, label)
+        if images.diverged is not None:
+            continue
         own = tuple(float(iteration.major_cycles) for iteration in images.iterations)
         cycles.append(own)
         measured += sum(iteration.seconds for iteration in images.iterations)

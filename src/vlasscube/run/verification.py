@@ -29,10 +29,10 @@ from vlasscube.products.manifest import (
     verify_manifest,
     verify_pipeline_manifest,
 )
-from vlasscube.recipe import EXPORT_VLASS_DATA, GATHER_PLANES, IMPORT_DATA
+from vlasscube.recipe import EXPORT_VLASS_DATA, GATHER_PLANES, IMPORT_DATA, TRANSFORM_IMAGE_DATA
 from vlasscube.records import Outcome
 from vlasscube.results.reading import find_result
-from vlasscube.results.types import ExportedPlane
+from vlasscube.results.types import ExportedPlane, observed_scans
 from vlasscube.stokes_codes import FITS_CODES
 from vlasscube.workspace.directory import Workspace
 
@@ -138,9 +138,11 @@ def _xml_problems(directory: Path) -> list[Problem]:
 
 def _expectations(workspace: Workspace, manifest: Manifest) -> Expectations:
     imported = find_result(workspace, IMPORT_DATA)
+    transformed = find_result(workspace, TRANSFORM_IMAGE_DATA)
+    scans = observed_scans(transformed, imported) if transformed and imported else ()
     exported = find_result(workspace, EXPORT_VLASS_DATA)
     return Expectations(
-        start_mjd_s=None if imported is None else imported.summary.start_mjd_s,
+        start_mjd_s=min((scan.start_mjd_s for scan in scans), default=None),
         exported=None if exported is None else exported.planes,
         identity=manifest.identity,
         complete=_is_complete(manifest),

@@ -95,11 +95,13 @@ def stokes_inputs(source: InputSource) -> StokesInputs:
     """Make the inputs of the stage."""
     plan = source.result(EDIT_IMAGE_LIST_CUBE)
     planes: list[PlaneCutout] = []
+    diverged: set[str] = set()
     keys: list[str] = []
     for verdict in source.result(GATHER_PLANES).with_images:
         of_plane = source.of_plane(verdict.label)
         images, cutouts = of_plane.result(MAKE_IMAGES), of_plane.result(MAKE_CUTOUT_IMAGES)
         keys.extend(of_plane.keys(MAKE_CUTOUT_IMAGES))
+        diverged.update([verdict.label] if images.diverged else [])
         coverage = images.spectral_coverage
         planes.append(
             PlaneCutout(
@@ -116,7 +118,8 @@ def stokes_inputs(source: InputSource) -> StokesInputs:
                 mean_lambda2_m2=coverage.mean_lambda2_m2 if coverage is not None else None,
             )
         )
-    highest = max(planes, key=lambda plane: plane.frequency_hz, default=None)
+    # A plane whose clean diverged may lack the masks.
+    highest = max(planes, key=lambda plane: (plane.label not in diverged, plane.frequency_hz), default=None)
     return StokesInputs(
         planes=tuple(planes),
         masks=_analysis_masks(source.of_plane(highest.label).result(MAKE_IMAGES)) if highest else (),

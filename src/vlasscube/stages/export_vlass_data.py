@@ -49,6 +49,7 @@ from vlasscube.recipe import (
     IMPORT_DATA,
     MAKE_CUTOUT_IMAGES,
     MAKE_IMAGES,
+    TRANSFORM_IMAGE_DATA,
 )
 from vlasscube.records import FileKind, MeasurementSetSummary, Outcome, PlaneImages, PlaneTarget
 from vlasscube.results.reading import InputSource
@@ -59,6 +60,7 @@ from vlasscube.results.types import (
     ExportResult,
     PlaneVerdict,
     ProductFile,
+    observed_scans,
 )
 from vlasscube.stages.context import StageContext
 from vlasscube.stages.plane_position import plane_position
@@ -112,7 +114,8 @@ class ExportInputs:
 def export_inputs(source: InputSource) -> ExportInputs:
     """Make the inputs of the stage."""
     plan = source.result(EDIT_IMAGE_LIST_CUBE)
-    summary = source.result(IMPORT_DATA).summary
+    imported = source.result(IMPORT_DATA)
+    summary, scans = imported.summary, observed_scans(source.result(TRANSFORM_IMAGE_DATA), imported)
     verdicts = source.result(GATHER_PLANES)
     planes: list[ExportPlane] = []
     keys: list[str] = []
@@ -134,8 +137,8 @@ def export_inputs(source: InputSource) -> ExportInputs:
         image_name=plan.image_name,
         phasecenter=plan.geometry.phasecenter,
         cell_arcsec=plan.geometry.cell_arcsec,
-        start_mjd_s=summary.start_mjd_s,
-        end_mjd_s=summary.end_mjd_s,
+        start_mjd_s=min(scan.start_mjd_s for scan in scans),
+        end_mjd_s=max(scan.end_mjd_s for scan in scans),
         planes=tuple(planes),
         targets=plan.targets,
         verdicts=verdicts,
@@ -346,6 +349,7 @@ def _product_plane(plane: ExportPlane) -> ProductPlane:
         median_rms_jy=intensity.rms.median,
         peak_jy=intensity.pbcor.max,
         position=plane.position,
+        mean_mjd_s=observed.mean_mjd_s if (observed := plane.images.observed_time) else None,
     )
 
 

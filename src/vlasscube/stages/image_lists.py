@@ -154,7 +154,8 @@ def plan_cube(
     Returns
     -------
     CubePlan
-        A completely flagged group is left out; one without data in the central square degree is empty.
+        A completely flagged group is left out, and so may be one with many heavily flagged fields; one
+        without data in the central square degree is empty.
     tuple of Message
         Warnings of these and of rejected groups.
 
@@ -227,11 +228,14 @@ def _geometry_and_fields(
 
 
 def _rejection(parameters: ImageListParameters, options: RunOptions) -> PlaneRejectionMs:
-    """The rule for planes with flagged fields: the list's where it says something, else the run's options."""
+    """The rule for planes with flagged fields: the list's where it says something, else the run's options.
+
+    What becomes of such a plane is the options' to say; if they say nothing, it is what production does.
+    """
     if parameters.vlass_plane_reject_ms is not None:
         return parameters.vlass_plane_reject_ms
     return PlaneRejectionMs(
-        apply=options.reject_by_flags,
+        apply=options.reject_by_flags != "off",
         exclude_spw=options.reject_exclude_spw,
         flagpct_thresh=options.reject_flag_fraction,
         nfield_thresh=options.reject_field_count,
@@ -255,11 +259,13 @@ def _target(
     verdict = reject_by_flags(flags.fields, spw_ids, box_ids, rejection)
     outcome, reason = _outcome(rule_flags, box_flags)
     if outcome is None and verdict.rejected:
-        outcome = Outcome.REJECTED
         reason = (
             f"{verdict.field_count} fields of the central square degree are flagged above "
             f"{rejection.flagpct_thresh:.0%}"
         )
+        outcome = Outcome.REJECTED
+        if options.reject_by_flags != "mark":
+            outcome, reason = Outcome.FLAGGED, f"{reason}: not imaged"
     reffreq_hz = spw_group_mean_frequency_hz(summary.spectral_windows, spw_ids)
     return PlaneTarget(
         spw=group,

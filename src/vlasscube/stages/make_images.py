@@ -89,7 +89,8 @@ class _RecordedIterations:
                 outputs=tuple(workspace.file_record(path) for path in paths),
             )
         )
-        self._context.progress(f"iter{iteration.number} done")
+        end = "diverged" if iteration.stop_code.is_divergence else "done"
+        self._context.progress(f"iter{iteration.number} {end}")
 
 
 def make_images_inputs(source: InputSource) -> MakeImagesInputs:
@@ -196,11 +197,14 @@ def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
         if images is not None and verdict is not None and not verdict.keep:
             reason = "; ".join(text for text in (reason, verdict.reason) if text)
             outcome = Outcome.REJECTED
+        if images is not None and images.diverged is not None:
+            reason = "; ".join(text for text in (reason, images.divergence) if text)
+            outcome = Outcome.REJECTED
         if target.label in inputs.failures:
             outcome, reason = Outcome.FAILED, inputs.failures[target.label]
         if outcome is Outcome.REJECTED:
             context.warn(f"spw {target.spw} is rejected: {reason}")
-        final = images.last if images else None
+        final, attempted = (images.last, images.attempted) if images else (None, ())
         planes.append(
             PlaneVerdict(
                 label=target.label,
@@ -210,9 +214,9 @@ def gather_planes(inputs: GatherInputs, context: StageContext) -> CubeImages:
                 frequency_hz=target.reffreq_hz,
                 beam=images.beam if images else None,
                 flagged_fraction=target.box_flags.fraction,
-                stop=final.stop_code.text if final else "",
+                stop=attempted[-1].stop_code.text if attempted else "",
                 rms_jy=final.statistics["I"].image_rms if final else None,
-                seconds=sum(iteration.seconds for iteration in images.iterations) if images else 0.0,
+                seconds=sum(iteration.seconds for iteration in attempted),
                 is_reference=verdict.reference if verdict else False,
             )
         )

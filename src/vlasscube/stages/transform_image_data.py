@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlasscube import naming
+from vlasscube.measurement_set.observed_scans import observed_scans
 from vlasscube.measurement_set.working_copy import make_working_copy
 from vlasscube.recipe import EDIT_IMAGE_LIST_CONTINUUM, IMPORT_DATA, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import InputSource
@@ -58,6 +59,7 @@ def transform_image_data(inputs: TransformInputs, context: StageContext) -> Tran
         size_bytes=size_bytes(output),
         field_count=len(inputs.field_ids),
         spw=inputs.spw,
+        scans=observed_scans(output),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -174,7 +175,15 @@ class SyntheticField:
         self.write("edit_image_list_continuum", self.target, upstream=(self.key("import_data"),))
 
     def transform(self) -> None:
-        result = TransformResult(INPUT_MS, naming.working_ms_name(INPUT_MS), 44_000_000_000, 48, "2~17")
+        result = TransformResult(
+            INPUT_MS,
+            naming.working_ms_name(INPUT_MS),
+            44_000_000_000,
+            48,
+            "2~17",
+            # Other fields of these scans, and other scans, are in the input alone.
+            tuple(replace(scan, start_mjd_s=scan.start_mjd_s + 7) for scan in self.summary.scans[1:3]),
+        )
         self.write("transform_image_data", result, upstream=(self.key("import_data"),))
 
     def report(self, missing: tuple[str, ...] = ()) -> ResourceReport:

@@ -137,7 +137,7 @@ class SyntheticRun(SyntheticField):
         )
         self.write("make_images", self.images(spw), f"spw{spw}", upstream, messages, seconds=2406.0)
 
-    def fail_plane(self, spw: int, message: str = "the clean diverged") -> Self:
+    def fail_plane(self, spw: int, message: str = "the psf has no beam") -> Self:
         text = f"spw{spw} iter1: {message} {self.hostile}"
         error = ErrorInfo("ImagingError", text, "Look at the residual images.", f"Traceback {self.hostile}")
         upstream = (self.key("restore_pims"), self.key("flag_targets_data"))
@@ -216,7 +216,7 @@ class SyntheticRun(SyntheticField):
             if spw == self.rejected:
                 outcome, reason = Outcome.REJECTED, "major axis of the beam is 0.700 of the expected"
             if spw == self.failed:
-                outcome, reason = Outcome.FAILED, f"make_images: the clean diverged {self.hostile}"
+                outcome, reason = Outcome.FAILED, f"make_images: the psf has no beam {self.hostile}"
             imaged = outcome.has_images
             planes.append(
                 PlaneVerdict(

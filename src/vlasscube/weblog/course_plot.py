@@ -94,7 +94,7 @@ def course_plot(images: PlaneImages) -> CoursePlot:
     runs: list[_Run] = []
     ends: list[tuple[int, str]] = []
     start = 0
-    for iteration in images.iterations:
+    for iteration in images.attempted:
         name = f"iter{iteration.number}"
         found = [(s, c) for s, c in iteration.cycles.items() if c.iterations]
         runs += [_Run(stokes, name, start, cycles) for stokes, cycles in found]

@@ -25,7 +25,7 @@ from typing import Any
 import pydantic_core
 
 from vlasscube.errors import WorkspaceError
-from vlasscube.options import RENAMED_OPTIONS, RunOptions
+from vlasscube.options import RunOptions, present_options
 from vlasscube.records import FileRecord, StepRecord
 from vlasscube.workspace.files import content_digest, digest, remove, size_bytes, write_text
 from vlasscube.workspace.leftovers import is_leftover
@@ -38,15 +38,13 @@ RESOURCES_ARCHIVE = "reimaging_resources.tgz"
 LOCK_FILE = "lock"
 
 
-def _with_present_names(options: bytes) -> bytes:
+def _in_present_form(options: bytes) -> bytes:
     try:
         values = pydantic_core.from_json(options)
     except ValueError:
         # What is wrong with it is told by whoever reads it.
         return options
-    if not isinstance(values, dict) or not RENAMED_OPTIONS.keys() & values.keys():
-        return options
-    return pydantic_core.to_json({RENAMED_OPTIONS.get(name, name): value for name, value in values.items()})
+    return pydantic_core.to_json(present_options(values)) if isinstance(values, dict) else options
 
 
 @functools.lru_cache(maxsize=1024)
@@ -272,7 +270,7 @@ class Workspace:
         Options that an earlier version recorded under another name are read as what they are called now.
         """
         path = self.records / "options.json"
-        return from_json(RunOptions, _with_present_names(path.read_bytes())) if path.exists() else None
+        return from_json(RunOptions, _in_present_form(path.read_bytes())) if path.exists() else None
 
     def write_options(self, options: RunOptions) -> None:
         """Keep the options of the run."""

@@ -33,6 +33,9 @@ class PlaneBlock:
     state: PlaneState
     images: PlaneImages | None
     iterations: tuple[Iteration, ...]
+    """Those with images."""
+    attempted: tuple[Iteration, ...]
+    """And one that diverged."""
     course: CoursePlot | None
     pictures: dict[tuple[str, str], PictureLink]
     image_file: str
@@ -63,10 +66,12 @@ def make_images(site: Site) -> dict[str, Any]:
 def _block(site: Site, state: PlaneState) -> PlaneBlock:
     images = site.run.images(state.label)
     root = images.last_root if images else ""
+    iterations = site.run.iterations(state.label)
     return PlaneBlock(
         state=state,
         images=images,
-        iterations=site.run.iterations(state.label),
+        iterations=iterations,
+        attempted=images.attempted if images else iterations,
         course=course_plot(images) if images else None,
         pictures=site.pictures(state.label),
         image_file=naming.tclean_product(root, "image") if root else "",
