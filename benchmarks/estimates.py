@@ -268,6 +268,7 @@ def main() -> None:
     parser.add_argument("directories", nargs="+", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--engine", default="mosaic")
+    parser.add_argument("--profile", default="archive")
     parser.add_argument("--nmajor", type=int)
     parser.add_argument("--preset", help="simulate the inputs where there are none")
     parser.add_argument("--set", action="append", default=[], help="parameter of the simulation, NAME=VALUE")
@@ -281,10 +282,14 @@ def main() -> None:
         for made in ("working", "records", "products", "weblog"):
             shutil.rmtree(directory / made, ignore_errors=True)
         workspace = Workspace(directory)
-        arguments = ["--workers", str(given.workers), "--engine", given.engine]
+        arguments = ["--workers", str(given.workers), "--engine", given.engine, "--profile", given.profile]
         if given.nmajor is not None:
             arguments += ["--nmajor", str(given.nmajor)]
-        plan = make_plan(workspace, RunOptions(engine=given.engine, nmajor=given.nmajor), given.workers)
+        plan = make_plan(
+            workspace,
+            RunOptions(profile=given.profile, engine=given.engine, nmajor=given.nmajor),
+            given.workers,
+        )
         print(report(plan, measure(workspace, arguments)), flush=True)
 
 

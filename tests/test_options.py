@@ -16,6 +16,7 @@ from vlasscube.workspace.directory import Workspace
         ({"reject_by_flags": True}, "reject_by_flags is True, not 'off', 'mark' or 'skip'"),
         ({"profile": "science", "engine": "casa"}, "profile 'science' needs the engine 'mosaic'"),
         ({"profile": "science", "gridding": "casa"}, "w_correction needs"),
+        ({"otf_beam": "smeared"}, "otf_beam 'smeared' needs"),
         ({"engine": "casa", "nsigma_per_stokes": True}, "nsigma_per_stokes needs the engine 'mosaic'"),
     ],
 )

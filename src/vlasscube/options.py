@@ -19,6 +19,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "archive": {
         "gridding": "casa",
         "w_correction": False,
+        "otf_beam": "field",
         "nsigma_per_stokes": False,
         "first_mask": "tier1",
         "common_beam": "gated",
@@ -28,6 +29,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "science": {
         "gridding": "exact",
         "w_correction": True,
+        "otf_beam": "smeared",
         "nsigma_per_stokes": True,
         "first_mask": "tier2",
         "common_beam": "always",
@@ -81,6 +83,9 @@ class RunOptions:
     """Convolution functions of vlasscube's engine: those of tclean, or more exact ones."""
     w_correction: bool = _of_profile()
     """Correct for w in the gridding, so that sources have their true positions; needs exact gridding."""
+    otf_beam: Literal["field", "smeared"] = _of_profile()
+    """Primary beam of a field that was scanned on the fly: at its phase centre, as CASA has it, or averaged
+    over the antennas' way during the field; needs exact gridding."""
     nsigma_per_stokes: bool = _of_profile()
     """Clean each Stokes parameter down to n-sigma of its own noise; otherwise all to one level, as tclean."""
     first_mask: Literal["tier1", "tier2"] = _of_profile()
@@ -148,13 +153,16 @@ class RunOptions:
         if self.engine != "mosaic" and self.profile == "science":
             return [
                 f"the profile 'science' needs the engine 'mosaic', not '{self.engine}', which has no exact "
-                "gridding, w_correction or nsigma_per_stokes: take the engine 'mosaic' or profile 'archive'"
+                "gridding, w_correction, smeared otf_beam or nsigma_per_stokes; use the engine 'mosaic' or "
+                "the profile 'archive'"
             ]
         problems = []
         if self.gridding != "casa" and self.engine != "mosaic":
             problems.append(f"gridding '{self.gridding}' needs the engine 'mosaic', not '{self.engine}'")
         if self.w_correction and (self.engine, self.gridding) != ("mosaic", "exact"):
             problems.append("w_correction needs the engine 'mosaic' and gridding 'exact'")
+        if self.otf_beam == "smeared" and (self.engine, self.gridding) != ("mosaic", "exact"):
+            problems.append("otf_beam 'smeared' needs the engine 'mosaic' and gridding 'exact'")
         if self.nsigma_per_stokes and self.engine != "mosaic":
             problems.append(f"nsigma_per_stokes needs the engine 'mosaic', not '{self.engine}'")
         return problems
@@ -181,8 +189,13 @@ class RunOptions:
     @property
     def profile_text(self) -> str:
         """The profile, and what was changed of it: ``'science with changes: common_beam gated'``."""
-        changes = [f"{name} {option_text(value)}" for name, (value, _) in self.changes.items()]
-        return f"{self.profile} with changes: {', '.join(changes)}" if changes else self.profile
+        changes = self.changes_text
+        return f"{self.profile} with changes: {changes}" if changes else self.profile
+
+    @property
+    def changes_text(self) -> str:
+        """What was changed of the profile: ``'common_beam gated, nmajor 220'``."""
+        return ", ".join(f"{name} {option_text(value)}" for name, (value, _) in self.changes.items())
 
     @property
     def excluded_spw_ids(self) -> frozenset[int]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from vlasscube import naming
 from vlasscube.clean_terms import CleanMask, StopCode
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
 
 STOKES = ("I", "Q", "U", "V")
 
@@ -97,7 +98,7 @@ class SpectralWindow:
 
 @dataclass(frozen=True)
 class Field:
-    """A field (on-the-fly phase centre); position in degrees, frame of the FIELD table."""
+    """A field (on-the-fly phase centre); position in degrees, J2000."""
 
     id: int
     name: str
@@ -155,6 +156,8 @@ class MeasurementSetSummary:
     scans: tuple[Scan, ...]
     field_rows: int = 0
     """Rows of the FIELD table, most of which may be without data; 0 if not counted."""
+    converted_frames: tuple[str, ...] = ()
+    """Frames other than J2000 that the FIELD table has directions in; positions of fields are converted."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,9 @@ class FieldFlags:
     name: str
     scan: int
     by_spw: Mapping[int, FlagCount]
+    incomplete: Mapping[int, int] = field(default_factory=dict)
+    """Unflagged visibilities, by spectral window (if any), that are not imaged: another correlation of their
+    row and channel is flagged."""
 
     def over(self, spw_ids: Collection[int]) -> FlagCount:
         """Sum over a group of spectral windows."""
@@ -269,6 +275,33 @@ class SpectralCoverage:
 
 
 @dataclass(frozen=True)
+class NoncoplanarEffect:
+    """What leaving w out does to the point sources of a plane where its primary beam is 0.5 or more.
+
+    Expected from the planes that the baselines lie in, the weights of the pointings and the restoring beam;
+    see `vlasscube.mosaic.noncoplanar`. With w-correction there is none.
+    """
+
+    peak_fraction: float
+    """Median of the peak that is left of a point source; 1 is all of it."""
+    worst_peak_fraction: float
+    """The smallest one."""
+    shift_east_arcsec: float
+    """Mean displacement of the sources in the image, before any position correction."""
+    shift_north_arcsec: float
+
+    @property
+    def loss(self) -> float:
+        """Median of the peak that is lost, as a fraction."""
+        return 1.0 - self.peak_fraction
+
+    @property
+    def shift_arcsec(self) -> float:
+        """Size of the displacement."""
+        return math.hypot(self.shift_east_arcsec, self.shift_north_arcsec)
+
+
+@dataclass(frozen=True)
 class CleanCycles:
     """Course of the clean of one Stokes plane, one entry per major cycle."""
 
@@ -348,6 +381,8 @@ class Iteration:
     """Only for the first iteration."""
     w_planes: int | None = None
     """Planes of w that the data are gridded with, 0 without w-correction; only for the first iteration."""
+    noncoplanar: NoncoplanarEffect | None = None
+    """Only for the first iteration."""
 
     def nsigma_level_jy(self, statistics: IterationStatistics | None) -> float | None:
         """The n-sigma level of a residual, `nsigma` times its scaled MAD, Jy/beam; None where not known."""
@@ -380,6 +415,8 @@ class PlaneImages:
     """None: not recorded."""
     w_planes: int | None = None
     """Planes of w that the data were gridded with, 0 without w-correction; None: not recorded."""
+    noncoplanar: NoncoplanarEffect | None = None
+    """None: not recorded."""
 
     @property
     def effective_frequency_hz(self) -> float:
@@ -472,12 +509,43 @@ class DerivedStokes:
 
 
 @dataclass(frozen=True)
+class PointSourceStokes:
+    """Stokes parameters of a point source, from means in a box of pixels; the errors are those of the noise.
+
+    The mean over the pixels is divided by the mean of the plane's beam over the same pixels.
+    """
+
+    beam_mean: float
+    """Mean of the beam, of peak 1, over the pixels; the beam stands at the source."""
+    flux_jy: Mapping[str, float]
+    """By Stokes parameter."""
+    error_jy: Mapping[str, float]
+    """Standard deviation by Stokes parameter."""
+    snr: float | None
+    """I over the median of the plane's rms image of Stokes I."""
+    q_over_i: float | None
+    q_over_i_error: float | None
+    u_over_i: float | None
+    u_over_i_error: float | None
+    polarized_jy: float
+    """Linearly polarised intensity √(Q² + U² − σ²), free of the noise bias; 0 where the noise is larger."""
+    polarized_error_jy: float
+    angle_deg: float | None
+    """Position angle χ of the polarisation, north through east, [0, 180); None where P is 0."""
+    angle_error_deg: float | None
+    model_jy: float | None = None
+    """I of the power law of these values."""
+    residual_jy: float | None = None
+    residual_percent: float | None = None
+
+
+@dataclass(frozen=True)
 class StokesMeasurement:
     """Mean Stokes parameters in a box of pixels of one plane, Jy/beam."""
 
     label: str
     frequency_hz: float
-    """Mean frequency of the data by their weights."""
+    """Of the frequency axis."""
     beam: Beam
     kept: bool
     stokes_i: float
@@ -490,8 +558,27 @@ class StokesMeasurement:
     """Median of the rms image of the cutout, by Stokes parameter."""
     derived: DerivedStokes | None = None
     """Known once the spectrum is fitted."""
+    point_source: PointSourceStokes | None = None
+    """None: not recorded."""
+    effective_frequency_hz: float | None = None
+    """What the values of a point source are fitted with; None: the plane's frequency."""
     mean_lambda2_m2: float | None = None
     """Mean λ² of the data by their weights; None: not recorded."""
+    bandwidth_hz: float | None = None
+    """Width of the plane's data; None: not recorded."""
+
+    @property
+    def fit_frequency_hz(self) -> float:
+        """Frequency that the values of a point source are fitted with."""
+        return self.effective_frequency_hz or self.frequency_hz
+
+    @property
+    def fit_lambda2_m2(self) -> float:
+        """Mean of λ² over the plane's data; if it is not recorded, over a band that is evenly filled."""
+        if self.mean_lambda2_m2 is not None:
+            return self.mean_lambda2_m2
+        half_width = (self.bandwidth_hz or 0.0) / 2
+        return SPEED_OF_LIGHT_M_S**2 / (self.fit_frequency_hz**2 - half_width**2)
 
 
 @dataclass(frozen=True)
@@ -501,6 +588,39 @@ class PowerLaw:
     flux_3ghz_jy: float
     alpha: float
     alpha_error: float | None
+    flux_3ghz_error_jy: float | None = None
+
+
+@dataclass(frozen=True)
+class RotationMeasureFit:
+    """A single Faraday screen: P(λ²) = p · exp(2i (χ₀ + RM λ²))."""
+
+    rm: float
+    """rad m⁻²."""
+    rm_error: float
+    angle0_deg: float
+    """Intrinsic position angle χ₀ (at λ = 0), [0, 180)."""
+    angle0_error_deg: float
+    polarized: float
+    """Amplitude p in the unit of Q and U, not corrected for the noise bias."""
+    snr: float
+    """p over its error; below about 6 the rotation measure may be a noise peak."""
+    reduced_chi2: float | None
+    """Reduced χ² of Q and U; None without degrees of freedom. Far above 1 the screen is not single."""
+    channels: int
+
+
+@dataclass(frozen=True)
+class SourceCenter:
+    """Centre of a point source in the plane of the lowest frequency."""
+
+    x: float
+    """0-based pixel, between pixels too."""
+    y: float
+    fitted: bool
+    """Whether it is fitted; otherwise it is the centre of the peak pixel."""
+    ra_deg: float
+    dec_deg: float
 
 
 @dataclass(frozen=True)
@@ -514,6 +634,15 @@ class RegionSpectrum:
     dec_deg: float
     measurements: tuple[StokesMeasurement, ...]
     power_law: PowerLaw | None
+    """Of the means in the box."""
+    position_shift_arcsec: float | None = None
+    """By how much the position is corrected for the w-term; None: it is not corrected (earlier versions)."""
+    center: SourceCenter | None = None
+    """Where in the box the point source stands; None: not recorded."""
+    point_source_law: PowerLaw | None = None
+    """Of the values of a point source, weighted by their errors."""
+    rotation_measure: RotationMeasureFit | None = None
+    """Of Q and U of a point source over the Stokes I of `point_source_law`."""
 
 
 @dataclass(frozen=True)

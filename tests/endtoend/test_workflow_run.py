@@ -1,5 +1,6 @@
 """The workflow on a simulated field: against its truth, CASA called by hand, and other readers."""
 
+import dataclasses
 import json
 import math
 import os
@@ -352,6 +353,12 @@ def test_companions_and_manifests(finished_run):
         "spw3": "imaged",
         "spw4": "flagged",
     }
+    for plane in manifest["planes"][:2]:
+        coverage = read_result(finished_run.workspace, MAKE_IMAGES, plane["label"]).spectral_coverage
+        assert plane["spectral_coverage"] == dataclasses.asdict(coverage)
+        # Nothing is flagged but some antennas.
+        assert abs(coverage.effective_frequency_hz - plane["frequency_hz"]) < 8e6
+        assert 100e6 < coverage.effective_bandwidth_hz <= 128e6 * (1 + 1e-9)
     log = (products / "casa_commands.log").read_text()
     assert log.startswith("raise ")
     # Every call as executed: those cut short by the kills stand there, too; ours as the call they replace.

@@ -13,6 +13,8 @@ from vlasscube.estimates import cost as estimates
 from vlasscube.estimates.cost import Estimate, Pace, Resources, estimate
 from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed
+from vlasscube.estimates.work_costs import ENGINE_COSTS, imaging_method
+from vlasscube.options import RunOptions
 
 SIDE = 12500
 VISIBILITIES = 15_000_000
@@ -305,3 +307,42 @@ def test_schedule_lies_between_its_bounds(durations: list[float], workers: int) 
     longest, total = max(durations, default=0.0), sum(durations)
     assert seconds >= max(longest, total / workers) * (1 - 1e-9)
     assert seconds <= total / workers + longest + 1e-6
+
+
+# --------------------------------------------------------------------------------------------- exact gridding
+
+
+def test_the_method_of_imaging_follows_from_the_options() -> None:
+    assert imaging_method(RunOptions()) == "mosaic"
+    assert imaging_method(RunOptions(engine="casa")) == "casa"
+    assert imaging_method(RunOptions(gridding="exact")) == "mosaic exact"
+    assert imaging_method(RunOptions(profile="science")) == "mosaic exact w"
+    for options in (RunOptions(), RunOptions(engine="casa"), RunOptions(profile="science")):
+        assert imaging_method(options) in ENGINE_COSTS
+
+
+def test_exact_gridding_and_w_cost_more_time_and_memory() -> None:
+    methods = ("mosaic", "mosaic exact", "mosaic exact w")
+    costs = [estimate(production(), Resources(4, 4), engine=method) for method in methods]
+    assert costs[0].plane_seconds < costs[1].plane_seconds < costs[2].plane_seconds
+    assert 2 < costs[2].plane_seconds / costs[0].plane_seconds < 6
+    for nx, frequency_hz, cells in (
+        (12500, 2.05e9, 18),
+        (12500, 3e9, 31),
+        (12500, 3.95e9, 35),
+        (4096, 3e9, 14),
+    ):
+        size = replace(production(), nx=nx, ny=nx)
+        support = (math.sqrt(size.footprint_cells(frequency_hz, is_exact=True)) - 1) / 2
+        assert support == pytest.approx(cells, rel=0.25)
+    assert costs[0].worker_memory_bytes < costs[1].worker_memory_bytes == costs[2].worker_memory_bytes
+    # The border is that of the beam, 0.28 degrees at 3 GHz, on 2.08 degrees.
+    border = (12500 + 3600 * 0.8564 / 3.052 / 0.6) ** 2 - 12500**2
+    assert costs[1].worker_memory_bytes - costs[0].worker_memory_bytes == pytest.approx(24 * border, rel=1e-3)
+
+
+def test_the_model_of_the_continuum_is_predicted_at_the_same_cost() -> None:
+    def restore(method: str) -> float:
+        return seconds_by_stage(estimate(production(), Resources(4, 4), engine=method))["restore_pims"]
+
+    assert restore("mosaic exact w") == restore("mosaic")

@@ -1,5 +1,6 @@
 """The mosaic engine from visibilities in memory to CASA images on disk."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging import mosaic_engine, tclean
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence
 from vlasscube.imaging.engine import CleanRequest
-from vlasscube.imaging.mosaic_engine import MosaicEngine
+from vlasscube.imaging.mosaic_engine import MosaicEngine, _tracks_text
 from vlasscube.imaging.tclean import TcleanEngine
+from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.testing.observations import image_grid, observe
 
@@ -26,7 +28,8 @@ def field(monkeypatch):
     """Have the engine read made-up visibilities; returns what sets them."""
     held = {}
 
-    def read(vis, selection):
+    def read(vis, selection, *, frame):
+        assert frame == "J2000"
         return held["visibilities"]
 
     def hold(visibilities):
@@ -124,11 +127,37 @@ def test_odd_and_oblong_images(field, tmp_path, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"gridding": "exact"}, {"gridding": "exact", "w_correction": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gridding": "exact"},
+        {"gridding": "exact", "w_correction": True},
+        {"gridding": "exact", "w_correction": True, "otf_beam": "smeared", "nsigma_per_stokes": True},
+    ],
+)
 def test_better_kernels(field, tmp_path, options):
     results = make(one_engine(**options), tmp_path, parameters())
     assert all(result.stop_code not in (5, 6) for result in results)
     assert str(options["gridding"]) in results[0].call
+
+
+@pytest.mark.slow
+def test_it_is_told_where_the_antennas_went(field, tmp_path):
+    (result,) = make(one_engine(gridding="exact", otf_beam="smeared"), tmp_path, parameters(), count=1)
+    message = result.messages[-1]
+    assert (message.level, message.text) == (
+        "info",
+        "x.iter0: the fields are not those of on-the-fly rows: the beam is that at their phase centres",
+    )
+    assert "otf_beam='smeared'" in result.call
+
+
+def test_a_row_is_described():
+    row = ScanTrack((3.0 / 3438, 0.0), np.array([True, True, False]))
+    assert _tracks_text([row]) == (
+        "beam averaged over the way of the antennas during a field: "
+        "3.00 arcmin at position angle 90 deg (2 fields)"
+    )
 
 
 def flagged(visibilities):
@@ -206,7 +235,13 @@ def test_noise_is_expected_once_for_a_plane(field, tmp_path, changes):
 def test_noise_and_frequency_are_the_same_for_tclean(field, tmp_path, monkeypatch):
     field(noise_only())
     monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
-    monkeypatch.setattr(tclean.casa, "run_task", lambda name, **arguments: {})
+
+    def made_by_tclean(name, imagename, **arguments):
+        psf = tmp_path / "x.iter0.psf.tt0"
+        shutil.copytree(psf, f"{imagename}.psf.tt0", dirs_exist_ok=True)
+        return {}
+
+    monkeypatch.setattr(tclean.casa, "run_task", made_by_tclean)
     settings = parameters(robust=0.5)
     (ours,) = make(one_engine(), tmp_path, settings, 1)
     of_tclean = make(iter([TcleanEngine(), TcleanEngine()]), tmp_path / "none", settings, 2)
@@ -214,6 +249,8 @@ def test_noise_and_frequency_are_the_same_for_tclean(field, tmp_path, monkeypatc
     assert ours.spectral_coverage is not None
     assert [result.spectral_coverage for result in of_tclean] == [ours.spectral_coverage, None]
     assert [result.w_planes for result in of_tclean] == [ours.w_planes, None] == [0, None]
+    assert ours.noncoplanar is not None
+    assert [result.noncoplanar for result in of_tclean] == [ours.noncoplanar, None]
 
 
 def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):
@@ -221,3 +258,30 @@ def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):
     with pytest.raises(MemoryLimitError, match=r"million visibilities need .* GB of memory") as caught:
         make(one_engine(), tmp_path, parameters(), 1)
     assert "--workers" in caught.value.hint
+
+
+NORTH = ((-4.0, 15.0), (4.0, 15.0), (0.0, 19.0))
+
+
+def test_a_mosaic_that_leaves_out_the_image_centre_says_where_its_beam_is_from(field, tmp_path):
+    field(observe(image_grid(), [], antennas=14, size_m=250.0))
+    (covered,) = make(one_engine(), tmp_path, parameters(), count=1)
+    assert covered.messages == ()
+    beam = image_facts(tmp_path / "x.iter0.psf.tt0").beam
+    field(observe(image_grid(), [], antennas=14, size_m=250.0, pointings=NORTH))
+    (tmp_path / "north").mkdir()
+    (result,) = make(one_engine(), tmp_path / "north", parameters(), count=1)
+    (message,) = result.messages
+    assert message.level == "warning"
+    assert "do not cover the image centre" in message.text
+    found = image_facts(tmp_path / "north" / "x.iter0.psf.tt0").beam
+    assert found.bmaj_arcsec == pytest.approx(beam.bmaj_arcsec, rel=0.03)
+    assert found.bmin_arcsec == pytest.approx(beam.bmin_arcsec, rel=0.03)
+
+
+def test_tclean_refuses_a_mosaic_that_leaves_out_the_image_centre(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
+    field(observe(image_grid(), [], antennas=14, pointings=NORTH))
+    with pytest.raises(ImagingError, match="do not cover the image centre") as caught:
+        make(iter([TcleanEngine()]), tmp_path, parameters(), count=1)
+    assert "--engine mosaic" in caught.value.hint

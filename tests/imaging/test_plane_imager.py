@@ -278,6 +278,17 @@ def test_killed_anywhere_a_plane_that_diverges_ends_the_same(image, number, kill
     assert [message.level for message in image.messages] == ["warning"]
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_nothing_is_left_of_an_earlier_clean_that_did_not_diverge(image, number):
+    """Else it would lie there as the plane's final images."""
+    image(FakeEngine(), Store())
+    derived = ("iter3.image.pbcor.tt0.subim", "iter3.image.pbcor.tt0.rms")
+    for name in (*derived, "iter3.notes"):
+        (image.directory / f"{ROOT}.{name}").mkdir()
+    image(FakeEngine(diverge_in=number), Store())
+    assert tree(image.directory) == LAST_GOOD[number] | {f"{ROOT}.iter3.notes": ""}
+
+
 def test_a_dirty_image_that_is_there_is_not_made_again(image):
     store, engine = Store(), FakeEngine(diverge_in=1)
     store.kill_at = 1

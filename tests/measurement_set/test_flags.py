@@ -14,6 +14,7 @@ from vlasscube.measurement_set.flags import (
     count_flags,
     flags_by_spw,
     group_flags,
+    incomplete_by_spw,
     reject_by_flags,
     unflagged_channels,
 )
@@ -95,7 +96,7 @@ def test_sums_do_not_depend_on_how_they_are_split(counts):
 
 @pytest.fixture
 def flagged_ms(small_ms, layout):
-    """Random flags; spectral window 2 completely flagged in field 1; some FLAG_ROW."""
+    """Random flags; spectral window 2 completely flagged in field 1."""
     from vlasscube import casa
 
     rng = np.random.default_rng(5)
@@ -109,7 +110,7 @@ def flagged_ms(small_ms, layout):
             if descriptions[row] == 2 and fields[row] == 1:
                 flag[:] = True
             table.putcell("FLAG", row, flag)
-        table.putcol("FLAG_ROW", rng.random(table.nrows()) < 0.1)
+        table.putcol("FLAG_ROW", np.zeros(table.nrows(), bool))
     return small_ms
 
 
@@ -140,22 +141,69 @@ def test_counts_are_those_of_flagdata(flagged_ms, monkeypatch):
 
 
 @pytest.mark.casa
-def test_unflagged_channels(flagged_ms, monkeypatch):
+def test_a_flagged_row_counts_as_tclean_has_it(flagged_ms):
+    """All of it, whatever FLAG says, and nothing besides."""
     from vlasscube import casa
 
-    expected = [2, 3, 4, 0]
-    summary = casa.run_task("flagdata", vis=str(flagged_ms), mode="summary", spwchan=True)
+    before = count_flags(flagged_ms, range(4))
+    with casa.table(flagged_ms, writable=True) as table:
+        flag_row = np.random.default_rng(7).random(table.nrows()) < 0.2
+        table.putcol("FLAG_ROW", flag_row)
+        descriptions, fields = table.getcol("DATA_DESC_ID"), table.getcol("FIELD_ID")
+        cells = [table.getcell("FLAG", row) for row in range(table.nrows())]
+    found = count_flags(flagged_ms, range(4))
+    assert found != before
+    for field in found:
+        for spw, count in field.by_spw.items():
+            rows = np.flatnonzero((descriptions == spw) & (fields == field.field_id))
+            expected = sum(cells[row].size if flag_row[row] else int(cells[row].sum()) for row in rows)
+            assert count == FlagCount(expected, sum(cells[row].size for row in rows))
+
+
+@pytest.mark.casa
+def test_one_flagged_correlation_takes_the_others_with_it(flagged_ms):
+    from vlasscube import casa
+
+    with casa.table(flagged_ms, writable=True) as table:
+        flag_row = np.random.default_rng(7).random(table.nrows()) < 0.2
+        table.putcol("FLAG_ROW", flag_row)
+        descriptions, fields = table.getcol("DATA_DESC_ID"), table.getcol("FIELD_ID")
+        cells = [table.getcell("FLAG", row) | flag_row[row] for row in range(table.nrows())]
+    found = count_flags(flagged_ms, range(4))
+    for field in found:
+        for spw in field.by_spw:
+            rows = np.flatnonzero((descriptions == spw) & (fields == field.field_id))
+            expected = sum(int((~cells[row] & cells[row].any(axis=0)).sum()) for row in rows)
+            assert field.incomplete.get(spw, 0) == expected
+    assert incomplete_by_spw(found)[1] == sum(field.incomplete.get(1, 0) for field in found) > 0
+
+
+@pytest.mark.casa
+def test_unflagged_channels(flagged_ms, monkeypatch):
+    """Those of which tclean images a row: with all four correlations, and not flagged as a whole."""
+    from vlasscube import casa
+
+    with casa.table(flagged_ms, writable=True) as table:
+        descriptions = table.getcol("DATA_DESC_ID")
+        last, partly = np.flatnonzero(descriptions == 0)[-1], np.flatnonzero(descriptions == 1)
+        for row in range(table.nrows()):
+            flag = table.getcell("FLAG", row)
+            flag[2, 1] |= row in partly
+            # In the first window one row is left, flagged as a whole.
+            flag[:] |= descriptions[row] == 0 and row != last
+            table.putcell("FLAG", row, flag & (row != last))
+        flag_row = np.arange(table.nrows()) == last
+        table.putcol("FLAG_ROW", flag_row)
+        cells = [table.getcell("FLAG", row) | flag_row[row] for row in range(table.nrows())]
+    expected = []
     for spw in range(3):
-        oracle = [
-            value["flagged"] < value["total"]
-            for key, value in summary["spw:channel"].items()
-            if key.split(":")[0] == str(spw)
-        ]
-        assert sum(oracle) == expected[spw]
-    assert [unflagged_channels(flagged_ms, spw) for spw in range(4)] == expected
+        imaged = [~cells[row].any(axis=0) for row in np.flatnonzero(descriptions == spw)]
+        expected.append(int(np.any(imaged, axis=0).sum()))
+    assert expected == [0, 2, 4]
+    assert [unflagged_channels(flagged_ms, spw) for spw in range(4)] == [*expected, 0]
     assert unflagged_channels(flagged_ms, 17) == 0
     monkeypatch.setattr(flags, "_CHUNK_BYTES", 100)
-    assert [unflagged_channels(flagged_ms, spw) for spw in range(4)] == expected
+    assert [unflagged_channels(flagged_ms, spw) for spw in range(4)] == [*expected, 0]
 
 
 @pytest.mark.casa

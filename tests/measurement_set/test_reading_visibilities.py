@@ -12,7 +12,7 @@ from vlasscube import casa, casacore_tables
 from vlasscube.errors import MeasurementSetError
 from vlasscube.measurement_set.frequency_frame import lsrk_factor
 from vlasscube.measurement_set.visibilities import read_visibilities
-from vlasscube.mosaic.visibilities import ALL_USABLE
+from vlasscube.mosaic.visibilities import ALL_USABLE, ROW_FLAGGED
 from vlasscube.records import DataSelection
 
 EVERYTHING = DataSelection("", "", "", "", "", "")
@@ -139,6 +139,8 @@ def test_columns(filled_ms):
                 flag = table.getcell("FLAG", row).T | table.getcell("FLAG_ROW", row)
                 usable = np.unpackbits(window.usable[index][:, None], axis=1, bitorder="little")[:, :4]
                 np.testing.assert_array_equal(usable, ~flag)
+                by_row_alone = ~table.getcell("FLAG", row).any(axis=0) & table.getcell("FLAG_ROW", row)
+                np.testing.assert_array_equal(window.usable[index] == ROW_FLAGGED, by_row_alone)
                 np.testing.assert_array_equal(window.data[index], table.getcell("DATA", row).T)
                 np.testing.assert_array_equal(window.uvw_m[index], table.getcell("UVW", row))
                 expected = table.getcell("WEIGHT", row)[[0, 3]].mean()
@@ -307,8 +309,8 @@ def test_other_correlations(ms):
 def test_other_frames(ms):
     with casacore_tables.table(ms / "FIELD", writable=True) as table:
         measure = table.getcolkeyword("PHASE_DIR", "MEASINFO")
-        table.putcolkeyword("PHASE_DIR", "MEASINFO", {**measure, "Ref": "GALACTIC"})
-    with pytest.raises(MeasurementSetError, match="GALACTIC"):
+        table.putcolkeyword("PHASE_DIR", "MEASINFO", {**measure, "Ref": "AZEL"})
+    with pytest.raises(MeasurementSetError, match="AZEL"):
         read_visibilities(ms, selection(), column="data")
     with casacore_tables.table(ms / "SPECTRAL_WINDOW", writable=True) as table:
         table.putcell("MEAS_FREQ_REF", 1, 1)
@@ -330,13 +332,18 @@ def test_frame_given_field_by_field(ms):
         measure = table.getcolkeyword("PHASE_DIR", "MEASINFO")
         references = {
             "VarRefCol": "PhaseDir_Ref",
-            "TabRefTypes": ["J2000", "GALACTIC", "ICRS"],
+            "TabRefTypes": ["J2000", "HADEC", "ICRS"],
             "TabRefCodes": np.array([0, 5, 21], np.uint32),
         }
         table.putcolkeyword("PHASE_DIR", "MEASINFO", {"type": measure["type"], **references})
-    fields = read_visibilities(ms, selection(field="0,1"), column="data").fields
-    assert [field.frame for field in fields] == ["ICRS", "J2000"]
-    with pytest.raises(MeasurementSetError, match=r"field 2.*GALACTIC"):
+    with casacore_tables.table(ms / "FIELD") as table:
+        given = table.getcol("PHASE_DIR")[:, 0]
+    found = read_visibilities(ms, selection(field="0,1"), column="data")
+    assert {field.frame for field in found.fields} == {"J2000"}
+    assert (found.fields[1].ra_rad, found.fields[1].dec_rad) == (given[1, 0] % (2 * np.pi), given[1, 1])
+    # By the 23 mas between the two frames.
+    assert 1e-8 < abs(found.fields[0].ra_rad - given[0, 0] % (2 * np.pi)) < 2e-7
+    with pytest.raises(MeasurementSetError, match=r"HADEC \(fields 2\)"):
         read_visibilities(ms, selection(field="2"), column="data")
 
 

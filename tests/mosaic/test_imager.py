@@ -10,8 +10,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
 from vlasscube.mosaic.primary_beam import evla_power_beam
+from vlasscube.mosaic.restoration import fit_beam
 from vlasscube.mosaic.visibilities import ALL_USABLE
 from vlasscube.mosaic.weighting import UvTaper
+from vlasscube.sky import direction_at
 from vlasscube.testing import observations
 from vlasscube.testing.observations import ARCSEC, C, axes, direction, image_grid
 
@@ -469,3 +471,48 @@ def test_threads_of_linear_algebra_change_nothing(gridding):
     np.testing.assert_array_equal(one.weight, two.weight)
     np.testing.assert_array_equal(one.residual, two.residual)
     assert one.imager.expected_noise_jy() == two.imager.expected_noise_jy()
+
+
+# ------------------------------------------------------------------------------------------ where the psf is
+
+NORTH = ((-4.0, 17.0), (4.0, 17.0), (0.0, 24.0))
+
+
+def test_the_psf_is_that_of_the_image_centre_where_the_mosaic_covers_it():
+    grid = image_grid()
+    made = image(grid, observe(grid))
+    assert made.imager.psf_place(made.weight) is None
+    # A corner of the image without pointings changes nothing.
+    corner = image(grid, observe(grid, pointings=((-4.0, -3.0), (4.0, -3.0), (-8.0, -8.0))))
+    assert corner.pb[-1, 0] == corner.pb[0, 0] == 0
+    assert corner.imager.psf_place(corner.weight) is None
+
+
+def test_the_psf_of_a_mosaic_that_leaves_out_the_centre_is_that_of_an_image_of_the_mosaic():
+    grid = image_grid(200, 320, 9.0)
+    visibilities = observe(grid, pointings=NORTH, antennas=12)
+    made = image(grid, visibilities)
+    place = made.imager.psf_place(made.weight)
+    x, y = place
+    pb = made.pb / made.pb.max()
+    assert pb[y, x] >= 0.8
+    assert pb[grid.ny // 2, grid.nx // 2] < 0.1
+    well_y, well_x = np.nonzero(pb >= 0.8)
+    distance = np.hypot(well_x - grid.nx // 2, well_y - grid.ny // 2)
+    assert np.hypot(x - grid.nx // 2, y - grid.ny // 2) == distance.min()
+    psf = made.imager.psf(place)
+    assert psf[grid.ny // 2, grid.nx // 2] == psf.max() == 1
+    # The oracle: the psf at the centre of an image whose centre is there.
+    offset = np.array([-(x - grid.nx // 2), y - grid.ny // 2]) * grid.cell_rad
+    ra, dec = direction_at(*offset, grid.ra_rad, grid.dec_rad)
+    there = image(replace(grid, ra_rad=ra, dec_rad=dec), visibilities)
+    assert there.imager.psf_place(there.weight) is None
+    expected = there.imager.psf()
+    inner = slice(grid.ny // 4, -(grid.ny // 4)), slice(grid.nx // 4, -(grid.nx // 4))
+    np.testing.assert_allclose(psf[inner], expected[inner], atol=5e-3)
+    found, true = (fit_beam(each, 9.0) for each in (psf, expected))
+    assert found.bmaj_arcsec == pytest.approx(true.bmaj_arcsec, rel=2e-3)
+    assert found.bmin_arcsec == pytest.approx(true.bmin_arcsec, rel=2e-3)
+    # At the image centre there is none.
+    nowhere = made.imager.psf()
+    assert nowhere[grid.ny // 2, grid.nx // 2] < 0.9

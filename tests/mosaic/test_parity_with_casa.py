@@ -17,10 +17,10 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from vlasscube import casa
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.imaging.clean_sequence import CleanParameters, iteration_sequence, tclean_arguments
-from vlasscube.imaging.imager_inputs import image_grid
+from vlasscube.imaging.imager_inputs import image_frame, image_grid
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
-from vlasscube.mosaic.restoration import fit_beam
+from vlasscube.mosaic.restoration import fit_beam, restore
 from vlasscube.parameters.quantities import parse_taper
 from vlasscube.records import DataSelection, ImageGeometry
 from vlasscube.simulation import preset
@@ -28,6 +28,8 @@ from vlasscube.simulation.build import observe
 from vlasscube.simulation.measurement_set import INTENT, write_measurement_set
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.spectral_windows import spw_mean_frequency_hz
+from vlasscube.sky import direction_at, format_phasecenter
+from vlasscube.testing.measurement_sets import relabel_frame as relabel
 
 pytestmark = pytest.mark.casa
 
@@ -42,6 +44,12 @@ class Case:
     robust: float = 1.0
     uvtaper: tuple[str, ...] = ()
     flags_and_weights: bool = False
+    flag_rows: bool = False
+    """Flag rows by FLAG_ROW alone, and others by FLAG alone."""
+    frame: str = "J2000"
+    """Frame of the phase centres."""
+    image_frame: str = "J2000"
+    uvrange: str = UVRANGE
 
 
 SMALL = preset(
@@ -84,6 +92,30 @@ CASES = {
         "2",
         flags_and_weights=True,
     ),
+    # Low in the south-west, pointings at, 2.5 and 3.5 degrees from the centre of an image of 6 degrees.
+    "far_from_zenith_and_centre": Case(
+        replace(
+            SMALL,
+            dec_deg=-30.0,
+            hour_angle_h=3.0,
+            rows=3,
+            fields_per_row=3,
+            row_spacing_arcmin=150.0,
+            field_step_arcmin=150.0,
+            science_spws=(8,),
+            imsize=(768, 768),
+            cell_arcsec=28.125,
+            points=40,
+            separation_arcmin=10.0,
+            gaussians=0,
+        ),
+        "8",
+        # What the pixels allow.
+        uvrange="<0.3km",
+    ),
+    "flagged_rows": Case(SMALL, "2", flag_rows=True),
+    "another_frame": Case(SMALL, "3", frame="B1950_VLA"),
+    "image_in_icrs": Case(SMALL, "3", image_frame="ICRS"),
     "taper": Case(SMALL, "3", robust=-0.5, uvtaper=("40arcsec",)),
     "two_spectral_windows": Case(replace(SMALL, imsize=(240, 256)), "2,3"),
 }
@@ -100,9 +132,13 @@ def both(request, tmp_path_factory):
     write_measurement_set(ms, observation)
     if case.flags_and_weights:
         spoil(ms)
+    if case.flag_rows:
+        flag_rows(ms)
+    if case.frame != "J2000":
+        relabel(ms, case.frame)
     p = case.field
     parameters = CleanParameters(
-        geometry=ImageGeometry(*p.imsize, p.cell_arcsec, p.phasecenter),
+        geometry=ImageGeometry(*p.imsize, p.cell_arcsec, p.phasecenter.replace("J2000", case.image_frame)),
         masks=(),
         robust=case.robust,
         uvtaper=case.uvtaper,
@@ -110,7 +146,7 @@ def both(request, tmp_path_factory):
     fields = ",".join(str(pointing.field_id) for pointing in observation.pointings)
     scans = ",".join(str(scan) for scan in sorted({pointing.scan for pointing in observation.pointings}))
     antennas = ",".join(map(str, range(p.antennas))) + "&"
-    selection = DataSelection(fields, case.spw, antennas, scans, INTENT, UVRANGE)
+    selection = DataSelection(fields, case.spw, antennas, scans, INTENT, case.uvrange)
     expected = by_casa(directory, ms, selection, parameters)
     ours = by_mosaic(ms, selection, parameters, expected.model)
     return request.param, expected, ours
@@ -126,6 +162,16 @@ def spoil(ms: Path) -> None:
         flag |= rng.random(flag.shape) < 0.02
         flag |= rng.random((1, *flag.shape[1:])) < 0.05
         table.putcol("FLAG", flag)
+
+
+def flag_rows(ms: Path) -> None:
+    rng = np.random.default_rng(9)
+    with casa.table(ms, writable=True) as table:
+        kind = rng.choice(3, table.nrows(), p=[0.6, 0.3, 0.1])
+        flag = np.zeros_like(table.getcol("FLAG"))
+        flag[..., kind == 2] = True
+        table.putcol("FLAG", flag)
+        table.putcol("FLAG_ROW", kind == 1)
 
 
 def by_casa(
@@ -168,7 +214,7 @@ def bright_pixels(pb: np.ndarray, scale: float) -> np.ndarray:
 def by_mosaic(
     ms: Path, selection: DataSelection, parameters: CleanParameters, model: np.ndarray
 ) -> SimpleNamespace:
-    visibilities = read_visibilities(ms, selection, column="data")
+    visibilities = read_visibilities(ms, selection, column="data", frame=image_frame(parameters.geometry))
     settings = ImagerSettings(robust=parameters.robust, taper=parse_taper(parameters.uvtaper), threads=2)
     imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
     weight_image = imager.weight_image()
@@ -242,3 +288,73 @@ def away_from_limit(pb: np.ndarray) -> np.ndarray:
     """Pixels that are inside of the limit of the primary beam in both images, or outside in both."""
     inside = pb > 0
     return binary_erosion(inside, np.ones((3, 3)), border_value=1) | ~binary_dilation(inside, np.ones((3, 3)))
+
+
+@pytest.fixture(scope="module")
+def small_field(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("small")
+    casa.configure(directory / "casa.log")
+    observation = observe(SMALL, 4)
+    write_measurement_set(directory / "field.ms", observation)
+    fields = ",".join(str(pointing.field_id) for pointing in observation.pointings)
+    return directory / "field.ms", DataSelection(fields, "3", "", "", INTENT, UVRANGE)
+
+
+def test_components_at_the_border_are_restored_without_wrapping(small_field, tmp_path):
+    """Convolution in tclean goes on at the opposite border: all by which restored images differ there."""
+    ms, selection = small_field
+    geometry = ImageGeometry(128, 128, 8.0, SMALL.phasecenter)
+    parameters = CleanParameters(geometry=geometry, masks=(), pblimit=1e-3)
+    name = str(tmp_path / "image")
+    first = iteration_sequence(parameters)[0]
+    arguments = tclean_arguments(str(ms), selection, spw_mean_frequency_hz(3), name, parameters, first)
+    arguments |= {"datacolumn": "data", "niter": 0, "calcres": True, "restoration": False}
+    casa.run_task("tclean", **arguments)
+    model = np.zeros((4, 128, 128), dtype=np.float32)
+    for stokes, (y, x) in enumerate(((50, 0), (127, 127), (1, 60), (64, 64))):
+        model[stokes, y, x] = 1
+    with casa.image(f"{name}.model.tt0") as image:
+        image.putchunk(model.transpose(2, 1, 0)[..., None].astype(float))
+    casa.run_task("tclean", **(arguments | {"calcpsf": False, "calcres": False, "restoration": True}))
+    beam = image_facts(Path(f"{name}.image.tt0")).beam
+    for stokes in range(4):
+        residual = np.nan_to_num(read_plane(Path(f"{name}.residual.tt0"), stokes))
+        theirs = np.nan_to_num(read_plane(Path(f"{name}.image.tt0"), stokes)) - residual
+        ours = restore(model[stokes], np.zeros_like(residual), beam, 8.0)
+        wide = restore(np.pad(model[stokes], 64), np.zeros((256, 256), np.float32), beam, 8.0)
+        np.testing.assert_allclose(ours, wide[64:-64, 64:-64], atol=1e-6)
+        # What falls beyond a border comes in at the opposite one.
+        wrapped = np.zeros_like(ours)
+        np.add.at(wrapped, tuple((np.indices(wide.shape) - 64) % 128), wide)
+        np.testing.assert_allclose(theirs, wrapped, atol=1e-5)
+        assert (np.abs(theirs - ours).max() > 0.1) == (stokes != 3)
+
+
+def test_psf_of_a_mosaic_that_leaves_out_the_image_centre(small_field, tmp_path):
+    """As tclean's psfphasecenter has it, which goes with the other deconvolvers."""
+    (ms, selection), p = small_field, SMALL
+    geometry = ImageGeometry(512, 512, 8.0, format_phasecenter(p.ra_deg, p.dec_deg + 22 / 60))
+    parameters = CleanParameters(geometry=geometry, masks=())
+    grid = image_grid(geometry)
+    visibilities = read_visibilities(ms, selection, column="data")
+    imager = MosaicImager(grid, visibilities, ImagerSettings(threads=2))
+    place = imager.psf_place(imager.weight_image())
+    ours = imager.psf(place)
+    ra, dec = direction_at(
+        -(place[0] - 256) * grid.cell_rad, (place[1] - 256) * grid.cell_rad, grid.ra_rad, grid.dec_rad
+    )
+    first = iteration_sequence(parameters)[0]
+    name = str(tmp_path / "image")
+    arguments = tclean_arguments(str(ms), selection, spw_mean_frequency_hz(3), name, parameters, first)
+    arguments |= {"datacolumn": "data", "deconvolver": "hogbom", "stokes": "I", "calcres": False}
+    del arguments["nterms"]
+    arguments["psfphasecenter"] = format_phasecenter(
+        np.degrees(ra), np.degrees(dec), "J2000", ra_decimals=8, dec_decimals=7
+    )
+    casa.run_task("tclean", **arguments)
+    difference = np.abs(ours - np.nan_to_num(read_plane(Path(f"{name}.psf"))))
+    expected, found = image_facts(Path(f"{name}.psf")).beam, fit_beam(ours, 8.0)
+    report("uncovered_centre", "psf", difference.max())
+    assert difference.max() < 2e-3
+    assert found.bmaj_arcsec == pytest.approx(expected.bmaj_arcsec, rel=1e-3)
+    assert found.bmin_arcsec == pytest.approx(expected.bmin_arcsec, rel=1e-3)

@@ -63,6 +63,19 @@ def test_bandwidth_depolarises_as_predicted():
     assert ignoring.polarized < 0.0097
 
 
+def test_mean_of_lambda_squared_as_given():
+    """Half of the data are flagged: they stand 32 MHz above the plane's frequency."""
+    p = screen(FREQUENCIES + 32e6, 300.0, 15.0)
+    given = (SPEED_OF_LIGHT_M_S / (FREQUENCIES + 32e6)) ** 2
+    fit = rotation_measure(FREQUENCIES, p.real, p.imag, 1e-4, mean_lambda2_m2=given)
+    assert fit.rm == pytest.approx(300.0, abs=1e-3)
+    assert turn(fit.angle0_deg, 15.0) < 1e-3
+    by_frequency = rotation_measure(FREQUENCIES, p.real, p.imag, 1e-4)
+    assert turn(by_frequency.angle0_deg, 15.0) > 1
+    with pytest.raises(ProductError, match="λ²"):
+        rotation_measure(FREQUENCIES, p.real, p.imag, 1e-4, mean_lambda2_m2=0.0)
+
+
 def test_error_is_the_scatter():
     rng = np.random.default_rng(11)
     sigma = np.full(16, 5e-4)

@@ -125,6 +125,36 @@ def test_agrees_with_curve_fit_and_its_error():
         assert law.alpha_error == pytest.approx(math.sqrt(covariance[1, 1]), rel=1e-3)
 
 
+def test_weights_agree_with_curve_fit():
+    """Errors are those of the noise, of the scatter where that is larger."""
+    rng = np.random.default_rng(6)
+    for scatter in (0.3, 1.0, 3.0) * 5:
+        noise = rng.uniform(1e-4, 1e-3, 16)
+        spectrum = 0.02 * (FREQUENCIES / 3e9) ** -0.7 + scatter * rng.normal(0, noise)
+        kept = [True] * 15 + [False]
+        law = fit_power_law(FREQUENCIES, spectrum, kept, noise)
+        best, covariance = curve_fit(
+            lambda f, a, b: a * (f / 3e9) ** b,
+            FREQUENCIES[:15],
+            spectrum[:15],
+            p0=(0.02, 0.0),
+            sigma=noise[:15],
+            absolute_sigma=True,
+        )
+        model = best[0] * (FREQUENCIES[:15] / 3e9) ** best[1]
+        reduced = np.sum(((spectrum[:15] - model) / noise[:15]) ** 2) / 13
+        errors = np.sqrt(np.diag(covariance) * max(1.0, reduced))
+        assert (law.flux_3ghz_jy, law.alpha) == pytest.approx(tuple(best), rel=1e-4)
+        assert (law.flux_3ghz_error_jy, law.alpha_error) == pytest.approx(tuple(errors), rel=1e-3)
+
+
+def test_two_points_with_errors():
+    """σ of α is that of ln(S₂/S₁) over ln(ν₂/ν₁); points without a positive error are left out."""
+    law = fit_power_law([2e9, 4e9, 3e9], [0.02, 0.01, 9.0], [True] * 3, [1e-4, 2e-4, 0.0])
+    assert law.alpha == pytest.approx(-1.0)
+    assert law.alpha_error == pytest.approx(math.hypot(1e-4 / 0.02, 2e-4 / 0.01) / math.log(2), rel=1e-3)
+
+
 @pytest.mark.slow
 def test_error_of_alpha_is_the_scatter():
     rng = np.random.default_rng(8)

@@ -20,7 +20,7 @@ from vlasscube.products.position_correction import (
     is_corrected,
     position_correction,
 )
-from vlasscube.records import Beam, Outcome, SpectralCoverage
+from vlasscube.records import Beam, NoncoplanarEffect, Outcome, SpectralCoverage
 
 RA, DEC = 150.0, 34.0
 ROOT = "s7_0.VLASS2.1.cc.T10t02.J100000+340000.06.2048.v1.spw2"
@@ -45,6 +45,7 @@ IMAGING = PlaneImaging(
     unflagged_bandwidth_hz=1.2e8,
     coverage=SpectralCoverage(2.032e9, 0.0218, 6.4e7),
     w_planes=17,
+    noncoplanar=NoncoplanarEffect(0.964, 0.931, -0.012, 0.384),
     history=("Imaged by us.", "iter0: no mask", CALL),
 )
 PLANE = ProductPlane(
@@ -209,6 +210,10 @@ def test_general_keywords():
         "ENGINE": "mosaic",
         "GRIDDING": "exact",
         "WCORR": True,
+        "NCPPEAK": 0.964,
+        "NCPWORST": 0.931,
+        "NCPDRA": -0.012,
+        "NCPDDEC": 0.384,
         "PROFILE": "archive",
         "PIPEVER": "vlasscube 1.2.3",
         "CASAVER": "6.7.0.31",

@@ -60,6 +60,13 @@ def plane():
     return PlaneImages(TARGET, "mosaic", iterations, Beam(3, 2, 0), 2e9, 1e8, 1e8, w_planes=12)
 
 
+def test_what_was_changed_of_the_profile_has_a_line():
+    changed = replace(SETUP, changed_options="common_beam gated, nmajor 220")
+    setup, line, *_ = imaging_history(changed, plane())
+    assert setup.startswith("Imaged by ")
+    assert line == "Profile science with changes: common_beam gated, nmajor 220"
+
+
 def test_words():
     setup, *rest = imaging_history(SETUP, plane())
     assert setup == (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from vlasscube.errors import ProductError
+from vlasscube.mosaic.noncoplanar import displacements, plane_slopes
 from vlasscube.products.position_correction import (
     LATITUDE_DEG,
     LONGITUDE_DEG,
@@ -21,7 +22,9 @@ from vlasscube.products.position_correction import (
     history_cards,
     is_corrected,
     position_correction,
+    shift_beside_correction,
 )
+from vlasscube.records import NoncoplanarEffect
 from vlasscube.sky import sidereal_time_deg
 
 MJD = 58089.82306510417
@@ -204,3 +207,35 @@ def test_a_w_corrected_image_keeps_its_position_and_says_so():
     assert "w-correction" in str(header["HISTORY"])
     # Scripts that would correct it look for this mark.
     assert "Position correction (0.000E+00/cos(CRVAL2), 0.000E+00) arcsec applied" in str(header["HISTORY"])
+
+
+def test_an_expected_shift_beside_the_one_corrected_for():
+    correction = position_correction(150.0, 34.0, 2.0e9, 59066.9)
+    angle = math.radians(correction.parallactic_angle_deg)
+    towards_zenith = np.array([math.sin(angle), math.cos(angle)])
+    assert shift_beside_correction(None, correction) == (None, None)
+    # A tenth more towards the zenith, and a bit across.
+    across = np.array([towards_zenith[1], -towards_zenith[0]])
+    east, north = 1.1 * correction.delta_arcsec * towards_zenith + 0.03 * across
+    along, apart = shift_beside_correction(NoncoplanarEffect(0.97, 0.9, east, north), correction)
+    assert along == pytest.approx(1.1 * correction.delta_arcsec)
+    assert apart == pytest.approx(math.hypot(0.1 * correction.delta_arcsec, 0.03))
+
+
+def test_the_shift_of_a_level_array_is_towards_the_zenith():
+    """Antennas on the ground, a source south of the zenith: the correction is opposite to what w does."""
+    mjd, dec = 59066.427, -2.5
+    correction = position_correction(1e-6, dec, 2.0e9, mjd)
+    zenith, angle = math.radians(correction.zd_deg), math.radians(correction.parallactic_angle_deg)
+    towards_zenith = np.array([math.sin(angle), math.cos(angle)])
+    # Baselines on the ground, along and across the great circle through the zenith, as seen from the source.
+    along, across = np.random.default_rng(1).normal(size=(2, 40))
+    seen_along, w = -along * math.cos(zenith), along * math.sin(zenith)
+    u, v = np.outer(towards_zenith, seen_along) + np.outer(towards_zenith[::-1] * [1, -1], across)
+    slopes = plane_slopes(u, v, w, np.ones(40), np.zeros(40, dtype=np.int32), 1)
+    radius = math.radians(5 / 60)
+    moved = displacements(radius * towards_zenith[None, None], slopes)[0, 0]
+    expected = math.tan(zenith) * radius**2 / 2 * towards_zenith
+    np.testing.assert_allclose(moved, expected, rtol=1e-5)
+    # What is to be corrected is opposite: images are moved away from the zenith.
+    assert np.dot(displacement_mas(correction), moved) < 0

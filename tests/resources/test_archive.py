@@ -619,3 +619,25 @@ archive.extract_resources(path, path.parent / "resources", archive.inspect_archi
     assert stat.S_IMODE(leftover.stat().st_mode) == 0o700
     names = extract_resources(path, place, inspect(path))
     assert {item.name for item in place.iterdir()} == set(names)
+
+
+def test_leftovers_of_a_killed_extraction_go_and_nothing_else(tmp_path):
+    """As everywhere by the one rule of what only vlasscube leaves behind."""
+    archive = pack(tmp_path / "a.tgz")
+    report = inspect_archive(archive, MS, SE)
+    destination = tmp_path / "working"
+    ours, theirs = destination / ".resources.a1b2c3d4.partial", destination / ".resources.mine.2024.partial"
+    for path in (ours, theirs):
+        path.mkdir(parents=True)
+    extract_resources(archive, destination, report)
+    assert not ours.exists()
+    assert theirs.exists()
+
+
+@pytest.mark.parametrize("nterms", [1, 2, 3])
+def test_as_many_terms_are_wanted_as_the_list_says(tmp_path, nterms):
+    archive = pack(tmp_path / "a.tgz")
+    report = inspect_archive(archive, MS, SE, nterms=nterms)
+    assert report.complete == (nterms < 3)
+    if report.complete:
+        assert report.model_images == tuple(f"s5_0.{SE}.I.iter1.model.tt{term}" for term in range(nterms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class DivergingEngine:
         if request.selection.spw == "2" and number >= self._diverges_at:
             return replace(result, stop_code=StopCode.GREW_FROM_MINIMUM)
         return result
+
+
+@pytest.fixture(autouse=True)
+def places_of_casa_for_other_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A run in this process leaves CASA with places of its own, which go when it ends."""
+    yield
+    directory = tmp_path_factory.mktemp("casa")
+    casa.configure(directory / "casa.log", directory / "calls.py", directory)
 
 
 @pytest.fixture(scope="module")

@@ -197,6 +197,25 @@ def test_plan_is_printed_and_json(workspace: Workspace, capsys: pytest.CaptureFi
     assert plan["estimate"]["worker_memory_bytes"] == 430_000_000 + max(imaging, 76 * 1000 * 1200)
 
 
+def test_the_profile_is_shown(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = str(workspace.directory)
+    memory = []
+    for arguments, text in (
+        ([], "Profile archive (gridding casa, w_correction off, "),
+        (
+            ["--profile", "science", "--common-beam", "gated"],
+            "Profile science with changes: common_beam gated (gridding exact, w_correction on, ",
+        ),
+    ):
+        assert cli.main(["plan", directory, "-j", "1", *arguments]) == 0
+        assert text in " ".join(capsys.readouterr().out.split())
+        assert cli.main(["plan", directory, "-j", "1", "--json", *arguments]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert plan["profile"] == text.partition(" (")[0].removeprefix("Profile ")
+        memory.append(plan["estimate"]["worker_memory_bytes"])
+    assert memory[1] > memory[0]
+
+
 def test_options_on_the_command_line_count(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     costs = []
     for arguments in ([], ["--nmajor", "3"], ["--nmajor", "4"]):

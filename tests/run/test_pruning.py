@@ -13,6 +13,7 @@ from vlasscube.errors import WorkspaceError, WorkspaceLockedError
 from vlasscube.naming import plane_image_root
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import read_result
+from vlasscube.results.working_names import WorkingOwnership
 from vlasscube.run.pruning import prune_working
 from vlasscube.workspace.directory import Workspace
 
@@ -129,3 +130,17 @@ def test_former_name_of_the_command(workspace: Workspace, capsys: pytest.Capture
     assert shown.err == "vlasscube: 'clean' is now called 'prune'.\n"
     assert cli.main(["--help"]) == 0
     assert "clean" not in capsys.readouterr().out.split("Commands:")[1].split()
+
+
+def test_what_was_pruned_is_no_longer_the_runs(workspace: Workspace) -> None:
+    ms = read_result(workspace, TRANSFORM_IMAGE_DATA).working_ms
+    owned = WorkingOwnership(workspace)
+    owned.remember()
+    assert ms in owned.names
+    assert prune_working(workspace, dry_run=True).freed_bytes > 0
+    assert ms in WorkingOwnership(workspace).names
+    prune_working(workspace)
+    assert WorkingOwnership(workspace).names == set()
+    (workspace.working / ms).mkdir(parents=True)
+    assert WorkingOwnership(workspace).in_the_way([ms]) == (ms,)
+    assert prune_working(workspace).removed == ()

@@ -160,16 +160,20 @@ class TestTiny:
         model = state["MODEL_DATA"]
         np.testing.assert_array_equal(model[0], model[3])
         assert not np.any(model[1:3])
-        pointing = observation.pointings[1]
         p = tiny_simulation.parameters
-        rows = (state["FIELD_ID"] == pointing.field_id) & (state["DATA_DESC_ID"] == 2)
-        sky = ideal_visibilities(
-            p, observation.sources, pointing, field_uvw(observation, pointing), channel_frequencies_hz(p, 2)
-        )
-        total = (sky[0] + sky[3]) / 2
-        correlation = np.vdot(total, model[0][:, rows]) / np.vdot(total, total)
-        assert correlation.real == pytest.approx(1.0, abs=0.25)
-        assert correlation.imag == pytest.approx(0.0, abs=0.05)
+        for spw in p.science_spws:
+            # Over the whole mosaic: a model of five major cycles lacks a quarter of what single fields see.
+            product, norm = 0j, 0.0
+            for pointing in observation.pointings:
+                rows = (state["FIELD_ID"] == pointing.field_id) & (state["DATA_DESC_ID"] == spw)
+                uvw, frequencies = field_uvw(observation, pointing), channel_frequencies_hz(p, spw)
+                sky = ideal_visibilities(p, observation.sources, pointing, uvw, frequencies)
+                total = (sky[0] + sky[3]) / 2
+                product += np.vdot(total, model[0][:, rows])
+                norm += np.vdot(total, total).real
+            correlation = product / norm
+            assert correlation.real == pytest.approx(1.0, abs=0.25)
+            assert correlation.imag == pytest.approx(0.0, abs=0.05)
 
     def test_flags_are_exactly_the_interference_and_the_initial_flags(
         self, tiny_simulation, directory, state, observation

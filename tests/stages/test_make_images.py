@@ -14,8 +14,9 @@ from vlasscube import casa
 from vlasscube.clean_terms import ImageMask, PrimaryBeamMask, StopCode
 from vlasscube.errors import ImagingError, VlassCubeError
 from vlasscube.images.casa_images import read_cube
+from vlasscube.imaging import mosaic_engine
 from vlasscube.imaging.clean_sequence import CleanParameters
-from vlasscube.records import STOKES, DataSelection, FlagCount, ImageGeometry, PlaneTarget
+from vlasscube.records import STOKES, DataSelection, FlagCount, ImageGeometry, NoncoplanarEffect, PlaneTarget
 from vlasscube.simulation.build import observe
 from vlasscube.simulation.continuum_images import pixel_position
 from vlasscube.simulation.corruption import noise_jy, phase_errors_rad
@@ -152,6 +153,9 @@ def test_the_sky_that_was_observed(workspace, begun):
         np.testing.assert_allclose(sky[:, y, x], truth, rtol=rtol, atol=0.012)
         assert truth[0] > 0.15
     assert np.abs(stokes_spectrum(begun.sources[0], FREQUENCY_HZ)[1:, 0]).max() > 0.012
+    # Near the zenith little is lost.
+    assert 0.99 < result.noncoplanar.peak_fraction <= 1
+    assert result.noncoplanar.shift_arcsec < 0.2
     assert (result.engine, result.unflagged_bandwidth_hz) == ("mosaic", 1.1e8)
     assert result.frequency_hz == pytest.approx(FREQUENCY_HZ, rel=2e-4)
     assert result.bandwidth_hz == pytest.approx(128e6, rel=1e-3)
@@ -279,6 +283,20 @@ def test_weights_that_are_too_large_are_told(workspace, begun):
         ratio = 4 * before.noise_ratio(stokes)
         assert result.noise_ratio(stokes) == pytest.approx(ratio, rel=1e-3)
         assert f"{result.noise_ratio(stokes):.2f} ({stokes})" in text
+
+
+@pytest.mark.parametrize(("loss", "told"), [(0.019, False), (0.0452, True)])
+def test_what_leaving_w_out_costs_is_told(workspace, begun, monkeypatch, loss, told):
+    effect = NoncoplanarEffect(1 - loss, 0.9, 0.1, 0.3)
+    monkeypatch.setattr(mosaic_engine, "noncoplanar_effect", lambda *_: effect)
+    result, context = run(workspace, begun)
+    assert result.noncoplanar == effect
+    texts = warnings(context)
+    assert len(texts) == told
+    if told:
+        assert texts[0].startswith("spw2: point sources are expected to lose 4.5% of their peak (10.0% where")
+        (hint,) = [message.hint for message in context.messages if message.level == "warning"]
+        assert "--profile science" in hint
 
 
 @pytest.mark.parametrize("gone", [MS, MASK])

@@ -128,6 +128,53 @@ def test_again_is_the_same_whatever_was_done_to_the_working_copy(workspace, simu
         np.testing.assert_array_equal(values, restored[name], err_msg=name)
 
 
+def test_data_without_model_or_solution_are_counted_and_named(workspace, simulated):
+    """The input has flags that the continuum run takes away, and an antenna has no solution in a scan."""
+    ms = workspace.working / simulated.working_measurement_set
+    with casa.table(ms, writable=True) as table:
+        names = casa_column(ms / "ANTENNA", "NAME")
+        first, second = table.getcol("ANTENNA1"), table.getcol("ANTENNA2")
+        scan = int(table.getcol("SCAN_NUMBER").min())
+        flag = table.getcol("FLAG")
+        flag[..., (first == 3) | (second == 3)] = True
+        table.putcol("FLAG", flag)
+    archive, unpacked = workspace.resources_archive, workspace.directory / "unpacked"
+    with tarfile.open(archive) as source:
+        source.extractall(unpacked, filter="data")
+    (caltable,) = unpacked.glob("*.tbl")
+    with casa.table(caltable, writable=True) as table:
+        flags = table.getcol("FLAG")
+        flags[..., (table.getcol("ANTENNA1") == 5) & (table.getcol("SCAN_NUMBER") == scan)] = True
+        table.putcol("FLAG", flags)
+    archive.unlink()
+    with tarfile.open(archive, "w:gz", compresslevel=1) as target:
+        for path in sorted(unpacked.iterdir()):
+            target.add(path, path.name)
+    result, context = run(workspace)
+    now = state(workspace, simulated)
+    good = ~now["FLAG"]
+    found = result.without_model
+    assert found.unflagged == good.sum()
+    # RL and LR have none anyway.
+    assert found.count == (good & (now["MODEL_DATA"][:1] == 0)).sum() > 0
+    assert found.by_antenna[names[3]] == 1
+    assert max(share for name, share in found.by_antenna.items() if name != names[3]) < 0.2
+    missing = result.without_solution
+    assert set(missing.by_antenna) == {names[5]}
+    assert set(missing.by_scan) == {scan}
+    assert 0 < missing.count < found.unflagged
+    model, solution = (m.text for m in context.messages if m.level == "warning")
+    assert model.startswith(f"{found.count} unflagged visibilities (")
+    assert f"antennas {names[3]} (100 %)" in model
+    assert f"antennas {names[5]} (" in solution
+    assert f"scans {scan} (" in solution
+
+
+def casa_column(path, name):
+    with casa.table(path) as table:
+        return table.getcol(name)
+
+
 def test_without_a_resource_nothing_is_touched(workspace, simulated):
     archive = workspace.resources_archive
     with tarfile.open(archive) as source:

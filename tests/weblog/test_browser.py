@@ -303,6 +303,15 @@ class TestViewer:
             assert float(said["ra"]) == pytest.approx(ra, abs=1e-8)
             assert float(said["dec"]) == pytest.approx(dec, abs=1e-8)
 
+    def test_positions_say_if_they_are_not_corrected(self, visit: Visit) -> None:
+        page = visit.open("viewer.html")
+        visit.shown("spw2/cutout.pbcor.I")
+        said = page.evaluate(
+            "[[1, 2], null].map((reference) => vlasscube.Catalogue.prototype.system("
+            "{ frame: { system: 'J2000' }, plane: { reference } }))"
+        )
+        assert said == ["J2000", "J2000 (position not corrected)"]
+
     def test_spectrum_is_that_of_the_products(self, visit: Visit, run: FivePlanes) -> None:
         page = visit.open("viewer.html?image=spw2/cutout.pbcor.I")
         visit.shown("spw2/cutout.pbcor.I")

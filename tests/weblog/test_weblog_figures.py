@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from vlasscube.polarization.sefd import ReceiverNoise
@@ -144,20 +145,91 @@ class TestSpectra:
         assert points[0].get_xdata()[0] == pytest.approx(measured.stokes_q / measured.stokes_i)
         assert points[0].get_ydata()[0] == pytest.approx(measured.stokes_u / measured.stokes_i)
 
-    def test_flux_densities(self, run: SyntheticRun) -> None:
+    def test_errors_of_fractions(self, run: SyntheticRun) -> None:
         region = self.spectrum(run)
         with style():
-            drawn(figures.flux_spectrum(region, "native", figures.shared_flux_limits([region])))
+            figure = drawn(figures.stokes_u_vs_q(region, "native", 0.1))
+        bars = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+        # Two for each plane, that of Q/I first.
+        (left, _), (right, _) = bars[0].get_segments()[0]
+        point = min(region.measurements, key=lambda m: m.frequency_hz).point_source
+        assert point is not None
+        assert point.q_over_i is not None
+        assert point.q_over_i_error is not None
+        assert (left + right) / 2 == pytest.approx(point.q_over_i)
+        assert (right - left) / 2 == pytest.approx(point.q_over_i_error)
+        assert len(bars) == 2 * 13
+
+    def test_flux_densities(self, run: SyntheticRun) -> None:
+        """Of a point source, with its errors and its power law; the means are crosses."""
+        region = self.spectrum(run)
+        limits = figures.shared_flux_limits([region])
+        with style():
+            figure = drawn(figures.flux_spectrum(region, "native", limits))
+        measured = sorted(region.measurements, key=lambda m: m.frequency_hz)
+        lines = figure.axes[0].get_lines()
+        crosses = next(line for line in lines if line.get_marker() == "x")
+        assert list(crosses.get_ydata()) == pytest.approx([1e3 * m.stokes_i for m in measured])
+        bars = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+        for m, bar in zip(measured, bars, strict=True):
+            (x, low), (_, high) = bar.get_segments()[0]
+            assert m.point_source is not None
+            assert x == pytest.approx(m.fit_frequency_hz / 1e9)
+            assert (low + high) / 2 == pytest.approx(1e3 * m.point_source.flux_jy["I"])
+            assert (high - low) / 2 == pytest.approx(1e3 * m.point_source.error_jy["I"])
+            assert limits[0] < low < high < limits[1]
+        labels = [str(line.get_label()) for line in lines]
+        assert region.point_source_law is not None
+        assert sum(f"α = {region.point_source_law.alpha:.3f}" in label for label in labels) == 1
+        assert sum(label.startswith("3 × 3 mean") for label in labels) == 1
+
+    def test_means_alone(self, run: SyntheticRun) -> None:
+        region = self.spectrum(run)
+        bare = tuple(replace(m, point_source=None) for m in region.measurements)
+        region = replace(region, measurements=bare, point_source_law=None, rotation_measure=None)
+        with style():
+            figure = drawn(figures.flux_spectrum(region, "native", figures.shared_flux_limits([region])))
+            drawn(figures.stokes_u_vs_q(region, "native", 0.1))
+            drawn(figures.polarization_spectrum(region, "native"))
+        assert not any(line.get_marker() == "x" for line in figure.axes[0].get_lines())
+
+    @pytest.mark.parametrize("rm", [-700.0, 80.0, 900.0])
+    def test_angles_beside_the_fit(self, run: SyntheticRun, rm: float) -> None:
+        """Angles count modulo 180°: each is drawn in the turn nearest to the line."""
+        region = self.spectrum(run)
+        assert region.rotation_measure is not None
+        fit = replace(region.rotation_measure, rm=rm, angle0_deg=30.0)
+        measured = []
+        for m in region.measurements:
+            assert m.point_source is not None
+            angle = (30.0 + math.degrees(rm * m.fit_lambda2_m2)) % 180.0
+            measured.append(replace(m, point_source=replace(m.point_source, angle_deg=angle)))
+        with style():
+            figure = drawn(
+                figures.polarization_spectrum(
+                    replace(region, measurements=tuple(measured), rotation_measure=fit), "native"
+                )
+            )
+        bars = [c for c in figure.axes[1].collections if isinstance(c, LineCollection)]
+        assert len(bars) == 13
+        for bar in bars:
+            (x, low), (_, high) = bar.get_segments()[0]
+            assert (low + high) / 2 == pytest.approx(30.0 + math.degrees(rm * x / 1e3), abs=1e-6)
 
     def test_nothing_measured(self, run: SyntheticRun) -> None:
         region = replace(self.spectrum(run), measurements=(), power_law=None)
         with style():
             drawn(figures.stokes_u_vs_q(region, "native", figures.shared_fraction_limit([region])))
             drawn(figures.flux_spectrum(region, "native", figures.shared_flux_limits([region])))
+            drawn(figures.polarization_spectrum(region, "native"))
 
     def test_negative_flux_densities(self, run: SyntheticRun) -> None:
         region = self.spectrum(run)
-        negative = tuple(replace(m, stokes_i=-m.stokes_i) for m in region.measurements)
+        negative = tuple(
+            replace(m, stokes_i=-m.stokes_i, point_source=replace(m.point_source, flux_jy={"I": -1e-3}))
+            for m in region.measurements
+            if m.point_source is not None
+        )
         region = replace(region, measurements=negative)
         with style():
             drawn(figures.stokes_u_vs_q(region, "native", figures.shared_fraction_limit([region])))

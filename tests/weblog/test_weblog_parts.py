@@ -44,6 +44,12 @@ class TestFormats:
         assert formats.timestamp("2026-02-01T10:05:00Z") == "2026-02-01 10:05:00 UTC"
         assert formats.timestamp("") == "–"
 
+    def test_value_and_error(self) -> None:
+        assert formats.with_error(0.0123456, 0.0005, 2, 1000) == "12.35 ± 0.50"
+        assert formats.with_error(12.3, 0.45, 1, unit="°") == "12.3° ± 0.5°"
+        assert formats.with_error(12.3, None, 1) == "12.3"
+        assert formats.with_error(None, 0.5) == formats.DASH
+
     def test_positions(self) -> None:
         assert formats.sky_position(12.501525, -2.5) == "00:50:00.37 -02°30′00.0″"
         assert formats.sky_position(359.9999999, 89.9999999) == "00:00:00.00 +90°00′00.0″"

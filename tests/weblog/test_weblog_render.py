@@ -11,7 +11,8 @@ import html5lib
 import pytest
 
 from vlasscube.clean_terms import StopCode
-from vlasscube.recipe import FLAG_TARGETS_DATA, MAKE_IMAGES, RECIPE
+from vlasscube.recipe import ANALYZE_STOKES_CUBES, FLAG_TARGETS_DATA, MAKE_IMAGES, RECIPE
+from vlasscube.results.types import StokesAnalysis
 from vlasscube.testing.synthetic_run import (
     HOSTILE,
     SyntheticRun,
@@ -23,9 +24,10 @@ from vlasscube.testing.synthetic_run import (
 from vlasscube.weblog import figure_style, previews, render
 from vlasscube.weblog.course_plot import course_plot
 from vlasscube.weblog.render import render_weblog
-from vlasscube.weblog.site import stage_page
+from vlasscube.weblog.site import Site, stage_page
+from vlasscube.weblog.viewer_index import viewer_index
 from vlasscube.workspace.directory import Workspace
-from vlasscube.workspace.record_json import to_json
+from vlasscube.workspace.record_json import from_plain, to_json
 
 
 class SmallRun(SyntheticRun):
@@ -54,6 +56,12 @@ def rows_of(page: Element) -> list[list[str]]:
     main = page.find(".//main")
     rows = (page if main is None else main).iter("tr")
     return [[text_of(cell) for cell in row if cell.tag in ("td", "th")] for row in rows]
+
+
+def analysis_of(run: SmallRun) -> StokesAnalysis:
+    record = run.workspace.read_record(ANALYZE_STOKES_CUBES.name)
+    assert record is not None
+    return from_plain(StokesAnalysis, record.result)
 
 
 def assert_sound(workspace: Workspace) -> None:
@@ -227,16 +235,73 @@ class TestFinishedRun:
 
     def test_spectra_at_both_resolutions(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "stage11-analyze_stokes_cubes.html")
-        assert "81.200 mJy/beam at 3 GHz, α = -0.950 ± 0.020" in text_of(page)
-        assert "81.200 mJy/beam at 3 GHz, α = -0.720 ± 0.020" in text_of(page)
-        assert len(list(page.iter("img"))) == 9
-        assert "not recorded" not in text_of(page)
+        text = text_of(page)
+        analysis = analysis_of(finished)
+        for region in (*analysis.native, *analysis.common):
+            for law in (region.power_law, region.point_source_law):
+                assert (
+                    f"{1e3 * law.flux_3ghz_jy:.3f} ± {1e3 * law.flux_3ghz_error_jy:.3f} mJy/beam at 3 GHz, "
+                    f"α = {law.alpha:.3f} ± {law.alpha_error:.3f}"
+                ) in text
+            fit = region.rotation_measure
+            assert f"RM = {fit.rm:.1f} ± {fit.rm_error:.1f} rad m⁻²" in text
+        assert len(list(page.iter("img"))) == 13
+        assert "not recorded" not in text
+
+    def test_point_source_beside_the_mean(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage11-analyze_stokes_cubes.html")
+        region = analysis_of(finished).native[0]
+        flux, polarization = [rows_of(table) for table in list(page.iter("table"))[:2]]
+        by_plane = {row[0]: row for row in flux}, {row[0]: row for row in polarization}
+        for m in region.measurements:
+            name, point = m.label.removeprefix("spw"), m.point_source
+            row = next(r for key, r in by_plane[0].items() if key.split()[:1] == [name])
+            assert row[1:5] == [
+                f"{m.frequency_hz / 1e9:.3f}",
+                f"{m.fit_frequency_hz / 1e9:.3f}",
+                f"{1e3 * m.rms_median['I']:.3f}",
+                f"{1e3 * m.stokes_i:.3f}",
+            ]
+            assert row[9:12] == [
+                f"{point.beam_mean:.3f}",
+                f"{1e3 * point.flux_jy['I']:.3f} ± {1e3 * point.error_jy['I']:.3f}",
+                f"{point.snr:.1f}",
+            ]
+            row = next(r for key, r in by_plane[1].items() if key.split()[:1] == [name])
+            assert row[1] == f"{1e3 * m.stokes_q:.3f}"
+            assert row[7:] == [
+                f"{1e3 * point.polarized_jy:.3f} ± {1e3 * point.polarized_error_jy:.3f}",
+                f"{100 * point.q_over_i:.2f} ± {100 * point.q_over_i_error:.2f}",
+                f"{100 * point.u_over_i:.2f} ± {100 * point.u_over_i_error:.2f}",
+                f"{point.angle_deg:.1f} ± {point.angle_error_deg:.1f}",
+            ]
+        text = text_of(page)
+        low, high = region.measurements[0].point_source, region.measurements[-1].point_source
+        assert f"{low.beam_mean:.2f} of a point source's flux density" in text
+        assert f"and {high.beam_mean:.2f} at" in text
+        assert "corrected for the w-term, 0.46″" in text
+        assert "pixel (256.20, 259.90), fitted" in text
 
     def test_products_are_linked(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "stage12-export_vlass_data.html")
         links = [a.get("href", "") for a in page.iter("a") if a.get("href", "").startswith("../products/")]
         assert len(links) == 8
         assert "gone %&#.fits missing" in text_of(page)
+
+    def test_shifts_stand_beside_each_other(self, finished: SmallRun) -> None:
+        page = parse(finished.workspace.weblog / "stage12-export_vlass_data.html")
+        table = next(table for table in page.iter("table") if "Shift expected" in text_of(table))
+        row = next(row for row in table.iter("tr") if text_of(row[0]) == "2")
+        corrected = 0.25 * 0.839 * (3e9 / spw_frequency(2)) ** 2
+        assert [text_of(cell) for cell in row[3:6]] == [f"{corrected:.3f}", "0.384", "0.027"]
+
+    def test_what_leaving_w_out_costs(self, finished: SmallRun) -> None:
+        left = 97.3 * (spw_frequency(3) / 2e9) ** 0.03
+        for name in ("plane-spw3.html", "stage07-make_images.html"):
+            text = text_of(parse(finished.workspace.weblog / name))
+            assert f"{left:.1f} % of the peak, 94.1 % where it is worst" in text
+            assert "0.012″ east, 0.384″ north" in text
+        assert "spectral indices are expected to be too large by 0.030" in text
 
     def test_planes_have_all_pictures(self, finished: SmallRun) -> None:
         page = parse(finished.workspace.weblog / "plane-spw3.html")
@@ -275,6 +340,54 @@ class TestRecordsOfEarlierVersions:
         ):
             assert text in analysis, text
         assert "could not be drawn" not in analysis
+
+    def test_spectra_without_values_of_a_point_source(self, tmp_path: Path) -> None:
+        """What 0.1.0 recorded of them."""
+        run = small_run(tmp_path)
+        run.finished()
+        record = run.workspace.read_record(ANALYZE_STOKES_CUBES.name)
+        assert record is not None
+        result = dict(record.result)
+        del result["reference_positions_deg"]
+        of_region = {"position_shift_arcsec", "center", "point_source_law", "rotation_measure"}
+        of_plane = {"point_source", "effective_frequency_hz", "mean_lambda2_m2", "bandwidth_hz"}
+        for name in ("native", "common"):
+            result[name] = [
+                {key: value for key, value in region.items() if key not in of_region}
+                | {
+                    "measurements": [
+                        {key: value for key, value in m.items() if key not in of_plane}
+                        for m in region["measurements"]
+                    ]
+                }
+                for region in result[name]
+            ]
+        run.workspace.write_record(replace(record, result=result))
+        assert analysis_of(run).native[0].point_source_law is None
+        render_weblog(run.workspace)
+        assert_sound(run.workspace)
+        page = parse(run.workspace.weblog / "stage11-analyze_stokes_cubes.html")
+        text = text_of(page)
+        assert len(list(page.iter("img"))) == 9
+        assert "position without the correction for the w-term" in text
+        assert "For a point source it falls short" in text
+        assert "point source:" not in text
+        assert "could not be drawn" not in text
+        row = next(row for row in rows_of(page) if row[0] == "2")
+        assert len(row) == 8
+
+    def test_positions_in_the_viewer_before_the_export(self, tmp_path: Path) -> None:
+        run = small_run(tmp_path)
+        run.finished()
+        positions = analysis_of(run).reference_positions_deg
+        assert positions is not None
+        run.workspace.record_path("export_vlass_data").unlink()
+        planes = viewer_index(Site(run.workspace))["planes"]
+        found = {plane["label"]: plane["crval_deg"] for plane in planes if plane["crval_deg"]}
+        assert found == {label: list(position) for label, position in positions.items()}
+        run.workspace.record_path("analyze_stokes_cubes").unlink()
+        planes = viewer_index(Site(run.workspace))["planes"]
+        assert all(plane["crval_deg"] is None for plane in planes)
 
 
 class TestRestoreFailed:
@@ -473,7 +586,7 @@ class TestFigures:
         before = sorted((finished.workspace.weblog / "figures").iterdir())
         render_weblog(finished.workspace)
         assert sorted((finished.workspace.weblog / "figures").iterdir()) == before
-        assert len(before) == 1 + 1 + 1 + 2 + 8
+        assert len(before) == 1 + 1 + 1 + 2 + 12
 
     def test_failure_is_shown_in_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(figure: object) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed
 from vlasscube.estimates.work_costs import (
+    ENGINE_COSTS,
     MAJOR_CYCLES,
     START,
     Work,
@@ -184,15 +185,24 @@ def measurement_set_bytes(rows: int, visibilities: int) -> int:
 
 
 def worker_memory_bytes(
-    nx: int, ny: int, engine: str = "mosaic", *, visibilities: int = 0, cutout_pixels: int = 0
+    nx: int,
+    ny: int,
+    engine: str = "mosaic",
+    *,
+    visibilities: int = 0,
+    cutout_pixels: int = 0,
+    gridded_pixels: int | None = None,
 ) -> int:
     """Peak memory of a worker that takes a plane through its stages, libraries included.
 
-    At 12500² with 15 million visibilities 12.2 GB, or 55 GB with tclean.
+    At 12500² with 15 million visibilities 12.2 GB, up to 13.9 GB with exact gridding (whose border makes
+    `gridded_pixels` of them), or 55 GB with tclean.
     """
     pixels = nx * ny
     engine_bytes = (
-        TCLEAN_PIXEL_BYTES * pixels if engine == "casa" else memory.imaging_bytes(pixels, visibilities)
+        TCLEAN_PIXEL_BYTES * pixels
+        if engine == "casa"
+        else memory.imaging_bytes(pixels, visibilities, gridded_pixels)
     )
     return LIBRARY_BYTES + WORKER_BYTES + max(engine_bytes, CUTOUT_BYTES * cutout_pixels)
 
@@ -205,6 +215,13 @@ def largest_worker_bytes(size: CubeSize, engine: str = "mosaic") -> int:
         engine,
         visibilities=max((plane.visibilities for plane in size.planes), default=0),
         cutout_pixels=size.cutout_pixels,
+        gridded_pixels=max(
+            (
+                size.gridded_pixels(plane.frequency_hz, is_exact=ENGINE_COSTS[engine].is_exact)
+                for plane in size.planes
+            ),
+            default=None,
+        ),
     )
 
 
@@ -313,7 +330,7 @@ def estimate(
     nmajor : int, optional
         Limit of major cycles per iteration.
     engine : str
-        Imaging engine.
+        Imaging engine and gridding, as from `vlasscube.estimates.work_costs.imaging_method`.
     pace : Pace
         What is known of the major cycles and the time of a plane.
     is_restored : bool

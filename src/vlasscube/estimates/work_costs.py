@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vlasscube.estimates.cube_size import CubeSize, PlaneSize
 from vlasscube.estimates.machine_speed import MachineSpeed
+from vlasscube.options import RunOptions
 from vlasscube.recipe import (
     ANALYZE_STOKES_CUBES,
     EXPORT_VLASS_DATA,
@@ -78,13 +79,30 @@ class EngineCost:
     """For each primary beam and pixel of its screen."""
     threaded: float
     """Share of a major cycle that threads divide."""
+    is_exact: bool = False
+    """Whether it grids an image with a border, with convolution functions of a wider support."""
 
 
 ENGINE_COSTS = {
     "casa": EngineCost(2.0, 4e-6, 0.0, 57e-9, 0.0, 0.0, 0.0, 0.0, 0.0),
     "mosaic": EngineCost(0.025, 0.1e-6, 0.04e-6, 0.9e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7),
+    "mosaic exact": EngineCost(
+        0.025, 0.1e-6, 0.5e-6, 2.0e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7, is_exact=True
+    ),
+    "mosaic exact w": EngineCost(
+        0.025, 0.1e-6, 0.5e-6, 2.6e-9, 0.12, 0.33e-6, 0.16e-6, 0.07e-6, 0.7, is_exact=True
+    ),
 }
-"""tclean's by a cycle at 2048², the demo, and production, which took 11 to 22 hours a plane."""
+"""By engine, and by gridding where it is another than tclean's. tclean's cost by a cycle at 2048², the demo,
+and production, which took 11 to 22 hours a plane."""
+
+
+def imaging_method(options: RunOptions) -> str:
+    """Return the key in `ENGINE_COSTS` of how planes are imaged with some options."""
+    if options.gridding != "exact":
+        return options.engine
+    return f"{options.engine} exact{' w' * options.w_correction}"
+
 
 MAJOR_CYCLES = (1, 23, 12, 3)
 """Assumed major cycles of iter0 … iter3. Simulated fields and planes of production took 21 (all sources below
@@ -114,7 +132,7 @@ RMS_BOX_ARCSEC = 60.0
 CUTOUT_S, CUTOUT_S_PER_PIXEL = 0.1, 0.55e-6
 PICTURES_S, PICTURES_S_PER_PIXEL = 0.4, 0.3e-6
 STOKES_S, STOKES_S_PER_PIXEL = 0.1, 0.33e-6
-EXPORT_S, EXPORT_S_PER_PIXEL = 0.35, 0.43e-6
+EXPORT_S, EXPORT_S_PER_PIXEL = 0.55, 0.7e-6
 
 
 # ------------------------------------------------------------------------------------------------- planes
@@ -124,13 +142,12 @@ def major_cycle(size: CubeSize, plane: PlaneSize, engine: str) -> Work:
     """Return the cost of a major cycle with its minor cycles."""
     cost = ENGINE_COSTS[engine]
     per_visibility = cost.cycle_s_per_visibility + cost.cycle_s_per_footprint_cell * size.footprint_cells(
-        plane.frequency_hz
+        plane.frequency_hz, is_exact=cost.is_exact
     )
-    beyond = max(math.log2(size.pixels / LARGE_PIXELS), 0.0) if size.pixels else 0.0
+    pixels = size.gridded_pixels(plane.frequency_hz, is_exact=cost.is_exact)
+    beyond = max(math.log2(pixels / LARGE_PIXELS), 0.0) if pixels else 0.0
     per_pixel = cost.cycle_s_per_pixel * (1 + GROWTH_PER_DOUBLING * beyond)
-    divisible = Work(
-        per_pixel * size.pixels + per_visibility * plane.visibilities * plane.usable, cost.threaded
-    )
+    divisible = Work(per_pixel * pixels + per_visibility * plane.visibilities * plane.usable, cost.threaded)
     return divisible + Work(cost.cycle_s)
 
 
@@ -144,7 +161,7 @@ def imaging(size: CubeSize, plane: PlaneSize, engine: str, cycles: tuple[float, 
     plane : PlaneSize
         Size of the plane.
     engine : str
-        Imaging engine.
+        Imaging engine and gridding, a key of `ENGINE_COSTS`.
     cycles : tuple of float
         Major cycles of the iterations; the first counts for psf and dirty image.
     """
@@ -157,14 +174,18 @@ def imaging(size: CubeSize, plane: PlaneSize, engine: str, cycles: tuple[float, 
 
 def after_imaging(size: CubeSize) -> dict[str, Work]:
     """Return the cost of the stages that follow the imaging of a plane; ``pictures`` is the web log's."""
-    box = RMS_BOX_ARCSEC / size.cell_arcsec
-    rms = RMS_S_PER_PIXEL + RMS_S_PER_PIXEL_OF_BOX * box**2
     return {
         PBCOR.name: Work(PBCOR_S + PBCOR_S_PER_PIXEL * size.pixels),
-        MAKE_RMS_IMAGES.name: Work(RMS_S + rms * size.pixels, 0.8),
+        MAKE_RMS_IMAGES.name: Work(RMS_S) + _rms_map(size, size.pixels),
         MAKE_CUTOUT_IMAGES.name: Work(CUTOUT_S + CUTOUT_S_PER_PIXEL * size.cutout_pixels),
         "pictures": Work(PICTURES_S + PICTURES_S_PER_PIXEL * size.pixels),
     }
+
+
+def _rms_map(size: CubeSize, pixels: int) -> Work:
+    """Return the cost of the rms images of four Stokes parameters."""
+    box = RMS_BOX_ARCSEC / size.cell_arcsec
+    return Work((RMS_S_PER_PIXEL + RMS_S_PER_PIXEL_OF_BOX * box**2) * pixels, 0.8)
 
 
 # -------------------------------------------------------------------------------------------------- field
@@ -182,7 +203,8 @@ def before_imaging(size: CubeSize, engine: str) -> dict[str, Work]:
 
 
 def _restore(size: CubeSize, engine: str) -> Work:
-    """Archive, prediction of the model, statwt, applycal."""
+    """Archive, prediction of the model, statwt, applycal; the model is predicted as tclean does it."""
+    engine = engine.partition(" ")[0]
     calibration = Work(
         RESTORE_S
         + ARCHIVE_S_PER_PIXEL * size.pixels
@@ -208,6 +230,9 @@ def after_planes(size: CubeSize) -> dict[str, Work]:
     count = len(size.planes)
     return {
         ANALYZE_STOKES_CUBES.name: Work(STOKES_S + STOKES_S_PER_PIXEL * size.cutout_pixels) * count,
-        EXPORT_VLASS_DATA.name: Work(EXPORT_S + EXPORT_S_PER_PIXEL * size.cutout_pixels) * count,
+        EXPORT_VLASS_DATA.name: (
+            Work(EXPORT_S + EXPORT_S_PER_PIXEL * size.cutout_pixels) + _rms_map(size, size.cutout_pixels)
+        )
+        * count,
         "weblog": WEBLOG + WEBLOG_PLANE * count,
     }

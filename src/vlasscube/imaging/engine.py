@@ -10,9 +10,17 @@ from typing import Literal, Protocol
 from vlasscube.clean_terms import StopCode
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
 from vlasscube.naming import TcleanProduct
-from vlasscube.records import CleanCycles, DataSelection, Message, ObservedTime, SpectralCoverage
+from vlasscube.records import (
+    CleanCycles,
+    DataSelection,
+    Message,
+    NoncoplanarEffect,
+    ObservedTime,
+    SpectralCoverage,
+)
 
 Gridding = Literal["casa", "exact"]
+OtfBeam = Literal["field", "smeared"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class CleanResult:
     """Of the data by their imaging weights; with the first iteration."""
     w_planes: int | None = None
     """Planes of w that the data are gridded with, 0 without w-correction; with the first iteration."""
+    noncoplanar: NoncoplanarEffect | None = None
+    """What leaving w out does to point sources; with the first iteration."""
 
 
 TAKEN_OVER: tuple[TcleanProduct, ...] = ("psf", "pb", "weight", "sumwt", "model", "residual")

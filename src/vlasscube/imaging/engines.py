@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from vlasscube.imaging.engine import Gridding, ImagingEngine
+from vlasscube.imaging.engine import Gridding, ImagingEngine, OtfBeam
 
 
 def imaging_engine(
-    name: str, *, gridding: Gridding = "casa", w_correction: bool = False, nsigma_per_stokes: bool = False
+    name: str,
+    *,
+    gridding: Gridding = "casa",
+    w_correction: bool = False,
+    otf_beam: OtfBeam = "field",
+    nsigma_per_stokes: bool = False,
 ) -> ImagingEngine:
     """Return an engine by name.
 
@@ -14,7 +19,7 @@ def imaging_engine(
     ----------
     name : str
         ``'mosaic'`` or ``'casa'``.
-    gridding, w_correction
+    gridding, w_correction, otf_beam
         Settings of the mosaic engine; see `vlasscube.mosaic.imager.ImagerSettings`.
     nsigma_per_stokes : bool
         Another; see `vlasscube.mosaic.iteration_control.CleanControl`.
@@ -25,4 +30,9 @@ def imaging_engine(
         return TcleanEngine()
     from vlasscube.imaging.mosaic_engine import MosaicEngine
 
-    return MosaicEngine(gridding=gridding, w_correction=w_correction, nsigma_per_stokes=nsigma_per_stokes)
+    return MosaicEngine(
+        gridding=gridding,
+        w_correction=w_correction,
+        otf_beam=otf_beam,
+        nsigma_per_stokes=nsigma_per_stokes,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from vlasscube.imaging.clean_sequence import CleanParameters, IterationParameters
-from vlasscube.imaging.engine import Gridding
+from vlasscube.imaging.engine import Gridding, OtfBeam
 from vlasscube.mosaic.grid import ImageGrid
 from vlasscube.mosaic.imager import ImagerSettings
 from vlasscube.mosaic.iteration_control import CleanControl
@@ -26,8 +26,18 @@ def image_grid(geometry: ImageGeometry) -> ImageGrid:
     )
 
 
+def image_frame(geometry: ImageGeometry) -> str:
+    """Return the frame of an image, which its pointings are brought into."""
+    return parse_phasecenter(geometry.phasecenter)[2]
+
+
 def imager_settings(
-    parameters: CleanParameters, threads: int, *, gridding: Gridding = "casa", w_correction: bool = False
+    parameters: CleanParameters,
+    threads: int,
+    *,
+    gridding: Gridding = "casa",
+    w_correction: bool = False,
+    otf_beam: OtfBeam = "field",
 ) -> ImagerSettings:
     """Return how the visibilities of a plane are weighted and gridded."""
     return ImagerSettings(
@@ -36,6 +46,7 @@ def imager_settings(
         pblimit=parameters.pblimit,
         gridding=gridding,
         w_correction=w_correction,
+        otf_beam=otf_beam,
         threads=threads,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from vlasscube import casa
 from vlasscube.errors import ImagingError
 from vlasscube.images.casa_images import read_plane
-from vlasscube.imaging.imager_inputs import image_grid
+from vlasscube.imaging.imager_inputs import image_frame, image_grid
 from vlasscube.measurement_set.model_column import write_model_column
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import ImagerSettings, MosaicImager
@@ -56,7 +56,7 @@ def predict_continuum_model(
     """
     if not 1 <= len(models) <= 2:
         raise ImagingError(f"{len(models)} model images: only one or two Taylor terms can be predicted")
-    visibilities = read_visibilities(ms, selection, column=None)
+    visibilities = read_visibilities(ms, selection, column=None, frame=image_frame(geometry))
     settings = ImagerSettings(
         robust=robust, taper=parse_taper(uvtaper), pblimit=pblimit, threads=plane_threads()
     )

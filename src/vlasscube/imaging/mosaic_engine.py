@@ -6,9 +6,10 @@ from the images of the last finished iteration, which hold the same numbers.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,22 @@ from vlasscube.errors import ImagingError, MemoryLimitError
 from vlasscube.images.casa_images import image_facts, read_plane
 from vlasscube.images.mosaic_images import ImageHeader, image_header, write_mosaic_image
 from vlasscube.imaging.clean_sequence import IterationParameters, tclean_arguments
-from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding
-from vlasscube.imaging.imager_inputs import clean_control, image_grid, imager_settings
+from vlasscube.imaging.engine import CleanRequest, CleanResult, Gridding, OtfBeam
+from vlasscube.imaging.imager_inputs import clean_control, image_frame, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.clean_loop import CleanOutcome, CleanState, clean
 from vlasscube.mosaic.imager import MosaicImager
 from vlasscube.mosaic.masks import MaskArray, full_mask, mask_planes, pb_mask, user_mask
-from vlasscube.mosaic.memory import further_bytes
+from vlasscube.mosaic.memory import further_bytes, padded_pixels
+from vlasscube.mosaic.noncoplanar import noncoplanar_effect
+from vlasscube.mosaic.primary_beam import beam_radius_rad
 from vlasscube.mosaic.restoration import fit_beam, restore
+from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.mosaic.visibilities import Visibilities
 from vlasscube.processes.machine import available_memory_bytes
 from vlasscube.processes.parallel import plane_threads
-from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message
+from vlasscube.records import STOKES, DataSelection, ImageGeometry, Message, NoncoplanarEffect
+from vlasscube.sky import arcsec_from_rad, rad_from_arcsec
 
 Float = npt.NDArray[np.float32]
 
@@ -85,6 +90,7 @@ class _Plane:
     state: CleanState
     warnings: tuple[Message, ...] = ()
     expected_noise_jy: float | None = None
+    noncoplanar: NoncoplanarEffect | None = None
 
 
 class MosaicEngine:
@@ -92,7 +98,7 @@ class MosaicEngine:
 
     Parameters
     ----------
-    gridding, w_correction
+    gridding, w_correction, otf_beam
         See `vlasscube.mosaic.imager.ImagerSettings`.
     nsigma_per_stokes
         See `vlasscube.mosaic.iteration_control.CleanControl`.
@@ -101,10 +107,16 @@ class MosaicEngine:
     name = "mosaic"
 
     def __init__(
-        self, *, gridding: Gridding = "casa", w_correction: bool = False, nsigma_per_stokes: bool = False
+        self,
+        *,
+        gridding: Gridding = "casa",
+        w_correction: bool = False,
+        otf_beam: OtfBeam = "field",
+        nsigma_per_stokes: bool = False,
     ) -> None:
         self._gridding: Gridding = gridding
         self._w_correction = w_correction
+        self._otf_beam: OtfBeam = otf_beam
         self._nsigma_per_stokes = nsigma_per_stokes
         self._plane: _Plane | None = None
 
@@ -146,6 +158,7 @@ class MosaicEngine:
             observed_time=plane.imager.observed_time() if request.previous_root is None else None,
             spectral_coverage=plane.imager.spectral_coverage() if request.previous_root is None else None,
             w_planes=plane.imager.w_planes if request.previous_root is None else None,
+            noncoplanar=plane.noncoplanar if request.previous_root is None else None,
         )
 
     def _record_call(self, request: CleanRequest) -> str:
@@ -163,6 +176,7 @@ class MosaicEngine:
         own = {
             "gridding": self._gridding,
             "w_correction": self._w_correction,
+            "otf_beam": self._otf_beam,
             "nsigma_per_stokes": self._nsigma_per_stokes,
         }
         return casa.format_call("mosaic", shown | own)
@@ -171,10 +185,18 @@ class MosaicEngine:
         self, request: CleanRequest, threads: int
     ) -> tuple[MosaicImager, ImageHeader, tuple[Message, ...]]:
         parameters = request.parameters
-        visibilities = read_visibilities(request.vis, request.selection)
-        _require_memory(request.image_root.name, parameters.geometry, visibilities)
+        visibilities = read_visibilities(
+            request.vis, request.selection, frame=image_frame(parameters.geometry)
+        )
+        _require_memory(
+            request.image_root.name, parameters.geometry, visibilities, is_exact=self._gridding == "exact"
+        )
         settings = imager_settings(
-            parameters, threads, gridding=self._gridding, w_correction=self._w_correction
+            parameters,
+            threads,
+            gridding=self._gridding,
+            w_correction=self._w_correction,
+            otf_beam=self._otf_beam,
         )
         imager = MosaicImager(image_grid(parameters.geometry), visibilities, settings)
         if not imager.weight_sum > 0:
@@ -190,7 +212,10 @@ class MosaicEngine:
         imager, header, warnings = self._imager(request, threads)
         shape = imager.grid.shape
         weight_image = imager.weight_image()
-        psf = imager.psf()
+        place = imager.psf_place(weight_image)
+        if place is not None:
+            warnings += (_psf_elsewhere(request, place),)
+        psf = imager.psf(place)
         cell = request.parameters.geometry.cell_arcsec
         beam = fit_beam(psf, cell, _PSF_CUTOFF)
         residual = np.empty((len(STOKES), *shape), dtype=np.float32)
@@ -213,6 +238,7 @@ class MosaicEngine:
             state=state,
             warnings=warnings,
             expected_noise_jy=imager.expected_noise_jy(),
+            noncoplanar=noncoplanar_effect(*imager.source_displacements(), beam),
         )
 
     def _read_back(self, request: CleanRequest, threads: int) -> _Plane:
@@ -245,8 +271,15 @@ class MosaicEngine:
         return _Plane(request.vis, request.selection, previous.name, imager, header, weight_image, state)
 
 
-def _require_memory(name: str, geometry: ImageGeometry, visibilities: Visibilities) -> None:
-    needed = further_bytes(geometry.nx * geometry.ny, visibilities)
+def _require_memory(
+    name: str, geometry: ImageGeometry, visibilities: Visibilities, *, is_exact: bool
+) -> None:
+    padded = None
+    if is_exact and visibilities.count:
+        lowest_hz = min(float(window.channel_frequency_hz.min()) for window in visibilities.spectral_windows)
+        cell_rad = rad_from_arcsec(geometry.cell_arcsec)
+        padded = padded_pixels(geometry.nx, geometry.ny, cell_rad, beam_radius_rad(lowest_hz))
+    needed = further_bytes(geometry.nx * geometry.ny, visibilities, padded)
     available = available_memory_bytes()
     if needed > available:
         raise MemoryLimitError(
@@ -273,6 +306,32 @@ def _warnings(name: str, visibilities: Visibilities, imager: MosaicImager) -> It
             "warning",
             f"{name}: {imager.outside} visibilities of long baselines are left out: the pixels are too large",
         )
+    if imager.settings.otf_beam == "smeared":
+        yield Message("info", f"{name}: {_tracks_text(imager.tracks)}")
+
+
+def _tracks_text(tracks: Sequence[ScanTrack]) -> str:
+    """Say how far the antennas moved during a field."""
+    if not tracks:
+        return "the fields are not those of on-the-fly rows: the beam is that at their phase centres"
+    each = ", ".join(
+        f"{arcsec_from_rad(track.length_rad) / 60:.2f} arcmin at position angle "
+        f"{track.position_angle_deg:.0f} deg ({np.count_nonzero(track.pointings)} fields)"
+        for track in tracks
+    )
+    return f"beam averaged over the way of the antennas during a field: {each}"
+
+
+def _psf_elsewhere(request: CleanRequest, place: tuple[int, int]) -> Message:
+    geometry = request.parameters.geometry
+    offset = math.dist(place, (geometry.nx // 2, geometry.ny // 2)) * geometry.cell_arcsec / 60
+    return Message(
+        "warning",
+        f"{request.image_root.name}: the pointings do not cover the image centre: point spread function and "
+        f"beam are those of the nearest well-covered place, {offset:.1f} arcmin away, at pixel "
+        f"({place[0]}, {place[1]})",
+        "Compare phasecenter in the parameter list with the fields of the measurement set.",
+    )
 
 
 def _goes_on(plane: _Plane, request: CleanRequest) -> bool:

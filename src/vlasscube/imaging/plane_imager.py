@@ -139,8 +139,11 @@ def image_plane(
         observed_time=finished[0].observed_time,
         spectral_coverage=finished[0].spectral_coverage,
         w_planes=finished[0].w_planes,
+        noncoplanar=finished[0].noncoplanar,
     )
     if diverged is not None:
+        for settings in sequence[diverged.number :]:
+            _remove_images(directory, naming.iteration_root(target.image_root, settings.number))
         report(
             Message(
                 "warning",
@@ -197,16 +200,20 @@ def _make_iteration(
     statistics = {
         stokes: _statistics(partial, root, index, parameters.geometry) for index, stokes in enumerate(STOKES)
     }
-    # Of an earlier attempt; what somebody else has put beside it stays.
-    made = re.compile(rf"{re.escape(root)}\.{naming.IMAGE_ENDING}")
-    for stale in [path for path in directory.iterdir() if made.fullmatch(path.name)]:
-        remove(stale)
+    _remove_images(directory, root)
     names = sorted(path.name for path in partial.iterdir() if path.name.startswith(root))
     publish_all((partial / name, directory / name) for name in names)
     remove(partial)
     seconds = time.monotonic() - started
     iteration = _iteration(settings, recorded_mask, result, statistics, seconds, tuple(names))
     return iteration, tuple(directory / name for name in names)
+
+
+def _remove_images(directory: Path, root: str) -> None:
+    """Remove images of an earlier attempt at an iteration; what somebody else has put beside them stays."""
+    made = re.compile(rf"{re.escape(root)}\.{naming.IMAGE_ENDING}")
+    for stale in [path for path in directory.iterdir() if made.fullmatch(path.name)]:
+        remove(stale)
 
 
 def _iteration(
@@ -233,6 +240,7 @@ def _iteration(
         observed_time=result.observed_time,
         spectral_coverage=result.spectral_coverage,
         w_planes=result.w_planes,
+        noncoplanar=result.noncoplanar,
     )
 
 

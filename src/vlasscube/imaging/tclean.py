@@ -9,11 +9,14 @@ from typing import Any
 
 from vlasscube import casa, naming
 from vlasscube.clean_terms import StopCode
+from vlasscube.errors import ImagingError
+from vlasscube.images.casa_images import image_facts
 from vlasscube.imaging.clean_sequence import tclean_arguments
 from vlasscube.imaging.engine import TAKEN_OVER, CleanRequest, CleanResult
-from vlasscube.imaging.imager_inputs import image_grid, imager_settings
+from vlasscube.imaging.imager_inputs import image_frame, image_grid, imager_settings
 from vlasscube.measurement_set.visibilities import read_visibilities
 from vlasscube.mosaic.imager import MosaicImager
+from vlasscube.mosaic.noncoplanar import noncoplanar_effect
 from vlasscube.processes.parallel import plane_threads
 from vlasscube.records import STOKES, CleanCycles
 
@@ -41,6 +44,7 @@ class TcleanEngine:
         observed = imager.observed_time() if imager is not None else None
         coverage = imager.spectral_coverage() if imager is not None else None
         w_planes = 0 if imager is not None else None
+        displaced = imager.source_displacements() if imager is not None else None
         del imager
         result = casa.run_task("tclean", **arguments)
         shown = {
@@ -50,20 +54,34 @@ class TcleanEngine:
             "mask": Path(arguments["mask"]).name,
         }
         made = clean_result(result, casa.format_call("tclean", shown))
+        psf = request.image_root.parent / naming.tclean_product(request.image_root.name, "psf")
+        beam = image_facts(psf).beam if displaced is not None and psf.exists() else None
+        noncoplanar = noncoplanar_effect(*displaced, beam) if displaced is not None and beam else None
         return replace(
             made,
             expected_noise_jy=expected,
             spectral_coverage=coverage,
             w_planes=w_planes,
             observed_time=observed,
+            noncoplanar=noncoplanar,
         )
 
 
 def _equivalent_imager(request: CleanRequest) -> MosaicImager:
     """Weight the same data as tclean does, which tells neither its weights nor the noise they let expect."""
-    visibilities = read_visibilities(request.vis, request.selection)
+    visibilities = read_visibilities(
+        request.vis, request.selection, frame=image_frame(request.parameters.geometry)
+    )
     settings = imager_settings(request.parameters, plane_threads())
-    return MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
+    imager = MosaicImager(image_grid(request.parameters.geometry), visibilities, settings)
+    if imager.psf_place(imager.weight_image()) is not None:
+        # Its psfphasecenter, which would help, does not go with deconvolver='mtmfs'.
+        raise ImagingError(
+            f"{request.image_root.name}: the pointings do not cover the image centre, where tclean takes the "
+            "point spread function",
+            hint="Use --engine mosaic, which takes it at the nearest well-covered place.",
+        )
+    return imager
 
 
 def take_over(previous: Path, root: Path) -> None:

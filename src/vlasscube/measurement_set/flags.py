@@ -21,6 +21,7 @@ __all__ = [
     "count_flags",
     "flags_by_spw",
     "group_flags",
+    "incomplete_by_spw",
     "reject_by_flags",
     "unflagged_channels",
 ]
@@ -46,8 +47,12 @@ class _Chunk:
     field: NDArray[np.int64]
     scan: NDArray[np.int64]
     flags: NDArray[np.bool_]
-    """Shape (rows, channels, correlations). FLAG_ROW is left aside, as flagdata does: CASA keeps FLAG
-    complete, while simulators leave a FLAG_ROW behind that means nothing."""
+    """Shape (rows, channels, correlations); all of a row whose FLAG_ROW is set, which tclean leaves out."""
+
+    @property
+    def partly_flagged(self) -> NDArray[np.bool_]:
+        """Shape (rows, channels): where some correlations are flagged, which take the others with them."""
+        return np.asarray(self.flags.any(axis=2) & ~self.flags.all(axis=2))
 
 
 def count_flags(path: Path, spw_ids: Collection[int]) -> tuple[FieldFlags, ...]:
@@ -64,7 +69,8 @@ def count_flags(path: Path, spw_ids: Collection[int]) -> tuple[FieldFlags, ...]:
     -------
     tuple of FieldFlags
         Fields with rows in these spectral windows, by id; spectral windows without rows are left out. The
-        same numbers as ``flagdata(mode='summary', fieldcnt=True)``, which looks at FLAG alone.
+        same numbers as ``flagdata(mode='summary', fieldcnt=True)``, but that a row with FLAG_ROW counts as
+        flagged, as tclean has it; flagdata looks at FLAG alone.
 
     Raises
     ------
@@ -84,6 +90,7 @@ def _count(table: Any, descriptions: Sequence[_Description], names: Sequence[str
     width = 1 + max((description.id for description in descriptions), default=0)
     flagged = np.zeros((len(names), width), dtype=np.int64)
     total = np.zeros_like(flagged)
+    incomplete = np.zeros_like(flagged)
     scans = np.full(len(names), np.iinfo(np.int64).max)
     for chunk in _chunks(table, descriptions):
         if chunk.field.min() < 0 or chunk.field.max() >= len(names):
@@ -94,21 +101,29 @@ def _count(table: Any, descriptions: Sequence[_Description], names: Sequence[str
         # Weights are doubles: exact as long as a chunk has fewer than 2**53 visibilities.
         counts = np.bincount(key, weights=per_row, minlength=flagged.size).astype(np.int64)
         flagged += counts.reshape(flagged.shape)
+        partly = chunk.partly_flagged
+        if partly.any():
+            left = np.count_nonzero(~chunk.flags & partly[..., None], axis=(1, 2))
+            counts = np.bincount(key, weights=left, minlength=flagged.size).astype(np.int64)
+            incomplete += counts.reshape(flagged.shape)
         total += samples * np.bincount(key, minlength=flagged.size).reshape(flagged.shape)
         np.minimum.at(scans, chunk.field, chunk.scan)
     result = []
     for field in (int(number) for number in np.flatnonzero(total.any(axis=1))):
         by_spw: dict[int, FlagCount] = {}
+        left_out: dict[int, int] = {}
         for description in descriptions:
             count = FlagCount(int(flagged[field, description.id]), int(total[field, description.id]))
             if count.total:
                 by_spw[description.spw] = by_spw.get(description.spw, FlagCount(0, 0)) + count
-        result.append(FieldFlags(field, names[field], int(scans[field]), by_spw))
+            if number := int(incomplete[field, description.id]):
+                left_out[description.spw] = left_out.get(description.spw, 0) + number
+        result.append(FieldFlags(field, names[field], int(scans[field]), by_spw, left_out))
     return tuple(result)
 
 
 def unflagged_channels(path: Path, spw_id: int) -> int:
-    """Count the channels of a spectral window that are not flagged in all rows and correlations.
+    """Count the channels of a spectral window that are imaged: with all correlations unflagged in any row.
 
     Parameters
     ----------
@@ -131,7 +146,7 @@ def unflagged_channels(path: Path, spw_id: int) -> int:
     try:
         with casa.table(path) as table:
             for chunk in _chunks(table, _descriptions(path, {spw_id}), one_by_one=True):
-                good.update(int(channel) for channel in np.flatnonzero(~chunk.flags.all(axis=(0, 2))))
+                good.update(int(channel) for channel in np.flatnonzero(~chunk.flags.any(axis=2).all(axis=0)))
                 if len(good) == chunk.flags.shape[1]:
                     break
     except RuntimeError as error:
@@ -188,6 +203,9 @@ def _query_chunks(table: Any, shape: tuple[int, int], ids: Sequence[int]) -> Ite
             count = min(step, rows - start)
             # CASA's arrays are Fortran-ordered with the row last; transposed they are contiguous per row.
             flags = np.asarray(query.getcol("FLAG", start, count), dtype=bool).T
+            flag_row = np.asarray(query.getcol("FLAG_ROW", start, count), dtype=bool)
+            if flag_row.any():
+                flags = flags | flag_row[:, None, None]
             integers = {
                 name: np.asarray(query.getcol(name, start, count), dtype=np.int64)
                 for name in ("DATA_DESC_ID", "FIELD_ID", "SCAN_NUMBER")
@@ -222,6 +240,15 @@ def group_flags(
     chosen = None if field_ids is None else set(field_ids)
     counts = (field.over(spw_ids) for field in field_flags if chosen is None or field.field_id in chosen)
     return sum(counts, FlagCount(0, 0))
+
+
+def incomplete_by_spw(field_flags: Sequence[FieldFlags]) -> dict[int, int]:
+    """Sum `FieldFlags.incomplete` over all fields, by spectral window."""
+    sums: dict[int, int] = {}
+    for field in field_flags:
+        for spw, number in field.incomplete.items():
+            sums[spw] = sums.get(spw, 0) + number
+    return dict(sorted(sums.items()))
 
 
 def flags_by_spw(field_flags: Sequence[FieldFlags]) -> dict[int, FlagCount]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vlasscube import casa
 from vlasscube.errors import MeasurementSetError
+from vlasscube.measurement_set.direction_frame import IMAGE_FRAME, convert_direction, direction_frames
 from vlasscube.measurement_set.frequency_frame import on_earth
 from vlasscube.measurement_set.main_table import MainTableRows, scan_main_table
 from vlasscube.measurement_set.selection import TARGET_INTENT
@@ -193,6 +194,7 @@ def _summarise(path: Path) -> MeasurementSetSummary:
         antennas=antennas,
         scans=scans,
         field_rows=_rows(path / "FIELD"),
+        converted_frames=_converted_frames(path, scanned),
     )
 
 
@@ -469,16 +471,20 @@ def _fields(path: Path, scanned: MainTableRows, intents: Sequence[tuple[str, ...
     targets = {state for state, names in enumerate(intents) if any(TARGET_INTENT in name for name in names)}
     result = []
     lost: list[str] = []
+    frames = direction_frames(path, scanned.fields)
+    observed = min(start for start, _, _ in scanned.scans.values())
     with casa.table(path / "FIELD") as table:
         names = table.getcol("NAME")
         _check_field_numbers(table)
         for number, (scan, states) in sorted(scanned.fields.items()):
             # The first row of the polynomial is the direction at its reference time.
             direction = np.asarray(table.getcell("PHASE_DIR", number), dtype=float).reshape(2, -1)[:, 0]
-            ra, dec = np.degrees(direction)
-            if not (np.isfinite(ra) and abs(dec) <= 90):
+            if not (np.isfinite(direction[0]) and abs(np.degrees(direction[1])) <= 90):
                 lost.append(f"{number} ({_clean(str(names[number]))})")
                 continue
+            longitude, latitude = map(float, direction)
+            place = convert_direction(longitude, latitude, frames[number], IMAGE_FRAME, observed)
+            ra, dec = np.degrees(place[:2])
             result.append(
                 Field(
                     id=number,
@@ -496,6 +502,10 @@ def _fields(path: Path, scanned: MainTableRows, intents: Sequence[tuple[str, ...
             hint="Check PHASE_DIR in its FIELD table; it may be damaged.",
         )
     return tuple(result)
+
+
+def _converted_frames(path: Path, scanned: MainTableRows) -> tuple[str, ...]:
+    return tuple(sorted(set(direction_frames(path, scanned.fields).values()) - {IMAGE_FRAME}))
 
 
 def _check_field_numbers(table: Any) -> None:

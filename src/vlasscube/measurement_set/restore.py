@@ -31,6 +31,11 @@ def save_flags(ms: Path, version: str, comment: str) -> None:
     )
 
 
+def saved_flags(ms: Path, version: str) -> Path:
+    """Path of the table of a flag version."""
+    return ms.with_name(f"{ms.name}.flagversions") / f"flags.{version}"
+
+
 def restore_flags(ms: Path, version: str) -> None:
     """Restore a flag version."""
     casa.run_task("flagmanager", vis=str(ms), mode="restore", versionname=version)

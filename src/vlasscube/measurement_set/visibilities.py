@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vlasscube import casacore_tables
 from vlasscube.errors import MeasurementSetError
+from vlasscube.measurement_set.direction_frame import IMAGE_FRAME, convert_direction, direction_frames
 from vlasscube.measurement_set.frequency_frame import lsrk_factor, on_earth
 from vlasscube.measurement_set.row_selection import (
     is_among,
@@ -21,6 +22,8 @@ from vlasscube.measurement_set.row_selection import (
     selected_ids,
 )
 from vlasscube.mosaic.visibilities import (
+    ALL_USABLE,
+    ROW_FLAGGED,
     ObservationInfo,
     SpectralWindowData,
     Visibilities,
@@ -32,13 +35,16 @@ from vlasscube.stokes_codes import CIRCULAR_CORRELATIONS, correlation_name
 
 _COLUMNS = {"data": "DATA", "corrected": "CORRECTED_DATA"}
 _TOPOCENTRIC = 5
-_FRAMES = {"J2000": "J2000", "FK5": "J2000", "ICRS": "ICRS"}
 _SCAN_ROWS = 1_000_000
 _BATCH_BYTES = 64_000_000
 
 
 def read_visibilities(
-    ms: Path, selection: DataSelection, *, column: Literal["corrected", "data"] | None = "corrected"
+    ms: Path,
+    selection: DataSelection,
+    *,
+    column: Literal["corrected", "data"] | None = "corrected",
+    frame: str = IMAGE_FRAME,
 ) -> Visibilities:
     """Read the visibilities of a plane.
 
@@ -50,6 +56,9 @@ def read_visibilities(
         As for tclean; ids and ranges of ids only.
     column : {'corrected', 'data'}, optional
         What to read; None for all but the data, which then have no rows.
+    frame : str
+        Frame of the image, ``'J2000'`` or ``'ICRS'``: phase centres are converted into it; (u, v) stay as
+        stored.
 
     Returns
     -------
@@ -68,7 +77,7 @@ def read_visibilities(
         )
     try:
         with casacore_tables.table(ms) as table:
-            return _read(ms, table, selection, _COLUMNS[column] if column else None)
+            return _read(ms, table, selection, _COLUMNS[column] if column else None, frame)
     except (RuntimeError, ValueError, IndexError, KeyError) as error:
         raise MeasurementSetError(
             f"The visibilities of {ms.name} cannot be read: {error}",
@@ -76,7 +85,7 @@ def read_visibilities(
         ) from error
 
 
-def _read(ms: Path, table: Any, selection: DataSelection, column: str | None) -> Visibilities:
+def _read(ms: Path, table: Any, selection: DataSelection, column: str | None, frame: str) -> Visibilities:
     if column is not None:
         _require_column(ms, table, column)
     spws = _windows_of_descriptions(ms)
@@ -93,7 +102,7 @@ def _read(ms: Path, table: Any, selection: DataSelection, column: str | None) ->
     )
     positions = _antenna_positions(ms)
     centre = np.mean(positions, axis=0)
-    fields = _read_fields(ms, field_ids, windows, centre)
+    fields = _read_fields(ms, field_ids, windows, centre, frame)
     first = min(windows, key=lambda window: int(window.row[0]))
     first_field = fields[first.field_index[0]]
     return Visibilities(
@@ -198,7 +207,7 @@ def _read_window(
     cell = (frequencies.size, len(CIRCULAR_CORRELATIONS))
     _require_cells(ms, table, column or "FLAG", rows, cell)
     antenna1, antenna2 = (cells(antenna, np.int32) for antenna in ("ANTENNA1", "ANTENNA2"))
-    row_usable = (antenna1 != antenna2) & ~cells("FLAG_ROW", np.bool_)
+    cross, row_flagged = antenna1 != antenna2, cells("FLAG_ROW", np.bool_)
     data = np.empty((rows.size if column else 0, *cell), np.complex64)
     usable = np.empty((rows.size, cell[0]), np.uint8)
     weight = np.empty((rows.size, cell[0]), np.float32)
@@ -206,11 +215,11 @@ def _read_window(
     for begin, end in _batches(rows.size, 32 * cell[0] * cell[1]):
         part = table.selectrows(rows[begin:end])
         good = ~casacore_tables.read_column(part, "FLAG", np.bool_)
-        good &= row_usable[begin:end, None, None]
+        good &= cross[begin:end, None, None]
         if column is not None:
             part.getcolnp(column, data[begin:end])
-            counts.non_finite += _discard_non_finite(data[begin:end], good)
-        usable[begin:end] = np.packbits(good, axis=-1, bitorder="little")[..., 0]
+            counts.non_finite += _discard_non_finite(data[begin:end], good, row_flagged[begin:end])
+        usable[begin:end] = _usable_bits(good, row_flagged[begin:end])
         if has_spectrum:
             spectrum = casacore_tables.read_column(part, "WEIGHT_SPECTRUM", np.float32)
             weight[begin:end] = _parallel_mean(spectrum)
@@ -236,6 +245,13 @@ def _read_window(
     )
 
 
+def _usable_bits(good: npt.NDArray[np.bool_], row_flagged: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    bits: npt.NDArray[np.uint8] = np.packbits(good, axis=-1, bitorder="little")[..., 0]
+    if row_flagged.any():
+        bits[row_flagged] = np.where(bits[row_flagged] == ALL_USABLE, ROW_FLAGGED, 0)
+    return bits
+
+
 def _batches(rows: int, bytes_per_row: int) -> Iterator[tuple[int, int]]:
     size = max(1, _BATCH_BYTES // bytes_per_row)
     for begin in range(0, rows, size):
@@ -248,15 +264,17 @@ def _parallel_mean(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return mean
 
 
-def _discard_non_finite(data: npt.NDArray[np.complex64], good: npt.NDArray[np.bool_]) -> int:
-    """Zero what is not finite, mark it as not good, and count what was."""
+def _discard_non_finite(
+    data: npt.NDArray[np.complex64], good: npt.NDArray[np.bool_], row_flagged: npt.NDArray[np.bool_]
+) -> int:
+    """Zero what is not finite, mark it as not good, and count what was not flagged."""
     with np.errstate(invalid="ignore", over="ignore"):
         # The sum of finite numbers is finite but for absurdly large ones, which the closer look acquits.
         if np.isfinite(data.view(np.float32).sum()):
             return 0
     bad = ~np.isfinite(data)
     data[bad] = 0
-    count = int((bad & good).sum())
+    count = int((bad & good)[~row_flagged].sum())
     good &= ~bad
     return count
 
@@ -320,49 +338,34 @@ def _read_fields(
     ids: npt.NDArray[np.int32],
     windows: Sequence[SpectralWindowData],
     position_m: npt.NDArray[np.float64],
+    frame: str,
 ) -> tuple[VisibilityField, ...]:
     index = np.concatenate([window.field_index for window in windows])
     times = np.concatenate([window.time_mjd_s for window in windows])
     origin = float(times.min())
     mean_times = origin + np.bincount(index, times - origin) / np.bincount(index)
+    frames = direction_frames(ms, map(int, ids))
     fields = []
     with casacore_tables.table(ms / "FIELD") as table:
-        for number, time in zip(ids, mean_times, strict=True):
-            frame = _direction_frame(ms, table, int(number))
+        for number, time in zip(map(int, ids), mean_times, strict=True):
             # The first row of the polynomial is the direction at its reference time.
-            ra, dec = (float(angle) for angle in np.asarray(table.getcell("PHASE_DIR", int(number)))[0])
+            longitude, latitude = (
+                float(angle) for angle in np.asarray(table.getcell("PHASE_DIR", number))[0]
+            )
+            ra, dec, turn = convert_direction(longitude, latitude, frames[number], frame, float(time))
             fields.append(
                 VisibilityField(
-                    id=int(number),
-                    name=str(table.getcell("NAME", int(number))),
+                    id=number,
+                    name=str(table.getcell("NAME", number)),
                     ra_rad=ra % (2 * np.pi),
                     dec_rad=dec,
                     frame=frame,
                     time_mjd_s=float(time),
                     lsrk_factor=lsrk_factor(ra, dec, float(time), position_m),
+                    turn_rad=turn,
                 )
             )
     return tuple(fields)
-
-
-def _direction_frame(ms: Path, table: Any, field: int) -> str:
-    measure = table.getcolkeyword("PHASE_DIR", "MEASINFO")
-    frame = str(measure.get("Ref", ""))
-    if "VarRefCol" in measure:
-        code = table.getcell(str(measure["VarRefCol"]), field)
-        codes = {
-            int(number): str(name)
-            for number, name in zip(
-                measure.get("TabRefCodes", ()), measure.get("TabRefTypes", ()), strict=True
-            )
-        }
-        frame = codes.get(int(code), str(code)) if not isinstance(code, str) else code
-    if frame not in _FRAMES:
-        raise MeasurementSetError(
-            f"The direction of field {field} of {ms.name} is in the frame {frame or '(none)'}.",
-            hint="The imaging engine takes J2000 and ICRS.",
-        )
-    return _FRAMES[frame]
 
 
 def _antenna_positions(ms: Path) -> npt.NDArray[np.float64]:

@@ -88,6 +88,11 @@ class ConvolutionFunctions:
         """Half-width in cells, without the centre."""
         return self.gridding.support
 
+    @property
+    def w_planes(self) -> int:
+        """Number of planes of w; 1 if w does not matter, or is not corrected for."""
+        return int(self.gridding.plane_support.size) if isinstance(self.gridding, SeparableFunctions) else 1
+
 
 def beam_channels(
     frequency_hz: npt.NDArray[np.float64], topocentric_hz: npt.NDArray[np.float64]

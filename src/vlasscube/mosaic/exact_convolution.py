@@ -38,11 +38,13 @@ _SCREEN_PIXELS = 256
 _SAMPLES_BEYOND = 64
 _BEAM_BANDWIDTH = 0.005
 """Largest fractional bandwidth of one beam."""
+_NODES = 5
+"""Positions of a moving pointing; beams of sixth order are averaged exactly, but for where they end."""
 _W_PHASE = 0.1
 """Phase, rad, between neighbouring w planes for a source at the beam's half-power radius."""
-_KNEE = 0.5
+_KNEE = 0.4
 """Power beam below which errors count less, in proportion to it."""
-_RESPONSE_FLOOR = 0.05
+_RESPONSE_FLOOR = 0.04
 """How much errors count, and weigh in fits, at least."""
 _PRODUCT_ERROR = 4e-4
 """Largest error of the sum of products, as it counts."""
@@ -61,6 +63,7 @@ def exact_convolution_functions(
     power_beam: PowerBeam,
     beam_radius_rad: float,
     largest_w: float = 0.0,
+    track_rad: tuple[float, float] = (0.0, 0.0),
 ) -> ConvolutionFunctions:
     """Compute the convolution functions of a spectral window.
 
@@ -76,6 +79,9 @@ def exact_convolution_functions(
         Radius of the first null at the lowest frequency, or more.
     largest_w : float
         Largest absolute w of the visibilities in wavelengths; 0 to leave w out of account.
+    track_rad : tuple of float
+        Way along x and y that the beam moves, evenly and centred on the pointing, while visibilities are
+        observed: the beam is averaged over it.
 
     Returns
     -------
@@ -84,32 +90,42 @@ def exact_convolution_functions(
         first null. The larger w, the more cells they have.
     """
     beam_frequency, beam_of_channel = _beam_channels(frequency_hz)
-    radius = beam_radius_rad
+    radius = beam_radius_rad + float(np.hypot(*track_rad)) / 2
     steps = np.arange(_SCREEN_PIXELS, dtype=np.float64) - _SCREEN_PIXELS / 2 + 0.5
     samples: Float = steps * (2 * radius / _SCREEN_PIXELS)
     distance = np.hypot(samples, samples[:, None])
-    arcmin = np.degrees(distance) * 60
-    screens = [power_beam(arcmin, float(frequency)) for frequency in beam_frequency]
+    screens = [
+        _mean_beam(power_beam, float(frequency), samples, samples[:, None], track_rad)
+        for frequency in beam_frequency
+    ]
     products = [_products(screen) for screen in screens]
     widest, narrowest = int(beam_frequency.argmin()), int(beam_frequency.argmax())
     half_power = float(distance[screens[widest] > 0.5].max(initial=radius / 4))
     planes = 1 if largest_w == 0 else int(np.ceil(largest_w * np.pi * half_power**2 / _W_PHASE)) + 1
     w_step = largest_w / (planes - 1) if planes > 1 else 0.0
-    typical = np.mean(screens, axis=0)
-    axes = [
-        _Axis(samples, size * grid.cell_rad, typical.max(axis=number), w_step)
-        for number, size in enumerate((grid.nx, grid.ny))
+    sizes = [size * grid.cell_rad for size in (grid.nx, grid.ny)]
+    beams = [
+        tuple(
+            _Axis(samples, extent, w_step, screen.max(axis=number), (entry.along_x, entry.along_y)[number])
+            for number, extent in enumerate(sizes)
+        )
+        for screen, entry in zip(screens, products, strict=True)
     ]
-    ends = [(screens[beam], products[beam]) for beam in {widest, narrowest}]
-    support = _supports(axes, ends, planes, min(_MOST_SUPPORT, (min(grid.nx, grid.ny) - 1) // 2 - 1))
+    ends = [(screens[beam], beams[beam]) for beam in {widest, narrowest}]
+    support = _supports(ends, planes, min(_MOST_SUPPORT, (min(grid.nx, grid.ny) - 1) // 2 - 1))
+    odd = [entry.odd for entry in products]
     functions = SeparableFunctions(
-        _tables(axes[0], [(entry.along_x, entry.odd) for entry in products], support),
-        _tables(axes[1], [(entry.along_y, entry.odd) for entry in products], support, -1.0),
+        _tables([axes[0] for axes in beams], odd, support),
+        _tables([axes[1] for axes in beams], odd, support, -1.0),
         support,
         w_step,
     )
     weight_support = min(2 * int(support[0]), (min(grid.nx, grid.ny) - 1) // 2)
-    weight = _weight_functions(grid, samples, screens, weight_support)
+    centre: Float = np.zeros(1)
+    peaks = [
+        _mean_beam(power_beam, float(frequency), centre, centre, track_rad)[0] for frequency in beam_frequency
+    ]
+    weight = _weight_functions(grid, samples, screens, weight_support) * np.square(peaks)[:, None, None]
     return ConvolutionFunctions(beam_of_channel, functions, OVERSAMPLING, weight)
 
 
@@ -159,6 +175,24 @@ def _products(screen: Float) -> _Products:
     return _Products(np.array(parity), np.array(all_x), np.array(all_y))
 
 
+def _mean_beam(
+    power_beam: PowerBeam, frequency_hz: float, x_rad: Float, y_rad: Float, track_rad: tuple[float, float]
+) -> Float:
+    """Average the power beam over the positions of a moving pointing; Gauss-Legendre quadrature.
+
+    A visibility sees the beam at x - s when the pointing is displaced by s, and those of all s are gridded
+    with one function: what they respond with is the mean over s.
+    """
+    along_x, along_y = track_rad
+    is_still = along_x == along_y == 0
+    nodes, weights = (np.zeros(1), np.full(1, 2.0)) if is_still else np.polynomial.legendre.leggauss(_NODES)
+    mean: Float = np.zeros(np.broadcast_shapes(x_rad.shape, y_rad.shape))
+    for node, weight in zip(nodes, weights, strict=True):
+        distance = np.hypot(x_rad - node / 2 * along_x, y_rad - node / 2 * along_y)
+        mean += weight / 2 * power_beam(np.degrees(distance) * 60, frequency_hz)
+    return mean
+
+
 def _beam_channels(frequency_hz: Float) -> tuple[Float, npt.NDArray[np.int32]]:
     """Frequencies of the beams, at most half a per cent apart, and the nearest of them for each channel."""
     lowest, highest, count = float(frequency_hz.min()), float(frequency_hz.max()), frequency_hz.size
@@ -182,20 +216,22 @@ def _transform(samples: Float, extent: float, support: int, offsets: Float) -> C
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
-    """An axis of the uv plane, and the functions of the sky along it."""
+    """An axis of the uv plane, and the functions of a beam's products along it."""
 
     samples: Float
     """Places on the sky, rad."""
     extent: float
     """Of the image, rad."""
+    w_step: float
     profile: Float
     """The beam at the samples."""
-    w_step: float
+    along: Float
+    """Functions at the samples; shape (terms, samples)."""
 
-    def phase(self, plane: int) -> Complex:
-        """Phase of a w plane at the samples."""
-        phase: Complex = np.exp(1j * np.pi * plane * self.w_step * self.samples**2)
-        return phase
+    def on_sky(self, plane: int) -> Complex:
+        """The functions with the phase of a w plane; shape (terms, samples)."""
+        functions: Complex = self.along * np.exp(1j * np.pi * plane * self.w_step * self.samples**2)
+        return functions
 
     def interpolated(self) -> Float:
         """What linear interpolation between offsets and between w planes leaves on average."""
@@ -203,18 +239,10 @@ class _Axis:
         response: Float = steps * np.sinc(self.w_step * self.samples**2 / 2) ** 2
         return response
 
-    def response(self, support: int) -> Complex:
-        """Matrix from the cells -s … s to the samples and to places beyond; shape (places, 2 s + 1)."""
-        edge = self.samples[-1]
-        beyond = np.linspace(edge, self.extent - edge, _SAMPLES_BEYOND)
-        places = np.concatenate([self.samples, beyond])
-        matrix: Complex = _transform(places, self.extent, support, np.zeros(1))[0].conj().T
-        return matrix
+    def fit(self, functions: Complex, support: int, to_cells: Complex) -> Complex:
+        """Cells -s … s whose response is nearest to functions; shape (offsets, terms, 2 s + 1).
 
-    def fit(self, support: int, offsets: Float) -> Complex:
-        """Matrix from the samples to the cells whose response is nearest; shape (offsets, 2 s + 1, samples).
-
-        What a function has between the last sample and the border of the image counts as well.
+        What the response is between the last sample and the border of the image counts as well.
         """
         spacing = self.samples[1] - self.samples[0]
         inner = np.maximum(_importance(self.profile), _RESPONSE_FLOOR) ** 2
@@ -223,52 +251,52 @@ class _Axis:
         lags[2 * support] += outer * self.extent
         cells = np.arange(2 * support + 1)
         normal = lags[cells[:, None] - cells + 2 * support]
-        matrix = _transform(self.samples, self.extent, support, offsets) * (inner * spacing)
-        fitted: Complex = np.linalg.solve(normal, matrix)
-        return fitted
+        offsets, terms = len(to_cells), len(functions)
+        sums = np.einsum("oxj,tj->xot", to_cells, functions * (inner * spacing), optimize=True)
+        fitted = np.linalg.solve(normal, sums.reshape(cells.size, -1)).reshape(-1, offsets, terms)
+        return np.ascontiguousarray(np.moveaxis(fitted, 0, -1))
+
+    def response(self, plane: int, support: int) -> Complex:
+        """Response of the cells at the samples and at places beyond; shape (terms, places)."""
+        edge = self.samples[-1]
+        places = np.concatenate([self.samples, np.linspace(edge, self.extent - edge, _SAMPLES_BEYOND)])
+        to_cells = _transform(self.samples, self.extent, support, np.zeros(1))
+        cells = self.fit(self.on_sky(plane), support, to_cells)[0]
+        to_sky = _transform(places, self.extent, support, np.zeros(1))[0].conj()
+        response: Complex = cells @ to_sky
+        return response
 
 
-def _supports(
-    axes: list[_Axis], beams: list[tuple[Float, _Products]], planes: int, most: int
-) -> npt.NDArray[np.int32]:
+_Beam = tuple[_Axis, ...]
+"""Along x and along y."""
+
+
+def _supports(beams: list[tuple[Float, _Beam]], planes: int, most: int) -> npt.NDArray[np.int32]:
     """Half-widths with which the response of each w plane is near enough to the beam; shape (planes,)."""
     supports = np.empty(planes, dtype=np.int32)
     support = min(_LEAST_SUPPORT, most)
-    responses = [axis.response(support) @ axis.fit(support, np.zeros(1))[0] for axis in axes]
     for plane in range(planes):
-        while support < most and _error(axes, responses, beams, plane) > _SUPPORT_ERROR:
+        while support < most and max(_error(*beam, plane, support) for beam in beams) > _SUPPORT_ERROR:
             support += 1
-            responses = [axis.response(support) @ axis.fit(support, np.zeros(1))[0] for axis in axes]
         supports[plane] = support
     return supports
 
 
-def _error(
-    axes: list[_Axis], responses: list[Complex], beams: list[tuple[Float, _Products]], plane: int
-) -> float:
-    """Largest error of the response of a w plane, times the beam."""
-    phases = [axis.phase(plane) for axis in axes]
-    errors = []
-    for screen, products in beams:
-        x, y = (
-            along * phase @ response.T
-            for along, phase, response in zip(
-                (products.along_x, products.along_y), phases, responses, strict=True
-            )
-        )
-        error = y.T @ x
-        inner = slice(0, screen.shape[0])
-        error[inner, inner] -= screen * phases[1][:, None] * phases[0]
-        error[inner, inner] *= np.maximum(_importance(screen), _RESPONSE_FLOOR)
-        error[:, screen.shape[1] :] *= _RESPONSE_FLOOR
-        error[screen.shape[0] :, inner] *= _RESPONSE_FLOOR
-        errors.append(float(np.abs(error).max()))
-    return max(errors)
+def _error(screen: Float, beam: _Beam, plane: int, support: int) -> float:
+    """Largest error of the response of a w plane, as it counts."""
+    x, y = (axis.response(plane, support) for axis in beam)
+    error = y.T @ x
+    phase_x, phase_y = (np.exp(1j * np.pi * plane * axis.w_step * axis.samples**2) for axis in beam)
+    inner = slice(0, screen.shape[0])
+    error[inner, inner] -= screen * phase_y[:, None] * phase_x
+    counts = np.full(error.shape, _RESPONSE_FLOOR)
+    counts[inner, inner] = np.maximum(_importance(screen), _RESPONSE_FLOOR)
+    return float((np.abs(error) * counts).max())
 
 
 def _tables(
-    axis: _Axis,
-    functions: list[tuple[Float, npt.NDArray[np.bool_]]],
+    axes: list[_Axis],
+    odd: list[npt.NDArray[np.bool_]],
     support: npt.NDArray[np.int32],
     sign: float = 1.0,
 ) -> npt.NDArray[np.float32]:
@@ -278,25 +306,24 @@ def _tables(
     """
     offsets: Float = np.arange(-(OVERSAMPLING // 2), OVERSAMPLING // 2 + 1, dtype=np.float64) / OVERSAMPLING
     widest = int(support[-1])
-    terms = max(odd.size for _, odd in functions)
-    parts = 1 if axis.w_step == 0 else 2
+    terms = max(is_odd.size for is_odd in odd)
+    parts = 1 if axes[0].w_step == 0 else 2
     # Room for a whole vector from any cell on.
     padded = -(-(2 * widest + 1) // 8) * 8 + 8
-    table = np.zeros((len(functions), support.size, offsets.size, terms, parts, padded), dtype=np.float32)
-    for plane, reach in enumerate(support):
+    table = np.zeros((len(axes), support.size, offsets.size, terms, parts, padded), dtype=np.float32)
+    for plane, reach in enumerate(support.tolist()):
         if plane == 0 or reach != support[plane - 1]:
-            fit = axis.fit(int(reach), offsets)
-        used = slice(widest - int(reach), widest + int(reach) + 1)
-        for beam, (along, odd) in enumerate(functions):
-            sky = along * axis.phase(plane) / axis.interpolated()
-            values = np.einsum("oxj,tj->otx", fit, sky, optimize=True)
+            to_cells = _transform(axes[0].samples, axes[0].extent, reach, offsets)
+        used = slice(widest - reach, widest + reach + 1)
+        for beam, (axis, is_odd) in enumerate(zip(axes, odd, strict=True)):
+            values = axis.fit(axis.on_sky(plane) / axis.interpolated(), reach, to_cells)
             if parts == 2:
-                table[beam, plane, :, : odd.size, 0, used] = values.real
-                table[beam, plane, :, : odd.size, 1, used] = values.imag
+                table[beam, plane, :, : is_odd.size, 0, used] = values.real
+                table[beam, plane, :, : is_odd.size, 1, used] = values.imag
             else:
                 # The transform of an odd function is imaginary; the product of two is real.
-                kept = np.where(odd[:, None], sign * values.imag, values.real)
-                table[beam, plane, :, : odd.size, 0, used] = kept
+                kept = np.where(is_odd[:, None], sign * values.imag, values.real)
+                table[beam, plane, :, : is_odd.size, 0, used] = kept
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,21 @@ class Pointings:
         """Return the rotation that is exact to first order about each pointing centre; shape (n, 2, 2)."""
         inverse = np.linalg.inv(self.rotation)
         return np.swapaxes(inverse, 1, 2).astype(np.float64)
+
+    def turned(self, turn_rad: npt.ArrayLike) -> Pointings:
+        """Return the pointings for (u, v) along other axes than east and north.
+
+        Parameters
+        ----------
+        turn_rad : array_like, shape (n,)
+            Position angles of the v axes.
+        """
+        turn = np.asarray(turn_rad, dtype=float)
+        if not turn.any():
+            return self
+        sine, cosine = np.sin(turn), np.cos(turn)
+        axes = np.stack([np.stack([cosine, sine], axis=-1), np.stack([-sine, cosine], axis=-1)], axis=-2)
+        return replace(self, rotation=self.rotation @ axes)
 
     @property
     def count(self) -> int:

@@ -13,9 +13,14 @@ from vlasscube import _kernels
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.mosaic.convolution import ConvolutionFunctions, SeparableFunctions, TabulatedFunctions
 from vlasscube.mosaic.grid import ImageGrid, Pointings
+from vlasscube.mosaic.primary_beam import beam_radius_rad
+from vlasscube.mosaic.scan_tracks import ScanTrack, scan_tracks
 from vlasscube.mosaic.uv_grid import UvGridShape
-from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData
+from vlasscube.mosaic.visibilities import ALL_USABLE, ROW_FLAGGED, SpectralWindowData
 from vlasscube.mosaic.weighting import DensityGrid, UvTaper, WeightedBlock, taper_weights
+
+_LARGEST_STEP = 0.4
+"""Largest step of an on-the-fly row, in radii of the primary beam: half of the beam's width at half power."""
 
 Float = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
@@ -72,6 +77,36 @@ def padded_grid(
     return replace(grid, nx=sizes[0], ny=sizes[1])
 
 
+def find_tracks(
+    grid: ImageGrid, pointings: Pointings, windows: Sequence[SpectralWindowData]
+) -> tuple[ScanTrack, ...]:
+    """Find how far the antennas moved during the fields, from the times of the data."""
+    highest_hz = max(float(window.channel_frequency_hz.max()) for window in windows)
+    return scan_tracks(
+        np.concatenate([window.time_mjd_s for window in windows]),
+        np.concatenate([window.field_index for window in windows]),
+        pointings.pixel_x * grid.cell_rad,
+        pointings.pixel_y * grid.cell_rad,
+        _LARGEST_STEP * beam_radius_rad(highest_hz),
+    )
+
+
+def by_track(
+    windows: tuple[SpectralWindowData, ...], tracks: Sequence[ScanTrack]
+) -> tuple[tuple[SpectralWindowData, ...], list[tuple[float, float]]]:
+    """Divide spectral windows by the tracks of their fields; with the track vector of each part."""
+    if len(tracks) <= 1:
+        vector = tracks[0].vector_rad if tracks else (0.0, 0.0)
+        return windows, [vector] * len(windows)
+    parts = [
+        (window.part(rows), track.vector_rad)
+        for window in windows
+        for track in tracks
+        if (rows := np.flatnonzero(track.pointings[window.field_index])).size
+    ]
+    return tuple(part for part, _ in parts), [vector for _, vector in parts]
+
+
 def imaging_weights(
     grid: ImageGrid,
     windows: Sequence[SpectralWindowData],
@@ -105,7 +140,8 @@ def imaging_weights(
     blocks = []
     for window in windows:
         # Stokes parameters need all four correlations; CASA too leaves out what is flagged in any of them.
-        weight = np.where(window.usable == ALL_USABLE, window.weight, np.float32(0))
+        counted = (window.usable == ALL_USABLE) | (window.usable == ROW_FLAGGED)
+        weight = np.where(counted, window.weight, np.float32(0))
         # In wavelengths of the image's frame: of visibilities near the edge of a cell that decides.
         uv = window.uvw_m[:, :2] * lsrk_factor[window.field_index, None]
         block = WeightedBlock(uv, window.channel_frequency_hz, weight)
@@ -117,6 +153,7 @@ def imaging_weights(
         if taper is not None:
             weight *= taper_weights(block, taper)
         weight[~on_image[window.field_index]] = 0
+        weight[window.usable == ROW_FLAGGED] = 0
         weights.append(weight)
     return weights
 

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from vlasscube.mosaic.convolution import ConvolutionFunctions, PowerBeam, casa_convolution_functions
+from vlasscube.mosaic.convolution import (
+    ConvolutionFunctions,
+    PowerBeam,
+    casa_convolution_functions,
+)
 from vlasscube.mosaic.exact_convolution import exact_convolution_functions
 from vlasscube.mosaic.expected_noise import channel_correlation, decorrelation, noise_sums
 from vlasscube.mosaic.grid import ImageGrid, locate_pointings
 from vlasscube.mosaic.gridded_windows import (
     GriddedWindow,
     Positions,
+    by_track,
+    find_tracks,
     gridded_window,
     imaging_weights,
     padded_grid,
@@ -29,9 +35,11 @@ from vlasscube.mosaic.gridded_windows import (
     uv_positions,
 )
 from vlasscube.mosaic.linear_algebra import one_blas_thread
+from vlasscube.mosaic.noncoplanar import displacements, plane_slopes
 from vlasscube.mosaic.normalisation import TINY, Normalisation
 from vlasscube.mosaic.observed_time import observed_time
 from vlasscube.mosaic.primary_beam import beam_radius_rad, evla_power_beam
+from vlasscube.mosaic.scan_tracks import ScanTrack
 from vlasscube.mosaic.spectral_coverage import spectral_coverage
 from vlasscube.mosaic.uv_grid import grid_to_images, images_to_grid
 from vlasscube.mosaic.visibilities import ALL_USABLE, SpectralWindowData, Visibilities
@@ -39,6 +47,12 @@ from vlasscube.mosaic.weighting import UvTaper
 from vlasscube.records import ObservedTime, SpectralCoverage
 
 Float = npt.NDArray[np.float32]
+_COVERED = 0.4
+"""Response of the mosaic's primary beam above which the psf is taken at the image centre: its sidelobes
+are seen up to 1 / 0.4 times better than the main lobe, which they must not drown."""
+_WELL_COVERED = 0.8
+_DISPLACEMENT_SAMPLES = 20
+"""Columns and rows, at most, at which the displacement of sources is computed."""
 _NOISE_SAMPLES = 256
 """Columns and rows, at most, at which the expected noise is computed."""
 
@@ -55,9 +69,14 @@ class ImagerSettings:
     border around the image so that no primary beam wraps."""
     w_correction: bool = False
     """Correct for w, so that sources have their true positions; needs ``'exact'`` gridding."""
+    otf_beam: Literal["field", "smeared"] = "field"
+    """Primary beam of a field that was scanned on the fly: at its phase centre, as in tclean, or averaged
+    over the way of the antennas during the field, which needs ``'exact'`` gridding."""
     threads: int = 1
 
     def __post_init__(self) -> None:
+        if self.otf_beam == "smeared" and self.gridding != "exact":
+            raise ValueError("otf_beam='smeared' needs gridding='exact'")
         if self.w_correction and self.gridding != "exact":
             raise ValueError("w_correction=True needs gridding='exact'")
 
@@ -70,7 +89,7 @@ class MosaicImager:
     grid : ImageGrid
         Image.
     visibilities : Visibilities
-        Data; they are kept, not copied.
+        Data; they are kept, not copied unless the beam is smeared along rows of several directions.
     settings : ImagerSettings
         Weighting and threads.
     power_beam : callable
@@ -87,14 +106,24 @@ class MosaicImager:
     ) -> None:
         self.grid = grid
         self.settings = settings
+        self._power_beam = power_beam
         windows, fields = visibilities.spectral_windows, visibilities.fields
         centres = [entry.ra_rad for entry in fields], [entry.dec_rad for entry in fields]
         exact = settings.gridding == "exact"
         on_grid = locate_pointings(grid, *centres)
         on_image = on_grid.on_image(grid)
+        self.tracks: tuple[ScanTrack, ...] = ()
+        """Ways of the antennas during a field that the beam is averaged over."""
+        if settings.otf_beam == "smeared":
+            self.tracks = find_tracks(grid, on_grid, windows)
+        windows, track_of_window = by_track(windows, self.tracks)
         lowest_hz = min(float(window.channel_frequency_hz.min()) for window in windows)
-        self._padded = padded_grid(grid, on_grid, on_image, beam_radius_rad(lowest_hz)) if exact else grid
-        self.pointings = locate_pointings(self._padded, *centres)
+        moved = max((track.length_rad for track in self.tracks), default=0.0)
+        reach = beam_radius_rad(lowest_hz) + moved / 2
+        self._padded = padded_grid(grid, on_grid, on_image, reach) if exact else grid
+        # The density of the weights is counted in (u, v) as stored, as CASA does.
+        turns = [entry.turn_rad for entry in fields]
+        self.pointings = locate_pointings(self._padded, *centres).turned(turns)
         factor = np.array([entry.lsrk_factor for entry in fields])
         self._mean_factor = float(factor.mean())
         weights = imaging_weights(grid, windows, on_image, factor, settings.robust, settings.taper)
@@ -102,8 +131,8 @@ class MosaicImager:
             uv_positions(self._padded, self.pointings, window, factor, exact=exact) for window in windows
         ]
         functions = [
-            self._convolution_functions(window, position, power_beam)
-            for window, position in zip(windows, positions, strict=True)
+            self._convolution_functions(window, position, power_beam, track)
+            for window, position, track in zip(windows, positions, track_of_window, strict=True)
         ]
         self.shape = uv_grid_shape(self._padded, windows, positions, functions)
         self._windows = [
@@ -121,7 +150,11 @@ class MosaicImager:
     # --- preparation
 
     def _convolution_functions(
-        self, window: SpectralWindowData, position: Positions, power_beam: PowerBeam
+        self,
+        window: SpectralWindowData,
+        position: Positions,
+        power_beam: PowerBeam,
+        track_rad: tuple[float, float],
     ) -> ConvolutionFunctions:
         frequency = window.channel_frequency_hz * self._mean_factor
         power_beam = functools.partial(power_beam, band_hz=float(frequency.mean()))
@@ -132,7 +165,12 @@ class MosaicImager:
             )
         largest = float(np.abs(position.w).max(initial=0.0)) * float(window.channel_frequency_hz.max())
         return exact_convolution_functions(
-            self._padded, frequency, power_beam, radius, largest if self.settings.w_correction else 0.0
+            self._padded,
+            frequency,
+            power_beam,
+            radius,
+            largest if self.settings.w_correction else 0.0,
+            track_rad,
         )
 
     # --- images
@@ -227,7 +265,43 @@ class MosaicImager:
         """Largest number of planes of w that a spectral window is gridded with; 0 without w-correction."""
         if not self.settings.w_correction:
             return 0
-        return max(int(block.functions.gridding.shape[1]) for block in self._windows)
+        return max(block.functions.w_planes for block in self._windows)
+
+    @one_blas_thread()
+    def source_displacements(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Tell how far pointings displace point sources at places all over the image, and with what weight.
+
+        Returns
+        -------
+        displacement : ndarray, shape (places, pointings, 2)
+            To the east and to the north, rad; 0 with w-correction.
+        weight : ndarray, shape (places, pointings)
+            Imaging weight times squared power beam; see `vlasscube.mosaic.noncoplanar`.
+        """
+        grid = self.grid
+        steps = [-(-size // _DISPLACEMENT_SAMPLES) for size in (grid.nx, grid.ny)]
+        x, y = (np.arange(s // 2, size, s) for s, size in zip(steps, (grid.nx, grid.ny), strict=True))
+        m, l = np.meshgrid((y - grid.ny // 2) * grid.cell_rad, (grid.nx // 2 - x) * grid.cell_rad)  # noqa: E741
+        offset = np.stack([l.ravel(), m.ravel()], axis=-1)[:, None] - self.pointings.direction
+        arcmin = np.degrees(np.arcsin(np.minimum(np.hypot(offset[..., 0], offset[..., 1]), 1.0))) * 60
+        weight = np.zeros(offset.shape[:2])
+        rows = []
+        for block, sums in zip(self._windows, self._beam_weights(), strict=True):
+            frequency = float(block.window.channel_frequency_hz.mean()) * self._mean_factor
+            weight += self._power_beam(arcmin, frequency) ** 2 * sums.sum(axis=1)
+            position = block.position
+            row_weight = block.gridded_weight(self._padded.nx, self._padded.ny).sum(axis=1, dtype=np.float64)
+            rows.append(
+                np.stack(
+                    [position.x / self._padded.nx, -position.y / self._padded.ny, position.w, row_weight]
+                )
+            )
+        u, v, w, row_weight = np.concatenate(rows, axis=1)
+        field = np.concatenate([block.window.field_index for block in self._windows])
+        # A cell is 1 / (nx cell) wavelengths.
+        w *= 0.0 if self.settings.w_correction else grid.cell_rad
+        slopes = plane_slopes(u, v, w, row_weight, field, self.pointings.count)
+        return displacements(offset, slopes), weight
 
     def spectral_coverage(self) -> SpectralCoverage | None:
         """Tell where in frequency the data are, by the weights they are gridded with.
@@ -248,10 +322,47 @@ class MosaicImager:
             np.concatenate(weights),
         )
 
-    def psf(self) -> Float:
-        """Compute the point spread function at the image centre, peak 1; shape (ny, nx)."""
+    def psf_place(self, weight_image: Float) -> tuple[int, int] | None:
+        """Find where the point spread function is to be taken.
+
+        It is that of a source at one place, seen through the primary beams of the pointings around it. A
+        place that they hardly reach has hardly any psf: sidelobes seen better than the main lobe drown it.
+
+        Parameters
+        ----------
+        weight_image : ndarray, shape (ny, nx)
+            As from `weight_image`.
+
+        Returns
+        -------
+        tuple of int or None
+            None for the image centre, as tclean has it, if the mosaic covers that; otherwise the pixel (x, y)
+            nearest to it that the mosaic covers well (for tclean's ``psfphasecenter``).
+        """
+        pb = np.sqrt(np.abs(weight_image))
+        pb /= pb.max(initial=TINY)
+        centre_y, centre_x = self.grid.ny // 2, self.grid.nx // 2
+        if pb[centre_y, centre_x] > _COVERED or not pb.any():
+            return None
+        y, x = np.nonzero(pb >= _WELL_COVERED)
+        nearest = int(np.argmin((x - centre_x) ** 2 + (y - centre_y) ** 2))
+        return int(x[nearest]), int(y[nearest])
+
+    def psf(self, place: tuple[int, int] | None = None) -> Float:
+        """Compute the point spread function.
+
+        Parameters
+        ----------
+        place : tuple of int, optional
+            Pixel (x, y) of the source that it is the image of, by default the image centre.
+
+        Returns
+        -------
+        ndarray, shape (ny, nx)
+            Peak 1, at the image centre.
+        """
         grid = self.shape.zeros()
-        for block in self._windows:
+        for block in self._windows if place is None else self._seen_from(place):
             block.gridder.grid_psf(grid, self.settings.threads)
         image = np.empty(self.grid.shape, dtype=np.float32)
         grid_to_images(grid, self.shape, image[None], self.settings.threads, self._normalisation.corner)
@@ -261,6 +372,18 @@ class MosaicImager:
         if peak > 0:
             image /= np.float32(peak)
         return image
+
+    def _seen_from(self, place: tuple[int, int]) -> Iterator[GriddedWindow]:
+        """Blocks whose pointings lie about the image centre as they do about a place."""
+        moved = replace(
+            self.pointings,
+            pixel_x=self.pointings.pixel_x + (self.grid.nx // 2 - place[0]),
+            pixel_y=self.pointings.pixel_y + (self.grid.ny // 2 - place[1]),
+        )
+        for block in self._windows:
+            yield gridded_window(
+                self.shape, moved, block.window, block.weight, block.position, block.functions
+            )
 
     def primary_beam(self, weight_image: Float) -> Float:
         """Return the mosaic's primary beam √(W/Wmax), zero below the limit; shape (ny, nx)."""

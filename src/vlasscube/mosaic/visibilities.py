@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-"""In the order of the last axis of the data; bit k of `SpectralWindowData.usable` stands for the k-th."""
-
 ALL_USABLE = 0b1111
+"""Of RR, RL, LR, LL: bit k of `SpectralWindowData.usable` stands for the k-th."""
+ROW_FLAGGED = 0b10000
+"""All four would be usable, but for the flag of the row."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class VisibilityField:
     """Mean time (UTC) of the selected data; for headers."""
     lsrk_factor: float = 1.0
     """LSRK over topocentric frequency, towards the phase centre at the mean time."""
+    turn_rad: float = 0.0
+    """Position angle, in the frame of the image, of north in the frame that (u, v) are stored in."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,18 @@ class SpectralWindowData:
     usable: npt.NDArray[np.uint8]
     """Shape (n, nchan); bit k is set where correlation k is unflagged, finite, and of two antennas.
 
-    tclean images only what has `ALL_USABLE`: one flagged correlation takes the other three with it.
+    tclean images only what has `ALL_USABLE`: one flagged correlation takes the other three with it. It does
+    not grid what only the flag of the row marks, but counts it in the density of robust weights: that is
+    `ROW_FLAGGED` here, without any other bit.
     """
     weight: npt.NDArray[np.float32]
     """Shape (n, nchan): mean of the weights of RR and LL, whatever their flags; never negative or NaN."""
+
+    def part(self, rows: npt.NDArray[np.integer]) -> SpectralWindowData:
+        """Return a copy of some rows, given by their places."""
+        of_rows = ("row", "uvw_m", "antenna1", "antenna2", "time_mjd_s", "field_index")
+        arrays = {name: getattr(self, name)[rows] for name in (*of_rows, "data", "usable", "weight")}
+        return replace(self, **arrays)
 
     @property
     def rows(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,28 +11,10 @@ from scipy.optimize import minimize_scalar
 
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.errors import ProductError
+from vlasscube.records import RotationMeasureFit
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-
-
-@dataclass(frozen=True)
-class RotationMeasureFit:
-    """A single Faraday screen: P(λ²) = p · exp(2i (χ₀ + RM λ²))."""
-
-    rm: float
-    """rad m⁻²."""
-    rm_error: float
-    angle0_deg: float
-    """Intrinsic position angle χ₀ (at λ = 0), [0, 180)."""
-    angle0_error_deg: float
-    polarized: float
-    """Amplitude p in the unit of Q and U, not corrected for the noise bias."""
-    snr: float
-    """p over its error; below about 6 the rotation measure may be a noise peak."""
-    reduced_chi2: float | None
-    """Reduced χ² of Q and U; None without degrees of freedom. Far above 1 the screen is not single."""
-    channels: int
 
 
 def rotation_measure(

@@ -145,7 +145,10 @@ def measure_box(cube: FloatArray, x: int, y: int, half_width: int = 1) -> npt.ND
 
 
 def fit_power_law(
-    frequencies_hz: Sequence[float], flux_jy: Sequence[float], kept: Sequence[bool]
+    frequencies_hz: Sequence[float],
+    flux_jy: Sequence[float],
+    kept: Sequence[bool],
+    errors_jy: Sequence[float] | None = None,
 ) -> PowerLaw | None:
     """Fit I(ν) = A·(ν / 3 GHz)^α with A ≥ 0 by Levenberg–Marquardt least squares.
 
@@ -154,32 +157,40 @@ def fit_power_law(
     frequencies_hz, flux_jy : sequence of float, shape (n,)
         Spectrum; points that are not finite are left out.
     kept : sequence of bool, shape (n,)
-        Weight 1 or 0.
+        Whether a point takes part.
+    errors_jy : sequence of float, shape (n,), optional
+        Standard deviations: points have the weights 1/σ², those without a positive one are left out. By
+        default all points have the same weight.
 
     Returns
     -------
     PowerLaw or None
-        ``alpha_error`` is one standard deviation, scaled by the scatter of the residuals; None with only two
-        points. No fit (None) with fewer than two points at different frequencies, or if the best A is zero,
-        where α means nothing.
+        Errors are one standard deviation. Without `errors_jy` they are scaled by the scatter of the
+        residuals; with them they are those of the noise, scaled by √χ²/(n − 2) where that is above 1. None
+        with only two points and no `errors_jy`. No fit (None) with fewer than two points at different
+        frequencies, or if the best A is zero, where α means nothing.
 
     Raises
     ------
     ProductError
         If the sequences differ in length.
     """
-    if not len(frequencies_hz) == len(flux_jy) == len(kept):
+    given = [1.0] * len(flux_jy) if errors_jy is None else errors_jy
+    if not len(frequencies_hz) == len(flux_jy) == len(kept) == len(given):
         raise ProductError("power law: frequencies, flux densities and weights differ in number")
-    frequency, flux = np.asarray(frequencies_hz, float), np.asarray(flux_jy, float)
+    frequency, flux, sigma = (np.asarray(a, float) for a in (frequencies_hz, flux_jy, given))
     use = np.asarray(kept, bool) & np.isfinite(frequency) & np.isfinite(flux) & (frequency > 0)
+    use &= np.isfinite(sigma) & (sigma > 0)
     x, scale = np.log(frequency[use] / PIVOT_HZ), np.abs(flux[use]).max(initial=0.0)
     if np.unique(x).size < 2 or scale == 0.0 or not (flux[use] > 0).any():
         return None
     y = flux[use] / scale
+    root_weight = sigma[use].min() / sigma[use]
 
     def residuals(parameters: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         # A = a² keeps A ≥ 0 without bounds, which Levenberg–Marquardt does not have.
-        return np.asarray(parameters[0] ** 2 * np.exp(np.clip(parameters[1] * x, -50.0, 50.0)) - y)
+        model = parameters[0] ** 2 * np.exp(np.clip(parameters[1] * x, -50.0, 50.0))
+        return np.asarray(root_weight * (model - y))
 
     positive = y > 0
     slope = 0.0
@@ -192,28 +203,41 @@ def fit_power_law(
     best = min(solutions, key=lambda solution: float(solution.cost))
     amplitude, alpha = float(best.x[0]) ** 2, float(best.x[1])
     model = amplitude * np.exp(np.clip(alpha * x, -50.0, 50.0))
-    if amplitude < 1e-9 or not math.isfinite(alpha) or float(best.cost) >= 0.5 * float(y @ y):
+    data = root_weight * y
+    if amplitude < 1e-9 or not math.isfinite(alpha) or float(best.cost) >= 0.5 * float(data @ data):
         return None
-    return PowerLaw(amplitude * float(scale), alpha, _alpha_error(x, y - model, model, amplitude))
+    noise = None if errors_jy is None else float(sigma[use].min() / scale)
+    errors = _errors(
+        root_weight[:, None] * np.column_stack([model / amplitude, model * x]),
+        data - root_weight * model,
+        noise,
+    )
+    return PowerLaw(
+        amplitude * float(scale),
+        alpha,
+        errors[1] if errors else None,
+        errors[0] * float(scale) if errors else None,
+    )
 
 
-def _alpha_error(
-    x: npt.NDArray[np.float64],
-    residual: npt.NDArray[np.float64],
-    model: npt.NDArray[np.float64],
-    amplitude: float,
-) -> float | None:
-    """Standard deviation of α from the inverse of JᵀJ and the scatter of the residuals."""
-    freedom = x.size - 2
-    if freedom < 1:
+def _errors(
+    jacobian: npt.NDArray[np.float64], residual: npt.NDArray[np.float64], noise: float | None
+) -> tuple[float, float] | None:
+    """Standard deviations of A and α, from the inverse of JᵀJ and the larger of noise and scatter."""
+    freedom = residual.size - 2
+    variance = noise**2 if noise is not None else 0.0
+    if freedom > 0:
+        variance = max(variance, float(residual @ residual) / freedom)
+    elif noise is None:
         return None
-    jacobian = np.column_stack([model / amplitude, model * x])
     normal = jacobian.T @ jacobian
     determinant = float(np.linalg.det(normal))
     if determinant <= 0:
         return None
-    variance = float(residual @ residual) / freedom
-    return math.sqrt(variance * float(normal[0, 0]) / determinant)
+    return (
+        math.sqrt(variance * float(normal[1, 1]) / determinant),
+        math.sqrt(variance * float(normal[0, 0]) / determinant),
+    )
 
 
 def power_law_flux(law: PowerLaw, frequency_hz: float) -> float:
@@ -227,16 +251,17 @@ def derive(measurement: StokesMeasurement, law: PowerLaw | None) -> DerivedStoke
     model = power_law_flux(law, measurement.frequency_hz) if law is not None else None
     residual = i - model if model is not None else None
     return DerivedStokes(
-        q_over_i=_ratio(measurement.stokes_q, i),
-        u_over_i=_ratio(measurement.stokes_u, i),
-        snr=_ratio(i, noise),
+        q_over_i=ratio(measurement.stokes_q, i),
+        u_over_i=ratio(measurement.stokes_u, i),
+        snr=ratio(i, noise),
         model_jy=model,
         residual_jy=residual if residual is not None and math.isfinite(residual) else None,
-        residual_percent=_ratio(100.0 * residual, i) if residual is not None else None,
+        residual_percent=ratio(100.0 * residual, i) if residual is not None else None,
     )
 
 
-def _ratio(numerator: float, denominator: float | None) -> float | None:
+def ratio(numerator: float, denominator: float | None) -> float | None:
+    """Quotient of two numbers; None where it is not defined."""
     if not denominator or not math.isfinite(denominator) or not math.isfinite(numerator):
         return None
     return numerator / denominator

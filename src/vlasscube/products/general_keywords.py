@@ -24,7 +24,7 @@ from vlasscube.products.headers import (
     set_value,
 )
 from vlasscube.products.imaging_history import ImagingSetup
-from vlasscube.records import SpectralCoverage
+from vlasscube.records import NoncoplanarEffect, SpectralCoverage
 
 _MOST_NAMES = 99
 """SPWNAM99 has the eight characters of a keyword."""
@@ -51,6 +51,7 @@ class PlaneImaging:
     coverage: SpectralCoverage | None
     w_planes: int
     """Planes of w that the data were gridded with, 0 without w-correction."""
+    noncoplanar: NoncoplanarEffect | None = None
     history: tuple[str, ...] = ()
     """Lines of `vlasscube.products.imaging_history`."""
 
@@ -118,6 +119,12 @@ def _imaging_cards(product: naming.ProductName, imaging: PlaneImaging) -> Iterat
     yield "ENGINE", setup.engine, "Imaging engine"
     yield "GRIDDING", setup.gridding, "Convolution functions"
     yield "WCORR", setup.w_correction, "Whether w was corrected for"
+    effect = imaging.noncoplanar
+    if effect is not None:
+        yield "NCPPEAK", effect.peak_fraction, "Point-source peak left without w-terms, median"
+        yield "NCPWORST", effect.worst_peak_fraction, "The same, at the worst place of pb >= 0.5"
+        yield "NCPDRA", effect.shift_east_arcsec, "[arcsec] mean shift by w-terms, east, expected"
+        yield "NCPDDEC", effect.shift_north_arcsec, "[arcsec] mean shift by w-terms, north"
     yield "PROFILE", setup.profile, "Named set of options"
     yield "PIPEVER", f"vlasscube {setup.version}", "Version of the pipeline"
     yield "CASAVER", imaging.casa_version, "Version of CASA"

@@ -26,6 +26,8 @@ class ImagingSetup:
     w_correction: bool
     version: str
     """Version of vlasscube."""
+    changed_options: str = ""
+    """Options that the profile would have set otherwise, with their values."""
 
 
 def imaging_history(setup: ImagingSetup, images: PlaneImages) -> tuple[str, ...]:
@@ -41,8 +43,9 @@ def imaging_history(setup: ImagingSetup, images: PlaneImages) -> tuple[str, ...]
     Returns
     -------
     tuple of str
-        One line on the setup; then for each iteration a line of words and the call as it was executed, as
-        Python on one line. Printable ASCII: `call_arguments` reads the calls.
+        A line on the setup, and one on what was changed of its profile; then for each iteration a line of
+        words and the call as it was executed, as Python on one line. Printable ASCII: `call_arguments` reads
+        the calls.
     """
     planes = f" ({images.w_planes} w planes)" if setup.w_correction and images.w_planes else ""
     lines = [
@@ -50,6 +53,8 @@ def imaging_history(setup: ImagingSetup, images: PlaneImages) -> tuple[str, ...]
         f"profile {setup.profile}, gridding {setup.gridding}, "
         f"w-correction {'on' if setup.w_correction else 'off'}{planes}."
     ]
+    if setup.changed_options:
+        lines.append(f"Profile {setup.profile} with changes: {setup.changed_options}")
     for iteration in images.iterations:
         call = one_line_call(iteration.call)
         lines += [_in_words(iteration, call_arguments(call)), call]

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from vlasscube.errors import ProductError, VlassCubeError
 from vlasscube.image_names import ImageIdentity
-from vlasscube.records import FileKind, Outcome, SpectralCoverage
+from vlasscube.records import FileKind, NoncoplanarEffect, Outcome, SpectralCoverage
 from vlasscube.workspace.files import digest, write_text
 from vlasscube.workspace.record_json import from_json, to_json
 
@@ -51,6 +51,8 @@ class ManifestPlane:
     """Scaled median absolute deviation of the cutout of the final residual, by Stokes parameter."""
     spectral_coverage: SpectralCoverage | None = None
     """Mean frequency, mean λ² and effective bandwidth of the data; None where not known."""
+    noncoplanar: NoncoplanarEffect | None = None
+    """Loss and shift of point sources expected of leaving w out; None where not known."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Correction of the position error that imaging without w-terms leaves, VLASS memo 14, equation 9.
 
-Sources appear displaced away from the zenith by ``0.25″ tan(ZD) (3 GHz / ν)²``. The correction moves the
+Sources appear displaced towards the zenith by ``0.25″ tan(ZD) (3 GHz / ν)²``. The correction moves the
 reference position of the image by that much along the great circle through the zenith, evaluated at the
 middle of the observation.
 """
@@ -17,6 +17,7 @@ from astropy.io import fits
 from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.errors import ProductError
 from vlasscube.products.headers import header_number, header_value
+from vlasscube.records import NoncoplanarEffect
 from vlasscube.sky import position_at, wrapped_deg, zenith_distance_and_parallactic_angle
 
 _LOG = logging.getLogger(__name__)
@@ -125,6 +126,35 @@ def position_correction(
         telmjd=mjd_utc,
         w_corrected=w_corrected,
     )
+
+
+def shift_beside_correction(
+    effect: NoncoplanarEffect | None, correction: PositionCorrection
+) -> tuple[float | None, float | None]:
+    """Compare the mean shift expected of leaving w out with the one that is corrected for.
+
+    Parameters
+    ----------
+    effect : NoncoplanarEffect or None
+        Expected from the data of the plane; None if not recorded.
+    correction : PositionCorrection
+        For the same plane.
+
+    Returns
+    -------
+    towards_zenith_arcsec : float or None
+        Component of the expected shift along the great circle through the zenith; equation 9's is
+        ``correction.delta_arcsec``.
+    difference_arcsec : float or None
+        Length of the difference of both shifts, as vectors.
+    """
+    if effect is None:
+        return None, None
+    angle = math.radians(correction.parallactic_angle_deg)
+    east, north = effect.shift_east_arcsec, effect.shift_north_arcsec
+    corrected = correction.delta_arcsec * math.sin(angle), correction.delta_arcsec * math.cos(angle)
+    along = east * math.sin(angle) + north * math.cos(angle)
+    return along, math.hypot(east - corrected[0], north - corrected[1])
 
 
 def history_cards(correction: PositionCorrection) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.flags import flags_by_spw
+from vlasscube.measurement_set.restored_data import AffectedData
 from vlasscube.parameters.lists import ImageListParameters
 from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.records import (
@@ -27,6 +28,9 @@ from vlasscube.records import (
     Scan,
 )
 from vlasscube.resources.archive import ResourceReport
+
+LARGEST_NONCOPLANAR_LOSS = 0.02
+"""Peak that point sources may be expected to lose without w-terms before a plane is warned of."""
 
 NOISE_RATIO_BOUNDS = (0.8, 1.5)
 """Measured over expected noise beyond which a plane is warned of.
@@ -102,6 +106,11 @@ class RestoreResult:
     flag_version: str
     seconds: Mapping[str, float]
     """Duration of each operation, in the order of execution."""
+    without_model: AffectedData | None = None
+    """Data that had no model when weights were made, as the continuum run's flags un-flag them. None: not
+    counted."""
+    without_solution: AffectedData | None = None
+    """Data that the self-calibration leaves uncalibrated. None: not counted."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class FlagResult:
     fields: tuple[FieldFlags, ...]
     """After the template, by field and spectral window."""
     unflagged_channels: Mapping[int, int]
-    """Channels that are not completely flagged, by spectral window id."""
+    """Channels with any row that is imaged (all its correlations unflagged), by spectral window id."""
 
     @property
     def after(self) -> dict[int, FlagCount]:
@@ -247,6 +256,9 @@ class StokesAnalysis:
     """The SEFD scaled to the medians of the rms images."""
     sources: tuple[BrightSource, ...] | None = None
     """The brightest sources of the lowest-frequency plane; None: not recorded."""
+    reference_positions_deg: Mapping[str, tuple[float, float]] | None = None
+    """Right ascension and declination of the reference pixel, position-corrected, by plane label; None: not
+    recorded."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +287,10 @@ class ExportedPlane:
     smoothed: bool
     regridded: bool
     treatment: str
+    expected_shift_arcsec: float | None = None
+    """Mean shift towards the zenith that the engine expects of leaving w out; None where not recorded."""
+    shift_difference_arcsec: float | None = None
+    """Length of the difference of that mean shift, as a vector, and the one corrected for."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from vlasscube.estimates import cost as estimates
 from vlasscube.estimates.cube_size import CubeSize
 from vlasscube.estimates.machine_speed import REFERENCE, MachineSpeed, measure_speed
 from vlasscube.estimates.run_size import plane_visibilities, run_size
+from vlasscube.estimates.work_costs import imaging_method
 from vlasscube.options import RunOptions
 from vlasscube.processes.machine import (
     available_memory,
@@ -217,14 +218,14 @@ def make_plan(
         return run_size(plan, imported, ms_fields, options, labels)
 
     if workers is None:
-        need = estimates.largest_worker_bytes(size_of(imaged), options.engine)
+        need = estimates.largest_worker_bytes(size_of(imaged), imaging_method(options))
         workers = estimates.affordable_workers(len(imaged), machine.cores, need, machine.memory_bytes)
     resources = estimates.Resources(
         workers=workers,
         cores=machine.cores,
         speed=measure_speed(machine.cores) if speed is None else speed,
     )
-    nmajor, engine = plan.clean.nmajor, options.engine
+    nmajor, engine = plan.clean.nmajor, imaging_method(options)
     pace = _pace(workspace, size_of, finished, resources, engine)
     whole = estimates.estimate(size_of(imaged), resources, nmajor=nmajor, engine=engine, pace=pace)
     rest = estimates.estimate(

@@ -12,6 +12,7 @@ from vlasscube import casa
 from vlasscube.errors import VlassCubeError
 from vlasscube.estimates.cost import affordable_workers, largest_worker_bytes
 from vlasscube.estimates.run_size import run_size
+from vlasscube.estimates.work_costs import imaging_method
 from vlasscube.options import RunOptions
 from vlasscube.processes.machine import available_memory, usable_cores
 from vlasscube.recipe import (
@@ -214,7 +215,9 @@ def _run_planes(
     if workers is None:
         imported = read_result(workspace, IMPORT_DATA)
         fields = read_result(workspace, EDIT_IMAGE_LIST_CONTINUUM).field_ids
-        need = largest_worker_bytes(run_size(plan, imported, fields, options, labels), options.engine)
+        need = largest_worker_bytes(
+            run_size(plan, imported, fields, options, labels), imaging_method(options)
+        )
         workers = affordable_workers(len(labels), usable_cores(), need, available_memory().bytes)
     walk = PlaneWalk(workspace, options, stages, len(labels), tell, weblog)
     if executor is not None:

@@ -34,7 +34,7 @@ class Pointing:
     """Centres of the integrations (UTC)."""
     dump_directions_rad: tuple[tuple[float, float], ...]
     """True pointing direction in the middle of each integration."""
-    step_rad: float
+    step_rad: float = 0.0
     """Way to the east that the pointing makes in an integration; negative in every other row."""
 
     def path_rad(self, dump: int, along: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:

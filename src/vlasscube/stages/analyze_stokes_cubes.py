@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,19 @@ import numpy.typing as npt
 from vlasscube import naming
 from vlasscube.clean_terms import ImageMask, PrimaryBeamMask
 from vlasscube.errors import ProductError
-from vlasscube.images.casa_images import ImageFacts, image_facts, read_cube, read_plane
+from vlasscube.images.casa_images import ImageFacts, image_facts, open_image, read_cube, read_plane
 from vlasscube.images.cutouts import cutout_box
 from vlasscube.images.smoothing import smooth_and_shift
 from vlasscube.images.source_search import brightest_sources
 from vlasscube.images.statistics import plane_statistics
+from vlasscube.polarization.point_source import (
+    beam_mean,
+    box_pixels,
+    fit_center,
+    fit_point_source,
+    mean_noise,
+    point_source_stokes,
+)
 from vlasscube.polarization.sefd import ReceiverNoise, receiver_noise
 from vlasscube.polarization.stokes import (
     PeakPixel,
@@ -25,9 +34,10 @@ from vlasscube.polarization.stokes import (
     find_peak_polarization,
     fit_power_law,
     joint_mask,
+    linear_polarization,
     measure_box,
 )
-from vlasscube.products.common_beam import CommonBeamInput, plan_common_beam
+from vlasscube.products.common_beam import CommonBeamInput, CommonBeamPlan, plan_common_beam
 from vlasscube.products.position_correction import PositionCorrection
 from vlasscube.recipe import (
     ANALYZE_STOKES_CUBES,
@@ -36,7 +46,18 @@ from vlasscube.recipe import (
     MAKE_CUTOUT_IMAGES,
     MAKE_IMAGES,
 )
-from vlasscube.records import STOKES, Beam, Outcome, PixelBox, PlaneImages, RegionSpectrum, StokesMeasurement
+from vlasscube.records import (
+    STOKES,
+    Beam,
+    Outcome,
+    PixelBox,
+    PlaneImages,
+    PointSourceStokes,
+    RegionSpectrum,
+    SourceCenter,
+    SpectralCoverage,
+    StokesMeasurement,
+)
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import StokesAnalysis
 from vlasscube.sky import image_wcs
@@ -48,6 +69,9 @@ Cube = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_] | None
 RegionName = Literal["peak_stokesi", "peak_linpolint"]
 
+LEAST_BEAM_MEAN = 0.2
+"""Where the mean of the beam in the box is less, the box lies on its flank and tells little of the source."""
+
 
 @dataclass(frozen=True)
 class PlaneCutout:
@@ -55,7 +79,8 @@ class PlaneCutout:
 
     label: str
     frequency_hz: float
-    """Mean frequency of the data by their weights."""
+    """Of the frequency axis, as the archive has it: for the means in a box and their fit."""
+    bandwidth_hz: float
     beam: Beam
     kept: bool
     pbcor: str
@@ -65,8 +90,8 @@ class PlaneCutout:
     rms_median: Mapping[str, float | None]
     """Median of the rms image by Stokes parameter, Jy/beam."""
     position: PositionCorrection
-    mean_lambda2_m2: float | None = None
-    """Mean λ² of the data by their weights; None: not recorded."""
+    coverage: SpectralCoverage | None = None
+    """Where in frequency the data are, for the values of a point source; None: not recorded."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +103,8 @@ class StokesInputs:
     """Names of the tier-2 clean mask and the primary-beam mask."""
     box: PixelBox
     upstream: tuple[str, ...]
+    common_beam_exclude_rejected: bool = False
+    """Rejected planes take no part in finding the common beam."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,10 @@ class _Plane:
     beam: Beam
     noise_scale: Mapping[str, float]
     """Noise relative to the native plane's, by Stokes parameter."""
+    reference_deg: tuple[float, float]
+    """Corrected sky position of the reference pixel."""
+    offset: tuple[float, float]
+    """(dx, dy) from a pixel of the first plane to the place in this one that shows the same sky."""
     read: Callable[[], Cube]
 
 
@@ -102,11 +133,11 @@ def stokes_inputs(source: InputSource) -> StokesInputs:
         images, cutouts = of_plane.result(MAKE_IMAGES), of_plane.result(MAKE_CUTOUT_IMAGES)
         keys.extend(of_plane.keys(MAKE_CUTOUT_IMAGES))
         diverged.update([verdict.label] if images.diverged else [])
-        coverage = images.spectral_coverage
         planes.append(
             PlaneCutout(
                 label=verdict.label,
-                frequency_hz=images.effective_frequency_hz,
+                frequency_hz=images.frequency_hz,
+                bandwidth_hz=images.bandwidth_hz,
                 beam=images.beam,
                 kept=verdict.outcome is Outcome.IMAGED,
                 pbcor=cutouts.images["pbcor"],
@@ -115,7 +146,7 @@ def stokes_inputs(source: InputSource) -> StokesInputs:
                 rms_median={stokes: cutouts.statistics[stokes].rms.median for stokes in STOKES},
                 # The correction is that of the frequency axis, as the archive has it.
                 position=plane_position(source, images.frequency_hz),
-                mean_lambda2_m2=coverage.mean_lambda2_m2 if coverage is not None else None,
+                coverage=images.spectral_coverage,
             )
         )
     # A plane whose clean diverged may lack the masks.
@@ -131,6 +162,7 @@ def stokes_inputs(source: InputSource) -> StokesInputs:
             convention=source.options.cutout,
         ),
         upstream=(*source.keys(GATHER_PLANES), *keys),
+        common_beam_exclude_rejected=source.options.common_beam_exclude_rejected,
     )
 
 
@@ -155,41 +187,43 @@ def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesA
         raise ProductError("no plane was imaged: nothing to analyse", hint="See the outcome of each plane.")
     facts = image_facts(working / planes[0].pbcor)
     mask = _joint_mask(inputs, context)
-    plan = plan_common_beam(
-        [
-            CommonBeamInput(
-                plane.label, plane.beam, plane.position.corrected_ra_deg, plane.position.corrected_dec_deg
-            )
-            for plane in planes
-        ],
-        planes[0].position.nominal_ra_deg,
-        planes[0].position.nominal_dec_deg,
-        facts.cell_arcsec,
-        always=True,
-    )
-    shifts = {step.label: step.shift_pixels for step in plan.steps}
+    plan = _common_beam_plan(planes, facts.cell_arcsec, exclude_rejected=inputs.common_beam_exclude_rejected)
+    steps = {step.label: step for step in plan.steps}
+    reference = planes[0].position
+    first_x, first_y = steps[planes[0].label].shift_pixels
 
     def native(plane: PlaneCutout) -> _Plane:
-        return _Plane(plane, plane.beam, dict.fromkeys(STOKES, 1.0), lambda: read_cube(working / plane.pbcor))
+        dx, dy = steps[plane.label].shift_pixels
+        return _Plane(
+            plane,
+            plane.beam,
+            dict.fromkeys(STOKES, 1.0),
+            (plane.position.corrected_ra_deg, plane.position.corrected_dec_deg),
+            (first_x - dx, first_y - dy),
+            lambda: read_cube(working / plane.pbcor),
+        )
 
     def common(plane: PlaneCutout) -> _Plane:
         cube = read_cube(working / plane.pbcor)
+        shift = steps[plane.label].shift_pixels
         aligned = np.stack(
-            [
-                smooth_and_shift(part, plane.beam, plan.target, facts.cell_arcsec, shifts[plane.label])
-                for part in cube
-            ]
+            [smooth_and_shift(part, plane.beam, plan.target, facts.cell_arcsec, shift) for part in cube]
         )
         scale = {
             stokes: _ratio(plane_statistics(after).madrms, plane_statistics(before).madrms)
             for stokes, before, after in zip(STOKES, cube, aligned, strict=True)
         }
-        return _Plane(plane, plan.target, scale, lambda: aligned)
+        nominal = reference.nominal_ra_deg, reference.nominal_dec_deg
+        return _Plane(plane, plan.target, scale, nominal, (0.0, 0.0), lambda: aligned)
 
+    reachable = [plane for plane in planes if steps[plane.label].make]
+    for plane in planes:
+        if plane not in reachable:
+            context.warn(f"{plane.label}: left out at common resolution: {steps[plane.label].reasons[0]}")
     return StokesAnalysis(
         lowest_frequency_hz=planes[0].frequency_hz,
         native=_measure(planes, native, mask, facts, working, context),
-        common=_measure(planes, common, mask, facts, working, context),
+        common=_measure(reachable, common, mask, facts, working, context),
         common_beam=plan.target,
         rms_median={
             plane.label: {stokes: value for stokes, value in plane.rms_median.items() if value is not None}
@@ -198,6 +232,33 @@ def analyze_stokes_cubes(inputs: StokesInputs, context: StageContext) -> StokesA
         receivers_by_image=_receiver_noise(planes, lambda plane: plane.image_noise),
         receivers_by_rms=_receiver_noise(planes, lambda plane: plane.rms_median),
         sources=brightest_sources(read_plane(working / planes[0].pbcor), read_plane(working / planes[0].rms)),
+        reference_positions_deg={
+            plane.label: (plane.position.corrected_ra_deg, plane.position.corrected_dec_deg)
+            for plane in planes
+        },
+    )
+
+
+def _common_beam_plan(
+    planes: Sequence[PlaneCutout], cell_arcsec: float, *, exclude_rejected: bool
+) -> CommonBeamPlan:
+    return plan_common_beam(
+        [
+            CommonBeamInput(
+                plane.label,
+                plane.beam,
+                plane.position.corrected_ra_deg,
+                plane.position.corrected_dec_deg,
+                plane.kept,
+            )
+            for plane in planes
+        ],
+        planes[0].position.nominal_ra_deg,
+        planes[0].position.nominal_dec_deg,
+        cell_arcsec,
+        always=True,
+        # If all are rejected they are compared all the same.
+        exclude_rejected=exclude_rejected and any(plane.kept for plane in planes),
     )
 
 
@@ -237,17 +298,16 @@ def _measure(
 ) -> tuple[RegionSpectrum, ...]:
     spectra: dict[RegionName, RegionSpectrum] = {}
     for number, cutout in enumerate(planes):
-        plane = prepare(cutout)
+        plane, coverage = prepare(cutout), cutout.coverage
         cube = plane.read()
         if number == 0:
-            spectra = _regions(cube, mask, facts, context)
-        rms = read_plane(working / cutout.rms)
+            spectra = _regions(cube, mask, facts, plane, context)
         for name, region in spectra.items():
             box = measure_box(cube, region.pixel_x, region.pixel_y)
-            rms_box = float(measure_box(rms[np.newaxis], region.pixel_x, region.pixel_y)[0])
+            rms_box = _rms_in_box(working / cutout.rms, region, plane.noise_scale)
             values = [float(value) for value in box]
             medians = [cutout.rms_median[stokes] for stokes in STOKES]
-            if not np.all(np.isfinite([*values, rms_box])) or None in medians:
+            if not np.all(np.isfinite([*values, rms_box["I"]])) or None in medians:
                 context.warn(f"{cutout.label}: no measurement at {name}: masked pixels")
                 continue
             measurement = StokesMeasurement(
@@ -259,38 +319,86 @@ def _measure(
                 stokes_q=values[1],
                 stokes_u=values[2],
                 stokes_v=values[3],
-                rms_i_box=rms_box * plane.noise_scale["I"],
+                rms_i_box=rms_box["I"],
                 rms_median={
                     stokes: (cutout.rms_median[stokes] or 0.0) * plane.noise_scale[stokes]
                     for stokes in STOKES
                 },
-                mean_lambda2_m2=cutout.mean_lambda2_m2,
+                effective_frequency_hz=coverage.effective_frequency_hz if coverage else None,
+                mean_lambda2_m2=coverage.mean_lambda2_m2 if coverage else None,
+                bandwidth_hz=coverage.effective_bandwidth_hz if coverage else cutout.bandwidth_hz,
             )
+            point = _point_source(measurement, region, plane, cube[0], rms_box, facts.cell_arcsec)
+            measurement = replace(measurement, point_source=point)
             spectra[name] = replace(region, measurements=(*region.measurements, measurement))
     return tuple(_fitted(region) for region in spectra.values())
 
 
+def _rms_in_box(path: Path, region: RegionSpectrum, scale: Mapping[str, float]) -> dict[str, float]:
+    """Mean of the rms image in a region's box by Stokes parameter, scaled to the plane as it is measured."""
+    with open_image(path) as image:
+        ny, nx = image.shape
+        x, y = region.pixel_x, region.pixel_y
+        box = PixelBox(max(x - 1, 0), max(y - 1, 0), min(x + 1, nx - 1), min(y + 1, ny - 1))
+        parts = np.stack([image.read(index, box) for index in range(len(STOKES))])
+    means = measure_box(parts, x - box.blc_x, y - box.blc_y)
+    return {stokes: float(mean) * scale[stokes] for stokes, mean in zip(STOKES, means, strict=True)}
+
+
+def _point_source(
+    measurement: StokesMeasurement,
+    region: RegionSpectrum,
+    plane: _Plane,
+    intensity: Cube,
+    rms_box: Mapping[str, float],
+    cell_arcsec: float,
+) -> PointSourceStokes | None:
+    """Values of a point source at the region's centre; None if the box says too little of it."""
+    if region.center is None or not all(map(math.isfinite, rms_box.values())):
+        return None
+    pixels = box_pixels(intensity, region.pixel_x, region.pixel_y)
+    center = region.center.x + plane.offset[0], region.center.y + plane.offset[1]
+    mean = beam_mean(plane.beam, cell_arcsec, pixels, center)
+    if mean < LEAST_BEAM_MEAN:
+        return None
+    noise = mean_noise(plane.beam, cell_arcsec, pixels)
+    return point_source_stokes(measurement, mean, {stokes: noise * rms_box[stokes] for stokes in STOKES})
+
+
 def _regions(
-    cube: Cube, mask: Mask, facts: ImageFacts, context: StageContext
+    cube: Cube, mask: Mask, facts: ImageFacts, plane: _Plane, context: StageContext
 ) -> dict[RegionName, RegionSpectrum]:
     """Peaks of I and √(Q²+U²) of the lowest-frequency plane."""
     intensity, polarized = find_peak_polarization(cube, mask)
     peaks: dict[RegionName, PeakPixel | None] = {"peak_stokesi": intensity, "peak_linpolint": polarized}
     regions: dict[RegionName, RegionSpectrum] = {}
+    wcs = image_wcs(*plane.reference_deg, facts.cell_arcsec, facts.reference_pixel)
+
+    # Not the rms at the source: where beams are wide for its boxes, the source is in it.
+    noise = {s: (plane.cutout.rms_median[s] or 0.0) * plane.noise_scale[s] for s in STOKES}
+
+    def sky(x: float, y: float) -> tuple[float, float]:
+        ra, dec = wcs.wcs_pix2world([[x, y]], 0)[0]
+        return float(ra), float(dec)
+
     for name, peak in peaks.items():
         if peak is None:
             context.warn(f"{name}: no pixel within the joint mask")
             continue
-        ra, dec = _sky(peak.x, peak.y, facts)
-        regions[name] = RegionSpectrum(name, peak.x, peak.y, ra, dec, (), None)
+        region = RegionSpectrum(name, peak.x, peak.y, *sky(peak.x, peak.y), (), None)
+        if name == "peak_stokesi":
+            shown, sigma = cube[0], noise["I"]
+        else:
+            shown = linear_polarization(cube[1], cube[2])
+            sigma = math.hypot(noise["Q"], noise["U"]) / math.sqrt(2)
+        found = fit_center(shown, peak.x, peak.y, plane.beam, facts.cell_arcsec, sigma)
+        x, y = found or (float(peak.x), float(peak.y))
+        regions[name] = replace(
+            region,
+            position_shift_arcsec=plane.cutout.position.delta_arcsec,
+            center=SourceCenter(x, y, found is not None, *sky(x, y)),
+        )
     return regions
-
-
-def _sky(x: int, y: int, facts: ImageFacts) -> tuple[float, float]:
-    """RA and Dec of a pixel."""
-    wcs = image_wcs(facts.reference_ra_deg, facts.reference_dec_deg, facts.cell_arcsec, facts.reference_pixel)
-    ra, dec = wcs.wcs_pix2world([[x, y]], 0)[0]
-    return float(ra), float(dec)
 
 
 def _fitted(region: RegionSpectrum) -> RegionSpectrum:
@@ -299,7 +407,7 @@ def _fitted(region: RegionSpectrum) -> RegionSpectrum:
         [m.frequency_hz for m in measured], [m.stokes_i for m in measured], [m.kept for m in measured]
     )
     derived = tuple(replace(m, derived=derive(m, law)) for m in measured)
-    return replace(region, measurements=derived, power_law=law)
+    return fit_point_source(replace(region, measurements=derived, power_law=law))
 
 
 STEP = Step(ANALYZE_STOKES_CUBES, stokes_inputs, analyze_stokes_cubes)

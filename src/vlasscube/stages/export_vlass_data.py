@@ -40,7 +40,7 @@ from vlasscube.products.manifest import (
     write_manifest,
 )
 from vlasscube.products.owned_files import OwnedFile, Ownership
-from vlasscube.products.position_correction import PositionCorrection
+from vlasscube.products.position_correction import PositionCorrection, shift_beside_correction
 from vlasscube.recipe import (
     ANALYZE_STOKES_CUBES,
     EDIT_IMAGE_LIST_CUBE,
@@ -161,6 +161,7 @@ def _plane_imaging(
         gridding=options.gridding,
         w_correction=options.w_correction,
         version=__version__,
+        changed_options=options.changes_text,
     )
     try:
         fields = parse_ids(target.selection.field, ranges=True)
@@ -179,6 +180,7 @@ def _plane_imaging(
         unflagged_bandwidth_hz=images.unflagged_bandwidth_hz,
         coverage=images.spectral_coverage,
         w_planes=w_planes,
+        noncoplanar=images.noncoplanar,
         history=imaging_history(setup, images),
     )
 
@@ -376,6 +378,7 @@ def _common_beam_plan(inputs: ExportInputs) -> CommonBeamPlan:
 
 
 def _exported_plane(plane: ExportPlane, step: CommonBeamStep) -> ExportedPlane:
+    along, apart = shift_beside_correction(plane.images.noncoplanar, plane.position)
     return ExportedPlane(
         label=step.label,
         frequency_hz=plane.images.frequency_hz,
@@ -386,6 +389,8 @@ def _exported_plane(plane: ExportPlane, step: CommonBeamStep) -> ExportedPlane:
         smoothed=step.smooth,
         regridded=step.regrid,
         treatment="; ".join(step.reasons),
+        expected_shift_arcsec=along,
+        shift_difference_arcsec=apart,
     )
 
 
@@ -445,6 +450,7 @@ def _manifest_plane(target: PlaneTarget, verdict: PlaneVerdict, made: ExportPlan
         expected_noise_jy=made.images.expected_noise_jy,
         noise_jy={stokes: noise for stokes, noise in measured.items() if noise is not None},
         spectral_coverage=made.images.spectral_coverage,
+        noncoplanar=made.images.noncoplanar,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vlasscube import casa
 from vlasscube.errors import ParameterFileError
 from vlasscube.measurement_set.flag_template import template_commands
-from vlasscube.measurement_set.flags import count_flags, flags_by_spw, unflagged_channels
+from vlasscube.measurement_set.flags import count_flags, flags_by_spw, incomplete_by_spw, unflagged_channels
 from vlasscube.measurement_set.restore import RESTORED_FLAGS, restore_flags
 from vlasscube.recipe import FLAG_TARGETS_DATA, IMPORT_DATA, RESTORE_PIMS, TRANSFORM_IMAGE_DATA
-from vlasscube.records import Message
+from vlasscube.records import FieldFlags, Message
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import FlagResult
 from vlasscube.results.working_names import template_commands_name
@@ -19,6 +20,7 @@ from vlasscube.stages.context import StageContext
 from vlasscube.stages.step import Step
 from vlasscube.workspace.files import write_text
 
+_NOTABLE_LOSS = 0.01
 TEMPLATE_ENDING = ".flagtargetstemplate.txt"
 
 
@@ -108,12 +110,31 @@ def flag_targets_data(inputs: FlagInputs, context: StageContext) -> FlagResult:
             flagbackup=True,
         )
     context.add_output(ms, mutable=True)
+    fields = count_flags(ms, inputs.science_spws)
+    if message := incomplete_message(fields):
+        context.report(message)
     return FlagResult(
         template=inputs.template,
         commands=commands,
         before=before,
-        fields=count_flags(ms, inputs.science_spws),
+        fields=fields,
         unflagged_channels={spw: unflagged_channels(ms, spw) for spw in inputs.science_spws},
+    )
+
+
+def incomplete_message(fields: Sequence[FieldFlags]) -> Message | None:
+    """Tell what is lost as only some of the correlations of a row and channel are flagged."""
+    lost, counts = incomplete_by_spw(fields), flags_by_spw(fields)
+    if not lost:
+        return None
+    shares = {spw: number / (counts[spw].total - counts[spw].flagged) for spw, number in lost.items()}
+    shown = ", ".join(f"spw {spw} {shares[spw]:.2%}" for spw in sorted(shares, key=lambda spw: -shares[spw]))
+    return Message(
+        "warning" if max(shares.values()) > _NOTABLE_LOSS else "info",
+        f"{sum(lost.values())} unflagged visibilities are not imaged, as another correlation of the same row "
+        f"and channel is flagged: {shown} of the unflagged data",
+        "Those that the input has so had no model either when weights were made: near bright sources these "
+        "are too low.",
     )
 
 

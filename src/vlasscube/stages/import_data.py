@@ -9,6 +9,7 @@ from vlasscube.errors import WorkspaceError
 from vlasscube.measurement_set.inspection import inspect_measurement_set
 from vlasscube.measurement_set.metadata import require_science_windows
 from vlasscube.recipe import IMPORT_DATA
+from vlasscube.records import Message
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import ImportResult
 from vlasscube.stages.context import StageContext
@@ -50,6 +51,14 @@ def import_data(inputs: ImportInputs, context: StageContext) -> ImportResult:
     """
     path = context.workspace.directory / inputs.ms
     result = read_measurement_set(path)
+    if frames := result.summary.converted_frames:
+        context.report(
+            Message(
+                "info",
+                f"directions in the FIELD table are in the frame {', '.join(frames)}: positions of fields are"
+                " converted to J2000, and images made in their own frame",
+            )
+        )
     context.progress("checksum of the measurement set")
     context.add_source(path)
     return result

@@ -9,7 +9,7 @@ from pathlib import Path
 from vlasscube.clean_terms import ImageMask
 from vlasscube.images.beams import reject_by_beam
 from vlasscube.imaging.clean_sequence import CleanParameters
-from vlasscube.imaging.engine import Gridding
+from vlasscube.imaging.engine import Gridding, OtfBeam
 from vlasscube.imaging.engines import imaging_engine
 from vlasscube.imaging.plane_imager import image_plane
 from vlasscube.options import RunOptions
@@ -24,6 +24,7 @@ from vlasscube.recipe import (
 from vlasscube.records import STOKES, Iteration, Outcome, PlaneImages, PlaneTarget, StepRecord
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import (
+    LARGEST_NONCOPLANAR_LOSS,
     NOISE_RATIO_BOUNDS,
     CubeImages,
     CubePlan,
@@ -48,6 +49,7 @@ class MakeImagesInputs:
     gridding: Gridding
     w_correction: bool
     upstream: tuple[str, ...]
+    otf_beam: OtfBeam = "field"
     nsigma_per_stokes: bool = False
 
 
@@ -106,6 +108,7 @@ def make_images_inputs(source: InputSource) -> MakeImagesInputs:
         engine=source.options.engine,
         gridding=source.options.gridding,
         w_correction=source.options.w_correction,
+        otf_beam=source.options.otf_beam,
         nsigma_per_stokes=source.options.nsigma_per_stokes,
         upstream=source.keys(RESTORE_PIMS, FLAG_TARGETS_DATA),
     )
@@ -127,6 +130,7 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext) -> PlaneI
             inputs.engine,
             gridding=inputs.gridding,
             w_correction=inputs.w_correction,
+            otf_beam=inputs.otf_beam,
             nsigma_per_stokes=inputs.nsigma_per_stokes,
         ),
         _RecordedIterations(context),
@@ -137,6 +141,7 @@ def make_plane_images(inputs: MakeImagesInputs, context: StageContext) -> PlaneI
             if (working / name).exists():
                 context.add_output(working / name)
     _compare_noise(images, context)
+    _tell_of_noncoplanar_loss(images, context)
     return replace(images, unflagged_bandwidth_hz=inputs.unflagged_bandwidth_hz)
 
 
@@ -158,6 +163,19 @@ def _compare_noise(images: PlaneImages, context: StageContext) -> None:
         f"{low:g} to {high:g} is usual. Causes of more noise: unflagged interference, calibration errors, "
         "sidelobes of uncleaned sources, or weights that are too large. Causes of less noise: weights that "
         "are too small, for example from residuals with bright sources.",
+    )
+
+
+def _tell_of_noncoplanar_loss(images: PlaneImages, context: StageContext) -> None:
+    """Warn if leaving w out costs point sources more than they should lose."""
+    effect = images.noncoplanar
+    if effect is None or not effect.loss > LARGEST_NONCOPLANAR_LOSS:
+        return
+    context.warn(
+        f"{images.target.label}: point sources are expected to lose {effect.loss:.1%} of their peak "
+        f"({1 - effect.worst_peak_fraction:.1%} where it is worst), as the imaging leaves w-terms out",
+        "Far from the zenith pointings displace a source by different amounts, which smears it: flux "
+        "densities are too low, more so at low frequencies. --profile science images with w-terms.",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from vlasscube.imaging.model_prediction import predict_continuum_model
 from vlasscube.measurement_set import restore
+from vlasscube.measurement_set.restored_data import data_without_model, data_without_solution
 from vlasscube.measurement_set.unusable_data import (
     UnusableData,
     flag_unusable_results,
@@ -124,6 +125,14 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         restore.restore_flags(ms, restore.CONTINUUM_FLAGS)
     with timed("look for unusable data"):
         _warn_of(flag_unusable_visibilities(ms), context)
+        without_model = data_without_model(ms, restore.saved_flags(ms, restore.INITIAL_FLAGS))
+        if without_model.count:
+            context.warn(
+                f"{without_model} are flagged in the input and not by the continuum run "
+                f"({restore.CONTINUUM_FLAGS}): they have no model, so that their sources count as noise in "
+                f"the weights; {without_model.places}",
+                "They are imaged, as production does. Flag them in a flagging template if they shall not be.",
+            )
     with timed("restore weights"):
         restore.restore_weights(ms)
     with timed("apply self-calibration"):
@@ -132,6 +141,15 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         )
     with timed("look for unusable results"):
         _warn_of(flag_unusable_results(ms), context)
+        without_solution = data_without_solution(
+            ms, workspace.working / report.selfcal_table, inputs.lowest_science_spw
+        )
+        if without_solution.count:
+            context.warn(
+                f"{without_solution} have no solution of the self-calibration for one antenna or both and "
+                f"stay uncalibrated there (applymode 'calonly'); {without_solution.places}",
+                "They are imaged, as production does. Flag them in a flagging template if they shall not be.",
+            )
     with timed("save restored flags"):
         restore.save_flags(ms, restore.RESTORED_FLAGS, "flags as restored")
     for name in (report.tier1_mask, report.tier2_mask):
@@ -145,6 +163,8 @@ def restore_pims(inputs: RestoreInputs, context: StageContext) -> RestoreResult:
         selfcal_table=report.selfcal_table,
         flag_version=restore.CONTINUUM_FLAGS,
         seconds=seconds,
+        without_model=without_model,
+        without_solution=without_solution,
     )
 
 

@@ -1,4 +1,7 @@
-"""A tiny measurement set by CASA's simulator: two fields, a calibrator, three scans, four windows."""
+"""A tiny measurement set by CASA's simulator: two fields, a calibrator, three scans, four windows.
+
+And what is done to any: its directions and baselines said in another frame.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vlasscube import casa
+from vlasscube import casa, casacore_tables
+from vlasscube.measurement_set.direction_frame import convert_direction
 
 FIELDS = (
     ("0050003-023000", 12.501525, -2.5),
@@ -72,3 +76,26 @@ def make_small_measurement_set(path: Path) -> None:
     with casa.table(path / "STATE", writable=True) as table:
         table.addrows(2 - table.nrows())
         table.putcol("OBS_MODE", list(INTENTS))
+
+
+def relabel_frame(ms: Path, frame: str) -> None:
+    """Say the directions and baselines of a measurement set in J2000 in another frame."""
+    with casacore_tables.table(ms) as table:
+        observed = float(table.getcell("TIME", 0))
+    with casacore_tables.table(ms / "FIELD", writable=True) as fields:
+        given = fields.getcol("PHASE_DIR")
+        turns = np.zeros(len(given))
+        columns = ("PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR")
+        for row, (ra, dec) in enumerate(given[:, 0]):
+            *place, turns[row] = convert_direction(ra, dec, "J2000", frame, observed)
+            for column in columns:
+                fields.putcell(column, row, np.array([place]))
+        for column in columns:
+            measure = fields.getcolkeyword(column, "MEASINFO")
+            fields.putcolkeyword(column, "MEASINFO", {**measure, "Ref": frame})
+    with casacore_tables.table(ms, writable=True) as table:
+        uvw, turn = table.getcol("UVW"), turns[table.getcol("FIELD_ID")]
+        u_m, v_m = uvw[:, 0].copy(), uvw[:, 1].copy()
+        uvw[:, 0] = np.cos(turn) * u_m + np.sin(turn) * v_m
+        uvw[:, 1] = np.cos(turn) * v_m - np.sin(turn) * u_m
+        table.putcol("UVW", uvw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,8 +15,15 @@ import numpy.typing as npt
 
 from vlasscube import naming
 from vlasscube.clean_terms import StopCode, clean_mask
+from vlasscube.constants import SPEED_OF_LIGHT_M_S
+from vlasscube.polarization.point_source import (
+    beam_mean,
+    fit_point_source,
+    mean_noise,
+    point_source_stokes,
+)
 from vlasscube.polarization.sefd import ReceiverNoise
-from vlasscube.polarization.stokes import derive
+from vlasscube.polarization.stokes import derive, fit_power_law
 from vlasscube.recipe import GATHER_PLANES
 from vlasscube.records import (
     STOKES,
@@ -28,12 +35,13 @@ from vlasscube.records import (
     Iteration,
     IterationStatistics,
     Message,
+    NoncoplanarEffect,
     Outcome,
     PixelBox,
     PlaneImages,
     PlaneStatistics,
-    PowerLaw,
     RegionSpectrum,
+    SourceCenter,
     StokesMeasurement,
 )
 from vlasscube.results.types import (
@@ -128,6 +136,7 @@ class SyntheticRun(SyntheticField):
             bandwidth_hz=1.28e8,
             unflagged_bandwidth_hz=1.2e8,
             expected_noise_jy=noise_jy(spw, "Q") / (2 if spw == self.noisy else 1.05),
+            noncoplanar=NoncoplanarEffect(0.973 * (spw_frequency(spw) / 2e9) ** 0.03, 0.941, 0.012, 0.384),
         )
 
     def _make_images(self, spw: int) -> None:
@@ -242,40 +251,61 @@ class SyntheticRun(SyntheticField):
 
     # ----------------------------------------------------------------------------------------------- finish
 
-    def analyse(self) -> Self:
-        def region(name: Any, steepness: float) -> RegionSpectrum:
-            measurements = []
-            for spw in self.imaged_spws():
-                frequency = spw_frequency(spw)
-                flux = 0.0812 * (frequency / 3e9) ** steepness
-                angle = 2 * 80.0 * (299792458.0 / frequency) ** 2
-                measurements.append(
-                    StokesMeasurement(
-                        label=f"spw{spw}",
-                        frequency_hz=frequency,
-                        beam=self.beam(spw),
-                        kept=spw != self.rejected,
-                        stokes_i=flux,
-                        stokes_q=0.06 * flux * math.cos(angle),
-                        stokes_u=0.06 * flux * math.sin(angle),
-                        stokes_v=0.0001,
-                        rms_i_box=noise_jy(spw, "I"),
-                        rms_median={s: noise_jy(spw, s) for s in STOKES},
-                    )
-                )
-            law = PowerLaw(0.0812, steepness, 0.02)
-            derived = tuple(replace(m, derived=derive(m, law)) for m in measurements)
-            return RegionSpectrum(name, 256, 260, 12.5, -2.5, derived, law)
+    def _region(self, name: Any, alpha: float, beams: Mapping[int, Beam]) -> RegionSpectrum:
+        """A point source between the pixels, with noise, by the beams of the planes."""
+        rng = np.random.default_rng(len(name))
+        center = SourceCenter(256.2, 259.9, True, 12.50012, -2.49998)
+        pixels = np.stack(np.meshgrid((255.0, 256.0, 257.0), (259.0, 260.0, 261.0)), axis=-1).reshape(-1, 2)
+        cell = self.plan.geometry.cell_arcsec
+        measurements = []
+        for spw, beam in beams.items():
+            frequency = spw_frequency(spw)
+            # Of one plane half of the data are flagged.
+            effective = frequency + (32e6 if spw == 4 else 0.0)
+            flux = 0.0812 * (effective / 3e9) ** alpha
+            angle = 2 * (0.3 + 80.0 * (SPEED_OF_LIGHT_M_S / effective) ** 2)
+            stokes = flux * np.array([1.0, 0.06 * math.cos(angle), 0.06 * math.sin(angle), 0.001])
+            mean, share = beam_mean(beam, cell, pixels, (center.x, center.y)), mean_noise(beam, cell, pixels)
+            errors = {s: share * noise_jy(spw, s) for s in STOKES}
+            i, q, u, v = (float(x) for x in stokes * mean + rng.normal(0, list(errors.values())))
+            measured = StokesMeasurement(
+                label=f"spw{spw}",
+                frequency_hz=frequency,
+                beam=beam,
+                kept=spw != self.rejected,
+                stokes_i=i,
+                stokes_q=q,
+                stokes_u=u,
+                stokes_v=v,
+                rms_i_box=noise_jy(spw, "I"),
+                rms_median={s: noise_jy(spw, s) for s in STOKES},
+                effective_frequency_hz=effective,
+                bandwidth_hz=1.28e8,
+            )
+            measurements.append(replace(measured, point_source=point_source_stokes(measured, mean, errors)))
+        law = fit_power_law(
+            [m.frequency_hz for m in measurements],
+            [m.stokes_i for m in measurements],
+            [m.kept for m in measurements],
+        )
+        derived = tuple(replace(m, derived=derive(m, law)) for m in measurements)
+        region = RegionSpectrum(name, 256, 260, 12.5, -2.5, derived, law, 0.46, center)
+        return fit_point_source(region)
 
+    def analyse(self) -> Self:
+        native = {spw: self.beam(spw) for spw in self.imaged_spws()}
+        common = dict.fromkeys(native, self.beam(2))
+        alphas: tuple[tuple[Any, float], ...] = (("peak_stokesi", -0.72), ("peak_linpolint", -0.55))
         result = StokesAnalysis(
             lowest_frequency_hz=spw_frequency(2),
-            native=(region("peak_stokesi", -0.95), region("peak_linpolint", -0.6)),
-            common=(region("peak_stokesi", -0.72), region("peak_linpolint", -0.55)),
+            native=tuple(self._region(name, alpha, native) for name, alpha in alphas),
+            common=tuple(self._region(name, alpha, common) for name, alpha in alphas),
             common_beam=self.beam(2),
             rms_median={f"spw{s}": {p: noise_jy(s, p) for p in STOKES} for s in self.imaged_spws()},
             receivers_by_image=ReceiverNoise(5e-7, (2.0e9, 3.0e9, 4.0e9), (1.9e-4, 1.7e-4, 1.6e-4)),
             receivers_by_rms=ReceiverNoise(6e-7, (2.0e9, 3.0e9, 4.0e9), (2.3e-4, 2.1e-4, 2.0e-4)),
             sources=self.sources,
+            reference_positions_deg={f"spw{s}": (12.50152512, -2.50008123) for s in native},
         )
         self.write("analyze_stokes_cubes", result, upstream=(self.key(GATHER_PLANES.name),))
         return self
@@ -304,6 +334,8 @@ class SyntheticRun(SyntheticField):
                 zenith_distance_deg=40.02,
                 smoothed=True,
                 regridded=spw < 6,
+                expected_shift_arcsec=0.384,
+                shift_difference_arcsec=0.027,
                 treatment=f"smoothed {self.hostile}",
             )
             for spw in self.imaged_spws()

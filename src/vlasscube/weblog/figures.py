@@ -20,7 +20,9 @@ from vlasscube.records import (
     Field,
     FieldFlags,
     ImageGeometry,
+    PowerLaw,
     RegionSpectrum,
+    RotationMeasureFit,
     StokesMeasurement,
 )
 from vlasscube.results.types import CubePlan, PlaneVerdict
@@ -311,11 +313,21 @@ def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
     for index, (m, q, u) in enumerate(measured):
         colour = spectral_colour(index, len(measured))
         name = plane_name(m.label)
+        if m.point_source is not None:
+            axes.errorbar(
+                q,
+                u,
+                xerr=m.point_source.q_over_i_error,
+                yerr=m.point_source.u_over_i_error,
+                color=colour,
+                elinewidth=1,
+                capsize=2,
+            )
         axes.plot(
             q,
             u,
             "o",
-            markersize=8,
+            markersize=8 if m.point_source is None else 5,
             color=colour,
             markerfacecolor=colour if m.kept else "white",
             label=f"{name}: {m.frequency_hz / 1e9:.3f} GHz{'' if m.kept else ' (rejected)'}",
@@ -337,20 +349,31 @@ def stokes_u_vs_q(region: RegionSpectrum, title: str, limit: float) -> Figure:
 
 
 def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, float]) -> Figure:
-    """Stokes I against frequency with the power law and the 2σ level of each plane."""
+    """Stokes I against frequency with the power law and the 2σ level of each plane.
+
+    The values of a point source, with the means in the box beside them; the means alone where there are none.
+    """
     figure = new_figure(6.0, 4.2, margins_in=(0.75, 0.15, 0.55, 0.4))
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
     measured = _ordered(region)
+    of_point_source = any(m.point_source is not None for m in measured)
+    if of_point_source:
+        means = [(m.frequency_hz / 1e9, m.stokes_i * 1e3) for m in measured if m.stokes_i > 0]
+        axes.plot([x for x, _ in means], [y for _, y in means], "x", color=MUTED, markersize=5)
     for index, m in enumerate(measured):
         colour = spectral_colour(index, len(measured))
-        if m.stokes_i <= 0:
+        hertz, flux, error = m.frequency_hz, m.stokes_i, m.rms_i_box
+        if m.point_source is not None:
+            hertz = m.fit_frequency_hz
+            flux, error = m.point_source.flux_jy["I"], m.point_source.error_jy["I"]
+        if flux <= 0 or (of_point_source and m.point_source is None):
             continue
         axes.errorbar(
-            m.frequency_hz / 1e9,
-            m.stokes_i * 1e3,
-            yerr=m.rms_i_box * 1e3,
+            hertz / 1e9,
+            flux * 1e3,
+            yerr=error * 1e3,
             marker="o",
             color=colour,
             markerfacecolor=colour if m.kept else "white",
@@ -360,16 +383,11 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
     if any(level > limits_mjy[0] for _, level in levels):
         x, y = (np.array(values) for values in zip(*levels, strict=True))
         axes.fill_between(x, y, limits_mjy[0], color="#d5d8dd", label="below 2σ", linewidth=0)
-    if region.power_law is not None and region.power_law.flux_3ghz_jy > 0:
-        law = region.power_law
-        ghz = np.geomspace(1.95, 4.05, 50)
-        error = f" ± {law.alpha_error:.3f}" if law.alpha_error is not None else ""
-        axes.plot(
-            ghz,
-            [power_law_flux(law, x * 1e9) * 1e3 for x in ghz],
-            color=WARNING,
-            label=f"{law.flux_3ghz_jy * 1e3:.3g} mJy/beam at 3 GHz, α = {law.alpha:.3f}{error}",
-        )
+    if region.point_source_law is not None:
+        _draw_law(axes, region.point_source_law, "point source: ", WARNING, "-")
+    if region.power_law is not None:
+        mean, colour, line = ("3 × 3 mean: ", MUTED, "--") if of_point_source else ("", WARNING, "-")
+        _draw_law(axes, region.power_law, mean, colour, line)
     axes.set_xlim(1.9, 4.15)
     axes.set_ylim(*limits_mjy)
     axes.set_xticks([2, 2.5, 3, 3.5, 4], ["2", "2.5", "3", "3.5", "4"])
@@ -383,6 +401,72 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
     return figure
 
 
+def _draw_law(axes: Axes, law: PowerLaw, name: str, colour: str, line: str) -> None:
+    if law.flux_3ghz_jy <= 0:
+        return
+    ghz = np.geomspace(1.95, 4.05, 50)
+    error = f" ± {law.alpha_error:.3f}" if law.alpha_error is not None else ""
+    axes.plot(
+        ghz,
+        [power_law_flux(law, x * 1e9) * 1e3 for x in ghz],
+        color=colour,
+        linestyle=line,
+        label=f"{name}{law.flux_3ghz_jy * 1e3:.3g} mJy/beam at 3 GHz, α = {law.alpha:.3f}{error}",
+    )
+
+
+def polarization_spectrum(region: RegionSpectrum, title: str) -> Figure:
+    """Linearly polarised intensity and position angle of a point source against λ²."""
+    figure = new_figure(6.0, 4.6, margins_in=(0.75, 0.15, 0.55, 0.4))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+    above.set_title(title)
+    above.set_ylabel("P [mJy/beam]")
+    below.set_ylabel("χ [deg]")
+    below.set_xlabel("λ² [10⁻³ m²] (open: rejected, not fitted)")
+    measured = [(m, m.point_source) for m in _ordered(region) if m.point_source is not None]
+    fit = region.rotation_measure
+    for index, (m, point) in enumerate(measured):
+        colour = spectral_colour(index, len(measured))
+        look: dict[str, Any] = {
+            "marker": "o",
+            "markersize": 4,
+            "color": colour,
+            "markerfacecolor": colour if m.kept else "white",
+            "elinewidth": 1,
+            "capsize": 2,
+        }
+        x = m.fit_lambda2_m2
+        above.errorbar(x * 1e3, point.polarized_jy * 1e3, yerr=point.polarized_error_jy * 1e3, **look)
+        if point.angle_deg is not None:
+            angle = _nearest_turn(point.angle_deg, _angle_deg(fit, x)) if fit is not None else point.angle_deg
+            below.errorbar(x * 1e3, angle, yerr=point.angle_error_deg, **look)
+    if not measured:
+        no_data(below, "no values of a point source")
+    above.set_ylim(bottom=0)
+    if fit is not None and measured:
+        reach = np.array([m.fit_lambda2_m2 for m, _ in measured])
+        line = np.linspace(reach.min(), reach.max(), 50)
+        below.plot(
+            line * 1e3,
+            [_angle_deg(fit, x) for x in line],
+            color=WARNING,
+            label=f"RM = {fit.rm:.1f} ± {fit.rm_error:.1f} rad/m², P/I = {fit.polarized:.2%}, {fit.snr:.1f}σ",
+        )
+        below.margins(y=0.2)
+        below.legend(loc="best")
+    return figure
+
+
+def _angle_deg(fit: RotationMeasureFit, lambda2_m2: float) -> float:
+    """Position angle of a Faraday screen, not brought into half a turn."""
+    return float(fit.angle0_deg + np.degrees(fit.rm * lambda2_m2))
+
+
+def _nearest_turn(angle_deg: float, target_deg: float) -> float:
+    """The angle, which counts modulo 180°, nearest to another."""
+    return float(angle_deg + 180.0 * np.round((target_deg - angle_deg) / 180.0))
+
+
 def shared_fraction_limit(regions: Sequence[RegionSpectrum]) -> float:
     """Reach of the axes of `stokes_u_vs_q` that suits several spectra."""
     found = (_fractions(measurement) for region in regions for measurement in region.measurements)
@@ -391,7 +475,10 @@ def shared_fraction_limit(regions: Sequence[RegionSpectrum]) -> float:
 
 def shared_flux_limits(regions: Sequence[RegionSpectrum]) -> tuple[float, float]:
     """Limits in mJy of the axis of `flux_spectrum` that suit several spectra."""
-    values = [m.stokes_i * 1e3 for region in regions for m in region.measurements if m.stokes_i > 0]
+    measured = [m for region in regions for m in region.measurements]
+    found = [m.stokes_i for m in measured]
+    found += [m.point_source.flux_jy["I"] for m in measured if m.point_source is not None]
+    values = [flux * 1e3 for flux in found if flux > 0]
     if not values:
         return 0.1, 10.0
     # Room for the legend below; the 2σ levels show as far as they come near.

@@ -50,6 +50,16 @@ def mjy(jansky: float | None, places: int = 3) -> str:
     return fixed(jansky, places, 1e3)
 
 
+def with_error(
+    value: float | None, error: float | None, places: int = 3, scale: float = 1.0, unit: str = ""
+) -> str:
+    """Number and its standard deviation, to the same decimal place; the number alone if there is no error."""
+    number = fixed(value, places, scale)
+    if number == DASH or error is None or not _is_number(error):
+        return number if number == DASH else number + unit
+    return f"{number}{unit} ± {fixed(error, places, scale)}{unit}"
+
+
 def percent(fraction: float | None, places: int = 1) -> str:
     """Fraction as a percentage, with its sign."""
     return f"{fraction * 100:.{places}f} %" if fraction is not None and _is_number(fraction) else DASH
@@ -104,6 +114,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "ghz": ghz,
     "mhz": mhz,
     "mjy": mjy,
+    "with_error": with_error,
     "percent": percent,
     "file_size": file_size,
     "duration": duration,

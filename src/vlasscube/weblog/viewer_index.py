@@ -34,8 +34,7 @@ def viewer_index(site: Site) -> dict[str, Any]:
         counted from 0.
     """
     run = site.run
-    exported = run.result(EXPORT_VLASS_DATA)
-    corrected = {p.label: [p.crval1_deg, p.crval2_deg] for p in exported.planes} if exported else {}
+    corrected = _reference_positions(site)
     planes = [_plane(site, state, corrected.get(state.label)) for state in run.plane_states()]
     titles = {
         kind: picture.preview.title
@@ -50,6 +49,16 @@ def viewer_index(site: Site) -> dict[str, Any]:
         "frames": _frames(site),
         "sources": _sources(site),
     }
+
+
+def _reference_positions(site: Site) -> dict[str, list[float]]:
+    """Corrected sky positions of the reference pixel by plane label, as products have or will have them."""
+    exported = site.run.result(EXPORT_VLASS_DATA)
+    if exported is not None:
+        return {plane.label: [plane.crval1_deg, plane.crval2_deg] for plane in exported.planes}
+    analysis = site.run.result(ANALYZE_STOKES_CUBES)
+    known = analysis.reference_positions_deg if analysis is not None else None
+    return {label: list(position) for label, position in (known or {}).items()}
 
 
 def _plane(site: Site, state: PlaneState, crval_deg: list[float] | None) -> dict[str, Any]:

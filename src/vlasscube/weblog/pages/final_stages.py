@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlasscube.recipe import ANALYZE_STOKES_CUBES, EXPORT_VLASS_DATA
-from vlasscube.records import DerivedStokes, RegionSpectrum, StokesMeasurement
+from vlasscube.records import DerivedStokes, PointSourceStokes, RegionSpectrum, StokesMeasurement
 from vlasscube.results.types import ProductFile
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages.noise import noise_figure
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SNR_LIMITS = (10.0, 7.5, 5.0, 3.0)
 RESIDUAL_PERCENT_LIMITS = (5.0, 10.0, 20.0, 30.0)
+LEAST_FREQUENCY_OFFSET_HZ = 0.5e6
+"""Effective frequencies this near to those of the planes are not shown."""
 
 _TITLES = {
     "peak_stokesi": "Peak of Stokes I",
@@ -28,14 +30,24 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
-class SpectrumRow:
-    """A plane in the table of a region."""
+class FluxCells:
+    """What a power law and the noise say of a value."""
 
-    measurement: StokesMeasurement
     snr: Cell
     model: str
     residual: str
     residual_percent: Cell
+
+
+@dataclass(frozen=True)
+class SpectrumRow:
+    """A plane in the tables of a region."""
+
+    measurement: StokesMeasurement
+    mean: FluxCells
+    """Of the mean in the box."""
+    point_source: FluxCells | None
+    """Of the value of a point source; None: not recorded, or the box is on the flank of the beam."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,11 @@ class Spectrum:
     """Link to the position in the viewer, ``''`` without pictures."""
     u_vs_q: FigureLink
     flux: FigureLink
+    polarization: FigureLink | None
+    """None without values of a point source."""
+    has_point_source: bool
+    has_effective_frequencies: bool
+    """Whether they differ visibly from those of the planes."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +94,18 @@ def analyze_stokes_cubes(site: Site) -> dict[str, Any]:
     return {
         "result": result,
         "regions": regions,
+        "beam_means": _beam_means(result.native),
         "noise": noise_figure(
             site, "rms-median", "Median of the rms image", result.rms_median, corrected=True
         ),
     }
+
+
+def _beam_means(native: Sequence[RegionSpectrum]) -> list[StokesMeasurement]:
+    """Measurements of the lowest and the highest frequency, whose means in the box differ most."""
+    measured = [m for m in native[0].measurements if m.point_source is not None] if native else []
+    measured.sort(key=lambda m: m.frequency_hz)
+    return [measured[0], measured[-1]] if len(measured) > 1 else []
 
 
 def _spectrum(
@@ -95,12 +120,19 @@ def _spectrum(
 
         return stokes_u_vs_q(region, resolution.capitalize(), shared_fraction_limit(both))
 
+    def draw_polarization() -> Figure:
+        from vlasscube.weblog.figures import polarization_spectrum
+
+        return polarization_spectrum(region, resolution.capitalize())
+
     def draw_flux() -> Figure:
         from vlasscube.weblog.figures import flux_spectrum, shared_flux_limits
 
         return flux_spectrum(region, resolution.capitalize(), shared_flux_limits(both))
 
     key = site.keys(ANALYZE_STOKES_CUBES)
+    has_point_source = any(m.point_source is not None for m in region.measurements)
+    bars = "; bars: noise" if has_point_source else ""
     return Spectrum(
         resolution=resolution,
         region=region,
@@ -110,15 +142,29 @@ def _spectrum(
             f"stokes-{region.name}-{short}-u-vs-q",
             key,
             f"U/I against Q/I of {len(region.measurements)} planes, {where}.",
-            f"U/I against Q/I, {where}.",
+            f"U/I against Q/I, {where}{bars}.",
             draw_u_vs_q,
         ),
         flux=site.figure(
             f"stokes-{region.name}-{short}-flux",
             key,
             f"Stokes I against frequency of {len(region.measurements)} planes, {where}.",
-            f"Stokes I against frequency, {where}; bars: local rms.",
+            f"Stokes I against frequency, {where}; "
+            + ("bars: noise; crosses: 3 × 3 means as they are." if has_point_source else "bars: local rms."),
             draw_flux,
+        ),
+        polarization=site.figure(
+            f"stokes-{region.name}-{short}-polarization",
+            key,
+            f"Polarised intensity and angle against λ² of {len(region.measurements)} planes, {where}.",
+            f"Polarised intensity, free of the noise bias, and position angle against λ², {where}{bars}.",
+            draw_polarization,
+        )
+        if has_point_source
+        else None,
+        has_point_source=has_point_source,
+        has_effective_frequencies=any(
+            abs(m.fit_frequency_hz - m.frequency_hz) > LEAST_FREQUENCY_OFFSET_HZ for m in region.measurements
         ),
     )
 
@@ -133,9 +179,13 @@ def _viewer_link(site: Site, region: RegionSpectrum) -> str:
 
 def _row(measurement: StokesMeasurement) -> SpectrumRow:
     derived = measurement.derived or DerivedStokes(None, None, None, None, None, None)
+    point = measurement.point_source
+    return SpectrumRow(measurement, _cells(derived), _cells(point) if point is not None else None)
+
+
+def _cells(derived: DerivedStokes | PointSourceStokes) -> FluxCells:
     off = derived.residual_percent
-    return SpectrumRow(
-        measurement=measurement,
+    return FluxCells(
         snr=below(derived.snr, formats.fixed(derived.snr, 1), SNR_LIMITS),
         model=formats.mjy(derived.model_jy),
         residual=formats.mjy(derived.residual_jy),

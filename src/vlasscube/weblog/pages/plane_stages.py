@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlasscube import naming
+from vlasscube.mosaic.noncoplanar import spectral_index_bias
 from vlasscube.options import RunOptions
 from vlasscube.recipe import GATHER_PLANES, MAKE_CUTOUT_IMAGES, MAKE_RMS_IMAGES, PBCOR, RECIPE, Stage
 from vlasscube.records import STOKES, Iteration, PlaneImages, PlaneStatistics
@@ -60,7 +61,18 @@ def make_images(site: Site) -> dict[str, Any]:
         "figure": _plane_summary(site),
         "noise": _noise_rows(site),
         "noise_bounds": NOISE_RATIO_BOUNDS,
+        "alpha_bias": _alpha_bias(site),
     }
+
+
+def _alpha_bias(site: Site) -> float | None:
+    """Bias of spectral indices that is expected of leaving w out; None if there is none, or not known."""
+    found = [site.run.images(state.label) for state in site.run.plane_states()]
+    losses = [(images.frequency_hz, images.noncoplanar) for images in found if images is not None]
+    known = [(frequency, effect.peak_fraction) for frequency, effect in losses if effect is not None]
+    if all(fraction == 1 for _, fraction in known):
+        return None
+    return spectral_index_bias(*zip(*known, strict=True))
 
 
 def _block(site: Site, state: PlaneState) -> PlaneBlock:

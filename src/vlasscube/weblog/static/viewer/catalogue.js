@@ -148,6 +148,12 @@
       return image.plane.reference ?? image.frame?.crval_deg ?? null;
     }
 
+    /** Coordinate system of an image; says if the position correction of its plane is not known (yet). */
+    system(image) {
+      const name = image.frame?.system ?? "";
+      return image.plane.reference ? name : `${name} (position not corrected)`.trim();
+    }
+
     /** Pixel of one frame in another, by their reference pixels; null if either has no place on the sky. */
     convert([x, y], from, to) {
       if (from === to) return [x, y];

@@ -92,7 +92,7 @@
       if (pixel && !this.isInside(pixel)) pixel = null;
       const reference = image.frame && this.catalogue.reference(image);
       const position = pixel && reference ? vlasscube.sky.toSky(image.frame, reference, ...pixel) : null;
-      this.readout.show(pixel, pixel && this.sampleShown(pixel), position, image.frame?.system ?? "");
+      this.readout.show(pixel, pixel && this.sampleShown(pixel), position, this.catalogue.system(image));
     },
 
     /** Bring the montage up to date when the view has come to rest. */

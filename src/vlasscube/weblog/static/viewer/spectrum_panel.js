@@ -121,7 +121,7 @@
       const image = this.catalogue.image(plane, vlasscube.PRODUCT, "I");
       const reference = image && this.catalogue.reference(image);
       const position = reference && image.frame && vlasscube.sky.toSky(image.frame, reference, ...pixel);
-      const place = position ? ` · ${vlasscube.sky.positionText(position, image.frame.system)}` : "";
+      const place = position ? ` · ${vlasscube.sky.positionText(position, this.catalogue.system(image))}` : "";
       this.part("pixel").textContent = `Pixel ${pixel[0]}, ${pixel[1]} of the cutout${place}`;
     }
 
