@@ -32,6 +32,7 @@ _THREE_WINDOWS = {
     "source_margin_arcmin": 0.0,
     "separation_arcmin": 1.2,
     "flux_range_jy": (0.08, 0.5),
+    "beam_at": "otf",
 }
 """Of the tilted presets: windows along the band for a spectral index, with pixels that sample the smallest
 beam."""
@@ -66,13 +67,13 @@ CASES = {
         }.items()
     },
     "otf": Case(preset("otf"), BOTH, "antennas moving during each integration"),
-    "sidelobes": Case(preset("sidelobes"), BOTH, "bright sources outside the image and in the first sidelobe"),
+    "sidelobes": Case(preset("sidelobes"), BOTH, "bright sources outside the image and in a sidelobe"),
     "real": Case(preset("real"), BOTH, "what real data have, together, at z = 50°", judged=False),
 }
 
 
-def show(text: str, fraction: float | None = None) -> None:
-    print(f"  {text}" if fraction is None else f"  {100 * fraction:3.0f} % {text}", file=sys.stderr, flush=True)
+def show(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def make_run(directory: Path, name: str, case: Case, profile: Profile) -> Workspace:
@@ -94,9 +95,8 @@ def make_run(directory: Path, name: str, case: Case, profile: Profile) -> Worksp
 
 def judged(measurements: Sequence[SourceMeasurement], snr: float) -> list[SourceMeasurement]:
     """Points inside half the primary-beam response."""
-    return [
-        m for m in measurements if m.snr > snr and m.pb > 0.5 and m.source.kind == "field" and m.source.is_point
-    ]
+    points = [m for m in measurements if m.source.kind == "field" and m.source.is_point]
+    return [m for m in points if m.snr > snr and m.pb > 0.5]
 
 
 def by_plane(measurements: Sequence[SourceMeasurement]) -> dict[str, list[SourceMeasurement]]:
