@@ -21,6 +21,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
         "w_correction": False,
         "otf_beam": "field",
         "nsigma_per_stokes": False,
+        "first_mask": "tier1",
         "common_beam": "gated",
         "common_beam_alignment": "casa",
         "common_beam_exclude_rejected": False,
@@ -30,6 +31,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
         "w_correction": True,
         "otf_beam": "smeared",
         "nsigma_per_stokes": True,
+        "first_mask": "tier2",
         "common_beam": "always",
         "common_beam_alignment": "fourier",
         "common_beam_exclude_rejected": True,
@@ -86,6 +88,9 @@ class RunOptions:
     over the antennas' way during the field; needs exact gridding."""
     nsigma_per_stokes: bool = _of_profile()
     """Clean each Stokes parameter down to n-sigma of its own noise; otherwise all to one level, as tclean."""
+    first_mask: Literal["tier1", "tier2"] = _of_profile()
+    """Mask of iter1: the bright sources of the quick-look catalogue, as in production, or already all sources
+    of the continuum image. Cleaning the bright ones alone makes them absorb flux of the others."""
     flag_region: Literal["all", "box"] = "all"
     """Leave a plane out if all its data are flagged: in all fields, or in the central square degree."""
     reject_by_flags: FlagRejection = "off"

@@ -57,11 +57,12 @@ def edit_image_list_cube(inputs: CubeListInputs, context: StageContext) -> CubeP
     """
     restored = inputs.restored
     parameters, of_list = read_list(context.workspace.directory / inputs.parameter_file, "cube")
+    masks = {"tier1": ImageMask(restored.tier1_mask), "tier2": ImageMask(restored.tier2_mask)}
     plan, of_planes = plan_cube(
         parameters,
         inputs.imported,
         DataFlags(inputs.flags.fields, inputs.flags.unflagged_channels),
-        (ImageMask(restored.tier1_mask), ImageMask(restored.tier2_mask), PrimaryBeamMask()),
+        (masks[inputs.options.first_mask], masks["tier2"], PrimaryBeamMask()),
         inputs.options,
     )
     for message in (*of_list, *of_planes):
