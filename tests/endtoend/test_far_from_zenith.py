@@ -1,7 +1,7 @@
 """A field 50° from the zenith, from visibilities to FITS: sources are where they are, with their fluxes.
 
-The oracle is the simulated sky; the simulation's uvw and beams are its own. A position correction of the wrong
-sign would leave sources twice its size away.
+The oracle is the simulated sky; the simulation's uvw and beams are its own. A position correction of the
+wrong sign would leave sources twice its size away.
 """
 
 from __future__ import annotations
