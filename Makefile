@@ -14,7 +14,7 @@ help:
 	@echo "make test-fast       check style and types, run the tests without CASA and browser (two minutes)"
 	@echo "make test            check style and types, run all tests (half an hour)"
 	@echo "make test-python313  run demo and tests on Python 3.13 with the newest CASA (root, debootstrap; half an hour)"
-	@echo "make accuracy        compare cubes of simulated fields with the truth, in accuracy/ (an hour; CASES="z50 real" for some)"
+	@echo "make accuracy        compare cubes of simulated fields with the truth, in accuracy/ (an hour; some: CASES=z50)"
 	@echo "make lint            check style and types: ruff, mypy and, for the C++, clang-format"
 
 # An editable installation remembers where packages are.

@@ -232,6 +232,7 @@ def test_noise_is_expected_once_for_a_plane(field, tmp_path, changes):
     assert again.expected_noise_jy == pytest.approx(first.expected_noise_jy / 2, rel=1e-4)
 
 
+@pytest.mark.casa
 def test_noise_and_frequency_are_the_same_for_tclean(field, tmp_path, monkeypatch):
     field(noise_only())
     monkeypatch.setattr(tclean, "read_visibilities", mosaic_engine.read_visibilities)
@@ -263,6 +264,7 @@ def test_too_little_memory_is_refused(field, tmp_path, monkeypatch):
 NORTH = ((-4.0, 15.0), (4.0, 15.0), (0.0, 19.0))
 
 
+@pytest.mark.casa
 def test_a_mosaic_that_leaves_out_the_image_centre_says_where_its_beam_is_from(field, tmp_path):
     field(observe(image_grid(), [], antennas=14, size_m=250.0))
     (covered,) = make(one_engine(), tmp_path, parameters(), count=1)
