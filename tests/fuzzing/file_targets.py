@@ -16,14 +16,8 @@ from astropy.io import fits
 
 from vlasscube.errors import ArchiveError, ProductError
 from vlasscube.products.fits_files import read_fits, read_plane, write_fits
-from vlasscube.products.headers import (
-    add_history,
-    beams_of,
-    fix_header,
-    header_frequency_hz,
-    normalize_beams,
-    tidy_header,
-)
+from vlasscube.products.header_beams import beams_of, normalize_beams
+from vlasscube.products.headers import add_history, fix_header, header_frequency_hz, tidy_header
 from vlasscube.products.manifest import (
     MANIFEST_JSON,
     ManifestPlane,

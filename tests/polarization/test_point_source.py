@@ -20,8 +20,9 @@ from vlasscube.polarization.point_source import (
     mean_noise,
     point_source_stokes,
 )
+from vlasscube.polarization.records import RegionSpectrum, StokesMeasurement
 from vlasscube.polarization.stokes import fit_power_law, measure_box
-from vlasscube.records import STOKES, Beam, RegionSpectrum, StokesMeasurement
+from vlasscube.records import STOKES, Beam
 
 CELL = 0.6
 RELEASED = {

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import curve_fit
 
 from vlasscube.errors import ProductError
+from vlasscube.polarization.records import PowerLaw, StokesMeasurement
 from vlasscube.polarization.stokes import (
     derive,
     find_peak,
@@ -22,7 +23,7 @@ from vlasscube.polarization.stokes import (
     measure_box,
     power_law_flux,
 )
-from vlasscube.records import Beam, PowerLaw, StokesMeasurement
+from vlasscube.records import Beam
 
 FREQUENCIES = 2.028e9 + 0.128e9 * np.arange(16)
 values = st.one_of(st.floats(-10, 10, width=32), st.just(np.nan), st.sampled_from([np.inf, -np.inf]))

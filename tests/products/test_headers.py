@@ -18,18 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlasscube.errors import ProductError
+from vlasscube.products.header_beams import beams_of, normalize_beams, set_single_beam
 from vlasscube.products.headers import (
     VlassKeywords,
     add_history,
-    beams_of,
     fits_text,
     fix_header,
     header_frequency_hz,
     iso_time,
-    normalize_beams,
     set_file_name_keywords,
     set_outcome,
-    set_single_beam,
     set_vlass_keywords,
     tidy_header,
     vlass_image_type,

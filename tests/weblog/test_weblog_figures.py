@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from vlasscube.polarization.records import RegionSpectrum
 from vlasscube.polarization.sefd import ReceiverNoise
-from vlasscube.records import CleanCycles, RegionSpectrum
+from vlasscube.records import CleanCycles
 from vlasscube.testing.synthetic_run import HOSTILE, SyntheticRun
 from vlasscube.weblog import figures
 from vlasscube.weblog.course_plot import course_plot

@@ -19,17 +19,16 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from vlasscube.images.beams import beam_matrix
-from vlasscube.polarization.rotation_measure import rotation_measure
-from vlasscube.polarization.stokes import FloatArray, fit_power_law, power_law_flux, ratio
-from vlasscube.records import (
-    STOKES,
-    Beam,
+from vlasscube.polarization.records import (
     PointSourceStokes,
     PowerLaw,
     RegionSpectrum,
     RotationMeasureFit,
     StokesMeasurement,
 )
+from vlasscube.polarization.rotation_measure import rotation_measure
+from vlasscube.polarization.stokes import FloatArray, fit_power_law, power_law_flux, ratio
+from vlasscube.records import STOKES, Beam
 
 Array = npt.NDArray[np.float64]
 

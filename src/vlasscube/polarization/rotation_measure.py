@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from vlasscube.constants import SPEED_OF_LIGHT_M_S
 from vlasscube.errors import ProductError
-from vlasscube.records import RotationMeasureFit
+from vlasscube.polarization.records import RotationMeasureFit
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from vlasscube.errors import ProductError
-from vlasscube.records import DerivedStokes, PowerLaw, StokesMeasurement
+from vlasscube.polarization.records import DerivedStokes, PowerLaw, StokesMeasurement
 
 FloatArray = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]

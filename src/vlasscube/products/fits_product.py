@@ -15,19 +15,17 @@ from vlasscube.id_lists import format_ranges
 from vlasscube.image_names import ImageIdentity
 from vlasscube.products.common_beam import CommonBeamStep
 from vlasscube.products.general_keywords import PlaneImaging, set_general_keywords
+from vlasscube.products.header_beams import normalize_beams, set_single_beam, without_beam
 from vlasscube.products.headers import (
     VlassKeywords,
     add_history,
     fix_header,
-    normalize_beams,
     set_file_name_keywords,
     set_outcome,
     set_rest_frequency,
-    set_single_beam,
     set_vlass_keywords,
     tidy_header,
     vlass_image_type,
-    without_beam,
 )
 from vlasscube.products.position_correction import (
     PositionCorrection,

@@ -9,6 +9,7 @@ from vlasscube.imaging.clean_sequence import CleanParameters
 from vlasscube.measurement_set.flags import flags_by_spw
 from vlasscube.measurement_set.restored_data import AffectedData
 from vlasscube.parameters.lists import ImageListParameters
+from vlasscube.polarization.records import RegionSpectrum
 from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.records import (
     Beam,
@@ -24,7 +25,6 @@ from vlasscube.records import (
     PixelBox,
     PlaneStatistics,
     PlaneTarget,
-    RegionSpectrum,
     Scan,
 )
 from vlasscube.resources.archive import ResourceReport

@@ -19,10 +19,11 @@ from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.images.beams import GaussianKernel, beam_area_sr, convolve_beams
 from vlasscube.images.casa_images import read_plane
 from vlasscube.images.statistics import scaled_mad
+from vlasscube.polarization.records import RotationMeasureFit
 from vlasscube.polarization.rotation_measure import rotation_measure
 from vlasscube.products.headers import EFFECTIVE_FREQUENCY, MEAN_LAMBDA2
 from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, IMPORT_DATA, RESTORE_PIMS
-from vlasscube.records import Beam, RotationMeasureFit
+from vlasscube.records import Beam
 from vlasscube.results.reading import read_result
 from vlasscube.simulation.beam import power_beam
 from vlasscube.simulation.sky import (

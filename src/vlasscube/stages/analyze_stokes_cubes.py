@@ -27,6 +27,7 @@ from vlasscube.polarization.point_source import (
     mean_noise,
     point_source_stokes,
 )
+from vlasscube.polarization.records import PointSourceStokes, RegionSpectrum, SourceCenter, StokesMeasurement
 from vlasscube.polarization.sefd import ReceiverNoise, receiver_noise
 from vlasscube.polarization.stokes import (
     PeakPixel,
@@ -46,18 +47,7 @@ from vlasscube.recipe import (
     MAKE_CUTOUT_IMAGES,
     MAKE_IMAGES,
 )
-from vlasscube.records import (
-    STOKES,
-    Beam,
-    Outcome,
-    PixelBox,
-    PlaneImages,
-    PointSourceStokes,
-    RegionSpectrum,
-    SourceCenter,
-    SpectralCoverage,
-    StokesMeasurement,
-)
+from vlasscube.records import STOKES, Beam, Outcome, PixelBox, PlaneImages, SpectralCoverage
 from vlasscube.results.reading import InputSource
 from vlasscube.results.types import StokesAnalysis
 from vlasscube.sky import image_wcs

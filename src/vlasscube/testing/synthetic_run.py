@@ -22,6 +22,7 @@ from vlasscube.polarization.point_source import (
     mean_noise,
     point_source_stokes,
 )
+from vlasscube.polarization.records import RegionSpectrum, SourceCenter, StokesMeasurement
 from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.polarization.stokes import derive, fit_power_law
 from vlasscube.recipe import GATHER_PLANES
@@ -40,9 +41,6 @@ from vlasscube.records import (
     PixelBox,
     PlaneImages,
     PlaneStatistics,
-    RegionSpectrum,
-    SourceCenter,
-    StokesMeasurement,
 )
 from vlasscube.results.types import (
     CubeImages,

@@ -13,18 +13,10 @@ from matplotlib.patches import Rectangle
 
 from vlasscube.constants import ARCSEC_PER_DEG
 from vlasscube.images.beams import expected_beam
+from vlasscube.polarization.records import PowerLaw, RegionSpectrum, RotationMeasureFit, StokesMeasurement
 from vlasscube.polarization.sefd import ReceiverNoise
 from vlasscube.polarization.stokes import power_law_flux
-from vlasscube.records import (
-    STOKES,
-    Field,
-    FieldFlags,
-    ImageGeometry,
-    PowerLaw,
-    RegionSpectrum,
-    RotationMeasureFit,
-    StokesMeasurement,
-)
+from vlasscube.records import STOKES, Field, FieldFlags, ImageGeometry
 from vlasscube.results.types import CubePlan, PlaneVerdict
 from vlasscube.sky import offsets_arcsec, parse_phasecenter
 from vlasscube.weblog.figure_style import (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlasscube.polarization.records import DerivedStokes, PointSourceStokes, RegionSpectrum, StokesMeasurement
 from vlasscube.recipe import ANALYZE_STOKES_CUBES, EXPORT_VLASS_DATA
-from vlasscube.records import DerivedStokes, PointSourceStokes, RegionSpectrum, StokesMeasurement
 from vlasscube.results.types import ProductFile
 from vlasscube.weblog import formats
 from vlasscube.weblog.pages.noise import noise_figure
