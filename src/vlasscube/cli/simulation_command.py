@@ -44,8 +44,7 @@ def show_presets(presets: Mapping[str, FieldSimulation]) -> None:
             name,
             f"{p.rows} × {p.fields_per_row}",
             f"{p.zenith_distance_deg:.0f}",
-            p.configuration,
-            str(p.antennas),
+            f"{p.antennas} in {p.configuration}",
             f"{len(p.science_spws)} × {p.channels}",
             str(len(p.planes)),
             f"{p.imsize[0]} × {p.imsize[1]}",
@@ -53,7 +52,7 @@ def show_presets(presets: Mapping[str, FieldSimulation]) -> None:
         )
         for name, p in presets.items()
     ]
-    columns = ("preset", "fields", "z °", "config", "antennas", "spws × channels", "planes", "image", "″")
+    columns = ("preset", "fields", "z °", "array", "spw × ch", "planes", "image", "cell ″")
     make_console().print(make_table(columns, rows))
 
 
