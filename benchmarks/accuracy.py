@@ -12,17 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from vlasscube import Workspace, casa, run_workflow
-from vlasscube.options import Profile, RunOptions
-from vlasscube.recipe import MAKE_IMAGES
+from vlasscube.imaging.imager_inputs import image_frame, image_grid, imager_settings
+from vlasscube.measurement_set.visibilities import read_visibilities
+from vlasscube.mosaic.imager import MosaicImager
+from vlasscube.mosaic.noncoplanar import smeared_peaks
+from vlasscube.options import RunOptions
+from vlasscube.recipe import EDIT_IMAGE_LIST_CUBE, MAKE_IMAGES, TRANSFORM_IMAGE_DATA
 from vlasscube.results.reading import read_result
 from vlasscube.simulation import simulate
 from vlasscube.simulation.comparison import SourceMeasurement, assess, compare_run
 from vlasscube.simulation.parameters import FieldSimulation
 from vlasscube.simulation.presets import preset
+from vlasscube.sky import image_wcs, parse_phasecenter
 
-BOTH: tuple[Profile, ...] = ("archive", "science")
+FloatArray = npt.NDArray[np.float64]
+
+VARIANTS = {
+    "archive": RunOptions(profile="archive"),
+    "science": RunOptions(profile="science"),
+    "without w": RunOptions(profile="science", w_correction=False),
+}
+"""The last shows what w alone costs."""
+BOTH = ("archive", "science")
 _THREE_WINDOWS = {
     "science_spws": (2, 9, 17),
     "channels": 16,
@@ -38,10 +52,10 @@ beam."""
 
 @dataclass(frozen=True)
 class Case:
-    """A simulated field, the profiles to image it with, and what it is about."""
+    """A simulated field, how to image it, and what it is about."""
 
     field: FieldSimulation
-    profiles: tuple[Profile, ...]
+    variants: tuple[str, ...]
     about: str
     judged: bool = True
     """Whether the bounds of the science profile are for it; otherwise its figures are only shown."""
@@ -55,14 +69,14 @@ CASES = {
         judged=False,
     ),
     **{
-        name: Case(preset(name, **_THREE_WINDOWS), BOTH, about)
-        for name, about in {
-            "z30": "z = 30°",
-            "z50": "z = 50°",
-            "z65": "z = 65°",
-            "z74": "z = 74°",
-            "pole": "declination 88°, z = 55°",
-        }.items()
+        name: Case(preset(name, **_THREE_WINDOWS), variants, about)
+        for name, variants, about in (
+            ("z30", BOTH, "z = 30°"),
+            ("z50", tuple(VARIANTS), "z = 50°"),
+            ("z65", BOTH, "z = 65°"),
+            ("z74", tuple(VARIANTS), "z = 74°"),
+            ("pole", BOTH, "declination 88°, z = 55°"),
+        )
     },
     "otf": Case(preset("otf"), BOTH, "antennas moving during each integration"),
     "sidelobes": Case(preset("sidelobes"), BOTH, "bright sources outside the image and in a sidelobe"),
@@ -74,7 +88,7 @@ def show(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def make_run(directory: Path, name: str, case: Case, profile: Profile) -> Workspace:
+def make_run(directory: Path, name: str, case: Case, variant: str) -> Workspace:
     """Simulate the field and make its cube, or what of them is missing."""
     field = directory / name
     if not (field / "truth").is_dir():
@@ -82,12 +96,12 @@ def make_run(directory: Path, name: str, case: Case, profile: Profile) -> Worksp
         directory.mkdir(parents=True, exist_ok=True)
         casa.configure(directory / f"{name}-simulation.log")
         simulate(field, case.field, seed=1, progress=lambda text, fraction: None)
-    run = directory / f"{name}-{profile}"
+    run = directory / f"{name}-{variant.replace(' ', '-')}"
     if not run.is_dir():
         shutil.copytree(field, run)
-    show(f"{name}: imaging with the profile {profile}")
+    show(f"{name}: imaging, {variant}")
     workspace = Workspace(run)
-    run_workflow(workspace, RunOptions(profile=profile))
+    run_workflow(workspace, VARIANTS[variant])
     return workspace
 
 
@@ -127,7 +141,7 @@ class SpectralErrors:
         return cls(float(np.mean(errors)), float(np.std(errors))) if errors else None
 
 
-def rows(name: str, case: Case, profile: Profile, workspace: Workspace) -> tuple[list[str], list[str]]:
+def rows(name: str, case: Case, variant: str, workspace: Workspace) -> tuple[list[str], list[str]]:
     """Lines of the table, and what is not as required."""
     measurements = compare_run(workspace)
     bright = judged(measurements, 50)
@@ -140,27 +154,62 @@ def rows(name: str, case: Case, profile: Profile, workspace: Workspace) -> tuple
         east, north = np.mean([m.offset_pixels for m in own], axis=0)
         predicted = effect.peak_fraction if effect else 1.0
         lines.append(
-            f"| {name} | {profile} | {label} | {len(own)} | {ratios.mean():.4f} ± {ratios.std():.4f} "
+            f"| {name} | {variant} | {label} | {len(own)} | {ratios.mean():.4f} ± {ratios.std():.4f} "
             f"| {predicted:.3f} | {east:+.3f}, {north:+.3f} | {1e3 * np.median([m.rms[0] for m in own]):.2f} "
             f"| {1e3 * np.median([m.rms[1] for m in own]):.2f} "
             f"| {'' if alpha is None else f'{alpha.mean:+.4f} ± {alpha.scatter:.4f}'} |"
         )
-        if case.judged and profile == "science":
-            place = f"{name} {profile} {label}"
+        if case.judged and variant == "science":
+            place = f"{name} {variant} {label}"
             if abs(ratios.mean() - 1) > 0.005 or ratios.std() > 0.01:
                 misses.append(f"{place}: I/true is {ratios.mean():.4f} ± {ratios.std():.4f}")
             if max(excess) > 0.05:
                 misses.append(f"{place}: a position is off by {max(excess):.3f} pixels beyond the noise")
-    if case.judged and profile == "science" and alpha is not None and abs(alpha.mean) > 0.01:
+    if case.judged and variant == "science" and alpha is not None and abs(alpha.mean) > 0.01:
         misses.append(f"{name}: spectral indices are off by {alpha.mean:+.4f} on average")
     for source, true, fit in assess(measurements).rotation_measures:
         lines.append(
-            f"| {name} | {profile} | RM of {source} | | {fit.rm:.2f} ± {fit.rm_error:.2f}, true {true:.2f} "
+            f"| {name} | {variant} | RM of {source} | | {fit.rm:.2f} ± {fit.rm_error:.2f}, true {true:.2f} "
             "| | | | | |"
         )
         if abs(fit.rm - true) > 3 * fit.rm_error:
-            misses.append(f"{name} {profile} {source}: RM {fit.rm:.2f} ± {fit.rm_error:.2f}, true {true:.2f}")
+            misses.append(f"{name} {variant} {source}: RM {fit.rm:.2f} ± {fit.rm_error:.2f}, true {true:.2f}")
     return lines, misses
+
+
+def losses(name: str, without_w: Workspace, science: Workspace) -> tuple[list[str], list[str]]:
+    """Peaks that w takes from sources, beside what is expected at their places; and what is not as required.
+
+    The expectation has to be right within a third where 2 % are lost, on average.
+    """
+    corrected = {(m.label, m.source.name): m.ratio for m in judged(compare_run(science), 50)}
+    lines, misses = [], []
+    for label, own in by_plane(judged(compare_run(without_w), 50)).items():
+        both = [m for m in own if (label, m.source.name) in corrected]
+        measured = np.array([1 - m.ratio / corrected[label, m.source.name] for m in both])
+        expected = 1 - expected_peaks(without_w, label, both)
+        lines.append(
+            f"| {name} | {label} | {len(both)} | {100 * measured.mean():.2f} | {100 * expected.mean():.2f} "
+            f"| {100 * measured.max():.1f} | {100 * expected[measured.argmax()]:.1f} |"
+        )
+        if measured.mean() > 0.02 and abs(expected.mean() / measured.mean() - 1) > 1 / 3:
+            misses.append(f"{name} {label}: the loss by w is not as expected")
+    return lines, misses
+
+
+def expected_peaks(workspace: Workspace, label: str, measurements: Sequence[SourceMeasurement]) -> FloatArray:
+    """What is left of the peaks of sources without w, as the record expects it for the whole image."""
+    plan = read_result(workspace, EDIT_IMAGE_LIST_CUBE)
+    geometry = plan.clean.geometry
+    ms = workspace.working / read_result(workspace, TRANSFORM_IMAGE_DATA).working_ms
+    visibilities = read_visibilities(ms, plan.target(label).selection, frame=image_frame(geometry))
+    imager = MosaicImager(image_grid(geometry), visibilities, imager_settings(plan.clean, 2))
+    ra, dec, _ = parse_phasecenter(geometry.phasecenter)
+    wcs = image_wcs(ra, dec, geometry.cell_arcsec, (geometry.nx // 2, geometry.ny // 2))
+    places = wcs.wcs_world2pix([[m.source.ra_deg, m.source.dec_deg] for m in measurements], 0)
+    beam = read_result(workspace, MAKE_IMAGES, label).beam
+    fraction, _ = smeared_peaks(*imager.source_displacements(places), beam)
+    return fraction
 
 
 HEADING = (
@@ -169,16 +218,27 @@ HEADING = (
 )
 
 
+LOSS_HEADING = (
+    "| case | plane | sources | mean loss by w, % | expected | largest, % | expected there |\n"
+    "|---|---|---|---|---|---|---|"
+)
+
+
 def main(directory: Path, names: Sequence[str]) -> int:
     print(HEADING, flush=True)
-    misses = []
+    misses, of_w = [], []
     for name in names or CASES:
         case = CASES[name]
-        for profile in case.profiles:
-            lines, own = rows(name, case, profile, make_run(directory, name, case, profile))
+        runs = {variant: make_run(directory, name, case, variant) for variant in case.variants}
+        for variant, run in runs.items():
+            lines, own = rows(name, case, variant, run)
             print("\n".join(lines), flush=True)
             misses += own
-    print("", *(f"MISSED: {miss}" for miss in misses), sep="\n")
+        if "without w" in runs:
+            lines, own = losses(name, runs["without w"], runs["science"])
+            of_w += lines
+            misses += own
+    print("", LOSS_HEADING, *of_w, "", *(f"MISSED: {miss}" for miss in misses), sep="\n")
     return 1 if misses else 0
 
 

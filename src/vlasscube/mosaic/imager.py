@@ -268,8 +268,15 @@ class MosaicImager:
         return max(planes, 1) if self.settings.w_correction else 0
 
     @one_blas_thread()
-    def source_displacements(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Tell how far pointings displace point sources at places all over the image, and with what weight.
+    def source_displacements(
+        self, pixels: npt.NDArray[np.float64] | None = None
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Tell how far pointings displace point sources, and with what weight.
+
+        Parameters
+        ----------
+        pixels : ndarray, shape (places, 2), optional
+            Pixels (x, y) of the sources; by default places all over the image.
 
         Returns
         -------
@@ -279,10 +286,12 @@ class MosaicImager:
             Imaging weight times squared power beam; see `vlasscube.mosaic.noncoplanar`.
         """
         grid = self.grid
-        steps = [-(-size // _DISPLACEMENT_SAMPLES) for size in (grid.nx, grid.ny)]
-        x, y = (np.arange(s // 2, size, s) for s, size in zip(steps, (grid.nx, grid.ny), strict=True))
-        m, l = np.meshgrid((y - grid.ny // 2) * grid.cell_rad, (grid.nx // 2 - x) * grid.cell_rad)  # noqa: E741
-        offset = np.stack([l.ravel(), m.ravel()], axis=-1)[:, None] - self.pointings.direction
+        if pixels is None:
+            steps = [-(-size // _DISPLACEMENT_SAMPLES) for size in (grid.nx, grid.ny)]
+            axes = (np.arange(s // 2, size, s) for s, size in zip(steps, (grid.nx, grid.ny), strict=True))
+            pixels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float64)
+        places = (pixels - np.array([grid.nx // 2, grid.ny // 2])) * [-grid.cell_rad, grid.cell_rad]
+        offset = places[:, None] - self.pointings.direction
         arcmin = np.degrees(np.arcsin(np.minimum(np.hypot(offset[..., 0], offset[..., 1]), 1.0))) * 60
         weight = np.zeros(offset.shape[:2])
         rows = []
