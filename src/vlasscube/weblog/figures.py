@@ -388,7 +388,7 @@ def flux_spectrum(region: RegionSpectrum, title: str, limits_mjy: tuple[float, f
     axes.set_title(title)
     axes.set_xlabel("frequency [GHz] (open: rejected, not fitted)")
     axes.set_ylabel("Stokes I [mJy/beam]")
-    if levels or region.power_law is not None:
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower left")
     return figure
 
