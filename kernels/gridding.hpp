@@ -23,17 +23,17 @@ struct GridShape {
   std::int64_t width() const { return margin + columns; }
 };
 
-// Convolution functions at `oversampling` steps per cell, for offsets (cell - position) of -oversampling / 2 ...
-// oversampling / 2 steps. They come in one of two ways.
+// Convolution functions at `oversampling` steps per cell, for offsets (cell - position) of -oversampling / 2
+// ... oversampling / 2 steps. They come in one of two ways.
 //
 // In two dimensions, table[beam][folded][oy][ox][y][x] with 2 support + 1 rows of `stride` floats; the one
 // nearest to an offset is taken. Folded visibilities have their own, of the opposite offset.
 //
-// As sums of products, along_x and along_y[beam][plane][offset][term][part][x] with rows of `stride` floats, of
-// which 2 support + 1 are used and at least 8 more are there. Offsets are interpolated linearly, and so are the
-// planes; plane p is for |w| = p * w_step, and reaches no farther than plane_support[p]. With two parts, real
-// and imaginary, w is corrected for: for negative w, and for folded visibilities, the conjugate is taken.
-// Functions are even. With one part all is real.
+// As sums of products, along_x and along_y[beam][plane][offset][term][part][x] with rows of `stride` floats,
+// of which 2 support + 1 are used and at least 8 more are there. Offsets are interpolated linearly, and so
+// are the planes; plane p is for |w| = p * w_step, and reaches no farther than plane_support[p]. With two
+// parts, real and imaginary, w is corrected for: for negative w, and for folded visibilities, the conjugate
+// is taken. Functions are even. With one part all is real.
 struct Kernels {
   const float* table;  // or null
   const float *along_x, *along_y;

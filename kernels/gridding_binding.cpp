@@ -58,8 +58,7 @@ class Gridder {
     require(group_start.shape(0) >= 1, "group_start is empty");
     for (std::size_t i = 0; i < rows; ++i)
       require(pointing.data()[i] >= 0 && pointing.data()[i] < pointings_, "pointing out of range");
-    for (std::size_t i = 0; i < channels; ++i)
-      require(beam.data()[i] < kernels.beams, "beam out of range");
+    for (std::size_t i = 0; i < channels; ++i) require(beam.data()[i] < kernels.beams, "beam out of range");
     for (std::size_t i = 0; i < order.shape(0); ++i)
       require(order.data()[i] >= 0 && static_cast<std::size_t>(order.data()[i]) < rows, "order out of range");
     for (std::size_t i = 0; i + 1 < group_start.shape(0); ++i)
@@ -135,7 +134,8 @@ class Gridder {
     return kernels;
   }
   Kernels separable(std::size_t offsets, double w_step) const {
-    require(along_x_ && along_y_ && plane_support_, "kernels are needed: a table, or functions along x and y");
+    require(along_x_ && along_y_ && plane_support_,
+            "kernels are needed: a table, or functions along x and y");
     for (int axis = 0; axis < 6; ++axis)
       require(along_x_->shape(axis) == along_y_->shape(axis), "functions along x and y differ in shape");
     require(along_x_->shape(2) == offsets, "kernels do not fit the oversampling");
@@ -194,9 +194,10 @@ void bind_gridding(nb::module_& m) {
                     Input<double, 1>, Input<double, 1>, Input<double, 1>, Input<double, 1>,
                     Input<std::int32_t, 1>, Input<std::int32_t, 1>, Input<double, 1>, Input<double, 1>,
                     Input<float, 2>, Input<std::int32_t, 1>, Input<std::int64_t, 1>>(),
-           "nx"_a, "ny"_a, "margin"_a, "columns"_a, "table"_a.none(), "along_x"_a.none(),
-           "along_y"_a.none(), "plane_support"_a.none(), "w_step"_a, "oversampling"_a, "row_x"_a, "row_y"_a, "row_w"_a, "frequency"_a, "beam"_a,
-           "pointing"_a, "pixel_x"_a, "pixel_y"_a, "weight"_a, "order"_a, "group_start"_a)
+           "nx"_a, "ny"_a, "margin"_a, "columns"_a, "table"_a.none(), "along_x"_a.none(), "along_y"_a.none(),
+           "plane_support"_a.none(), "w_step"_a, "oversampling"_a, "row_x"_a, "row_y"_a, "row_w"_a,
+           "frequency"_a, "beam"_a, "pointing"_a, "pixel_x"_a, "pixel_y"_a, "weight"_a, "order"_a,
+           "group_start"_a)
       .def("grid", &Gridder::grid, "data"_a, nb::arg("grid").noconvert(), "threads"_a)
       .def("grid_psf", &Gridder::grid_psf, nb::arg("grid").noconvert(), "threads"_a)
       .def("subtract", &Gridder::subtract, "grid"_a, "data"_a, nb::arg("residual").noconvert(), "threads"_a)

@@ -257,24 +257,9 @@ void flag_outside(const float* values, std::size_t count, float low, float high,
 #define STRING(a) STRING_(a)
 
 extern const VectorLoops JOIN(KERNEL_VARIANT, _loops) = {
-    STRING(KERNEL_VARIANT),
-    spread,
-    spread_two,
-    gather,
-    gather_two,
-    blend,
-    add_products,
-    flush_row,
-    fetch_row,
-    add_convolved,
-    add_rows,
-    subtract_scaled,
-    largest_size,
-    sum_deviations,
-    count_below,
-    deviations,
-    flag_inside,
-    flag_outside,
+    STRING(KERNEL_VARIANT), spread,         spread_two,  gather,        gather_two,  blend,
+    add_products,           flush_row,      fetch_row,   add_convolved, add_rows,    subtract_scaled,
+    largest_size,           sum_deviations, count_below, deviations,    flag_inside, flag_outside,
 };
 
 }  // namespace vlasscube

@@ -39,11 +39,11 @@ struct VectorLoops {
   // out = the four functions weighted with `share`, `floats` of them, a multiple of kCell.
   void (*blend)(float* out, const float* const functions[4], const float share[4], int floats);
 
-  // real[y][x] + i imaginary[y][x] = sum over `terms` of X[x] * Y[y], for `size` rows of `out_stride` floats, a
-  // multiple of kCell. X and Y begin at x and y, `stride` floats from one part to the next; parts are real and
-  // imaginary, or real alone. `imaginary` may be null.
-  void (*add_products)(float* real, float* imaginary, int size, int out_stride, const float* x, const float* y,
-                       int terms, int parts, int stride);
+  // real[y][x] + i imaginary[y][x] = sum over `terms` of X[x] * Y[y], for `size` rows of `out_stride` floats,
+  // a multiple of kCell. X and Y begin at x and y, `stride` floats from one part to the next; parts are real
+  // and imaginary, or real alone. `imaginary` may be null.
+  void (*add_products)(float* real, float* imaginary, int size, int out_stride, const float* x,
+                       const float* y, int terms, int parts, int stride);
 
   // grid[x] += patch[x] * ramp[x] (complex), and patch[x] = 0.
   void (*flush_row)(float* grid, float* patch, const float* ramp, int cells);
