@@ -199,6 +199,12 @@ def test_what_the_list_says_takes_precedence(plan):
     assert plan(options=RunOptions(nmajor=220), nmajor=7).clean.nmajor == 7
 
 
+@pytest.mark.parametrize("options", [dict(profile="science"), dict(first_mask="tier2")])
+def test_the_first_clean_may_take_the_mask_of_all_sources(plan, options):
+    masks = plan(options=RunOptions(**options)).clean.masks
+    assert masks == (ImageMask("tier2.mask"), ImageMask("tier2.mask"), PrimaryBeamMask())
+
+
 def test_cutouts_drive_fields_and_image_size(plan):
     result = plan(cutout_imsize=[1200, 1200], cell=["1.0arcsec"])
     assert result.geometry.nx > 1200
